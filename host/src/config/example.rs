@@ -1,0 +1,116 @@
+//! The annotated example and the explanations, both from the schema.
+
+use super::schema::{Key, SectionKeys, join};
+use super::{SECTIONS, problem};
+
+/// Returns a configuration with every key at its default, commented out, and its manual above it.
+pub(crate) fn example() -> String {
+    let mut out = String::from(
+        "# Calypte's configuration. Only `domain` is needed; every other line shows its default.\n\
+         # Check it with `calypte check`; `calypte config explain limits.stanza` explains a key.\n",
+    );
+    for section in SECTIONS {
+        out.push('\n');
+        comment(&mut out, section.about);
+        match section.path {
+            "" => {}
+            "modules.load" => out.push_str("# [[modules.load]]\n"),
+            path => out.push_str(&format!("# [{path}]\n")),
+        }
+        for key in section.keys {
+            out.push('\n');
+            comment(&mut out, key.doc);
+            match sample(section.path, key) {
+                (sample, true) => out.push_str(&format!("{sample}\n")),
+                (sample, false) => out.push_str(&format!("# {sample}\n")),
+            }
+        }
+    }
+    out
+}
+
+fn comment(out: &mut String, lines: &[&str]) {
+    for line in lines {
+        out.push_str(&format!("# {}\n", line.trim()));
+    }
+}
+
+/// Returns the line of `key`, and whether it is in force.
+fn sample(path: &str, key: &Key) -> (String, bool) {
+    let value = match (path, key.name) {
+        ("", "domain") => return ("domain = \"chat.example.org\"".to_owned(), true),
+        ("tls", "certificate") => "\"/etc/calypte/fullchain.pem\"",
+        ("tls", "key") => "\"/etc/calypte/privkey.pem\"",
+        ("tls", "certificates") => "\"/etc/letsencrypt/live\"",
+        ("listen", "admin") => "\"/run/calypte/admin.sock\"",
+        ("modules", "enable") => "[\"roster\", \"presence\", \"disco\", \"offline\", \"basics\"]",
+        ("modules.load", "file") => "\"/usr/lib/calypte/libcalypte_hello.so\"",
+        ("modules.load", "blake3") => "\"64 hexadecimal digits\"",
+        _ => key.default,
+    };
+    (format!("{} = {value}", key.name), false)
+}
+
+/// Returns what there is to know about `name`, a key, a table, or the whole file.
+///
+/// # Errors
+///
+/// A sentence with the nearest name when there is no such key.
+pub(crate) fn explain(name: Option<&str>) -> Result<String, String> {
+    let Some(name) = name else {
+        return Ok(SECTIONS.iter().map(overview).collect::<Vec<_>>().join("\n"));
+    };
+    let name = name.trim_matches(['[', ']']);
+    let keys = || SECTIONS.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key)));
+    let full = |section: &SectionKeys, key: &Key| join(section.path, key.name);
+    if let Some((section, key)) = keys().find(|(section, key)| full(section, key) == name) {
+        return Ok(describe(section, key));
+    }
+    if let Some(section) = SECTIONS.iter().find(|section| section.path == name && !name.is_empty()) {
+        return Ok(overview(section));
+    }
+    let same: Vec<_> = keys().filter(|(_, key)| key.name == name).collect();
+    if !same.is_empty() {
+        let told = same.iter().map(|(section, key)| describe(section, key));
+        return Ok(told.collect::<Vec<_>>().join("\n"));
+    }
+    let names: Vec<String> = keys().map(|(section, key)| full(section, key)).collect();
+    let near = problem::nearest(name, names.iter().map(String::as_str));
+    Err(match near {
+        Some(near) => format!("there is no key {name}; did you mean {near}?"),
+        None if name.starts_with("modules.") => {
+            format!("{name} is not known; `calypte module list` shows the settings of modules")
+        }
+        None => format!("there is no key {name}; `calypte config explain` lists them all"),
+    })
+}
+
+fn overview(section: &SectionKeys) -> String {
+    let mut out = match section.path {
+        "" => String::new(),
+        "modules.load" => "[[modules.load]]\n".to_owned(),
+        path => format!("[{path}]\n"),
+    };
+    for line in section.about {
+        out.push_str(&format!("{}\n", line.trim()));
+    }
+    let width = section.keys.iter().map(|key| key.name.len()).max().unwrap_or(0);
+    for key in section.keys {
+        let default = if key.default.is_empty() { "-" } else { key.default };
+        out.push_str(&format!("  {:width$}  {default}\n", key.name));
+    }
+    out
+}
+
+fn describe(section: &SectionKeys, key: &Key) -> String {
+    let mut out = format!("{}\n", join(section.path, key.name));
+    for line in key.doc {
+        out.push_str(&format!("  {}\n", line.trim()));
+    }
+    out.push_str(&format!("  expected  {}\n", key.kind));
+    let default = if key.default.is_empty() { "none" } else { key.default };
+    out.push_str(&format!("  default   {default}\n"));
+    let force = if key.live { "with `calypte reload`" } else { "at the next start" };
+    out.push_str(&format!("  changes   {force}\n"));
+    out
+}

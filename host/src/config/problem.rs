@@ -1,0 +1,178 @@
+//! What is wrong with a configuration, and how the operator is told.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// The server does not start with it.
+    Error,
+    /// The server starts, but somebody should look.
+    Warning,
+}
+
+/// One thing to change, with its place in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// How bad it is.
+    pub(crate) severity: Severity,
+    /// Where it is, in bytes.
+    pub(crate) at: Range<usize>,
+    /// What is wrong, one sentence without the full stop.
+    pub(crate) what: String,
+    /// What to do about it.
+    pub(crate) hint: String,
+}
+
+impl Problem {
+    /// Makes an error.
+    pub(crate) fn error(at: Range<usize>, what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, at, what: what.into(), hint: hint.into() }
+    }
+
+    /// Makes a warning.
+    pub(crate) fn warning(
+        at: Range<usize>,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(at, what, hint) }
+    }
+}
+
+/// All problems of one file. Never empty where it is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problems {
+    path: PathBuf,
+    text: String,
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    /// Collects what was found in `text`, read from `path`: worst first, then as in the file.
+    pub(crate) fn new(path: &Path, text: &str, mut list: Vec<Problem>) -> Self {
+        list.sort_by_key(|problem| (problem.severity, problem.at.start, problem.at.end));
+        list.dedup();
+        Self { path: path.to_owned(), text: text.to_owned(), list }
+    }
+
+    /// Tells whether the server can start in spite of them.
+    pub(crate) fn only_warnings(&self) -> bool {
+        self.list.iter().all(|problem| problem.severity == Severity::Warning)
+    }
+
+    /// Tells whether there is nothing to say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Returns the text for a person, in colour when standard error is a terminal that wants it.
+    pub(crate) fn for_terminal(&self) -> String {
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        self.render(if colour { Renderer::styled() } else { Renderer::plain() })
+    }
+
+    fn render(&self, renderer: Renderer) -> String {
+        let path = self.path.display().to_string();
+        let mut out = String::new();
+        let mut told: Vec<(&str, &str)> = Vec::new();
+        for problem in &self.list {
+            let same = |other: &&Problem| (&other.what, &other.hint) == (&problem.what, &problem.hint);
+            if told.contains(&(&problem.what, &problem.hint)) {
+                continue;
+            }
+            told.push((&problem.what, &problem.hint));
+            let level = match problem.severity {
+                Severity::Error => Level::ERROR,
+                Severity::Warning => Level::WARNING,
+            };
+            let mark = AnnotationKind::Primary.span(self.inside(&problem.at)).label(&problem.hint);
+            let snippet = Snippet::source(&self.text).path(&path).annotation(mark);
+            out.push_str(&renderer.render(&[level.primary_title(&problem.what).element(snippet)]));
+            let times = self.list.iter().filter(same).count();
+            if times > 1 {
+                out.push_str(&format!("\n  ({times} times in this file)"));
+            }
+            out.push_str("\n\n");
+        }
+        out.push_str(&self.count());
+        out
+    }
+
+    /// Returns `range` cut to the text, on character boundaries, on one line, and not empty where
+    /// possible: the renderer must not stumble over a place that a parser reported one byte off.
+    fn inside(&self, range: &Range<usize>) -> Range<usize> {
+        let mut start = range.start.min(self.text.len());
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let rest = self.text.get(start..).unwrap_or("");
+        let line = rest.find('\n').unwrap_or(rest.len());
+        let mut end = range.end.clamp(start, start + line);
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        start..end
+    }
+
+    fn count(&self) -> String {
+        let of = |severity| self.list.iter().filter(|one| one.severity == severity).count();
+        let say = |count: usize, one: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            _ => Some(format!("{count} {one}s")),
+        };
+        let parts = [say(of(Severity::Error), "problem"), say(of(Severity::Warning), "warning")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        format!("{} in {}", parts.join(" and "), self.path.display())
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(Renderer::plain()))
+    }
+}
+
+/// Returns the word of `known` that `word` was probably meant to be.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let score = |candidate: &&str| strsim::jaro_winkler(word, candidate);
+    let best = known.into_iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    (score(&best) >= 0.8).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_places_do_not_break_the_report() {
+        let text = "a = 'ä'\nb";
+        for start in 0..12 {
+            for end in 0..12 {
+                let problems = vec![Problem::error(start..end, "what", "hint")];
+                let told = Problems::new(Path::new("x.toml"), text, problems).to_string();
+                assert!(told.ends_with("1 problem in x.toml"), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_thing_is_told_once() {
+        let problems = vec![Problem::error(0..1, "w", "h"), Problem::error(2..3, "w", "h")];
+        let told = Problems::new(Path::new("x"), "a b c", problems).to_string();
+        assert_eq!(told.matches("error: w").count(), 1);
+        assert!(told.contains("(2 times in this file)"));
+    }
+
+    #[test]
+    fn suggests_what_is_near() {
+        assert_eq!(nearest("stanzas", ["stanza", "queue"]), Some("stanza"));
+        assert_eq!(nearest("zzz", ["stanza", "queue"]), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! Every key of the file. The comments here are what `calypte config explain` and the example say.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::DeValue;
+use xmpp::Jid;
+
+use super::schema::section;
+use super::units::{Size, Span};
+use super::value::{Domain, Value, Wrong, choice, within};
+
+section! {
+    /// The server as a whole. Only `domain` is needed; everything else has a default.
+    Top "" {
+        /// The domain that addresses end in: ana@chat.example.org. The only key that is needed.
+        domain: Option<Domain> = ""; RESTART
+        /// Accounts of this domain that may administer it from their clients.
+        admins: Vec<Jid> = "[]"; LIVE
+        /// The folder that holds everything the server keeps. Only the server may read it.
+        data: PathBuf = "\"/var/lib/calypte\""; RESTART
+    }
+}
+
+section! {
+    /// The certificate that proves the domain to clients. Needed, except in `calypte dev`. Files are
+    /// read again at `calypte reload`, so a renewed certificate needs no restart.
+    Tls "tls" {
+        /// The certificate and those that lead to its authority, in one PEM file.
+        certificate: Option<PathBuf> = ""; LIVE
+        /// The private key of `certificate`, in PEM. Nobody but the server should be able to read it.
+        key: Option<PathBuf> = ""; LIVE
+        /// Instead of the two keys above: a folder that has one folder for each domain with
+        /// fullchain.pem and privkey.pem in it, such as "/etc/letsencrypt/live".
+        certificates: Option<PathBuf> = ""; LIVE
+    }
+}
+
+section! {
+    /// Where the server listens. An empty list switches a port off.
+    Listen "listen" {
+        /// Clients that start in the clear and switch to TLS before anything else (STARTTLS).
+        c2s: Vec<SocketAddr> = "[\"0.0.0.0:5222\", \"[::]:5222\"]"; RESTART
+        /// Clients that begin with TLS (XEP-0368).
+        c2s_tls: Vec<SocketAddr> = "[\"0.0.0.0:5223\", \"[::]:5223\"]"; RESTART
+        /// Figures and health: /metrics, /healthz, /readyz. Only addresses of this machine.
+        http: Vec<SocketAddr> = "[\"127.0.0.1:5280\"]", all_loopback; RESTART
+        /// The socket for `calypte user`, `reload` and `status`. Without it: admin.sock in `data`.
+        admin: Option<PathBuf> = ""; RESTART
+    }
+}
+
+section! {
+    /// How much one client, one address and everybody together may use. A client that goes beyond is
+    /// refused or slowed down, and others do not notice.
+    Limits "limits" {
+        /// The largest stanza after login. From 10000 bytes (RFC 6120 §13.12) to 16 MiB.
+        stanza: Size = "\"256 KiB\"", within(Size(10_000), Size(16 << 20)); LIVE
+        /// How long a broken connection may be resumed (XEP-0198). At most 1 day.
+        resume_for: Span = "\"5 minutes\"", within(span(0), span(86_400)); LIVE
+        /// What waits for a client that reads slowly. Beyond it the client is disconnected and may
+        /// resume.
+        queue: Size = "\"256 KiB\"", within(Size(64 << 10), Size(64 << 20)); LIVE
+        /// How long a new connection may take to log in.
+        login_within: Span = "\"30 seconds\"", within(span(1), span(600)); LIVE
+        /// After this much silence a client is asked whether it is still there.
+        ping_after: Span = "\"10 minutes\"", within(span(10), span(86_400)); LIVE
+        /// Connections that have not logged in yet, all together. Beyond it the oldest go first.
+        logging_in: u32 = "2000", within(1, 1_000_000); LIVE
+        /// Connections, all together.
+        connections: u32 = "20000", within(1, 10_000_000); LIVE
+        /// Connections from one address. Many people may share an address behind a router.
+        connections_per_address: u32 = "200", within(1, 10_000_000); LIVE
+        /// Devices of one account that are connected at the same time.
+        devices: u32 = "20", within(1, 1000); LIVE
+        /// What one client may send in a second, on average.
+        traffic: Size = "\"256 KiB\"", within(Size(1 << 10), Size(1 << 30)); LIVE
+        /// What one client may send at once before `traffic` counts.
+        burst: Size = "\"4 MiB\"", within(Size(64 << 10), Size(1 << 30)); LIVE
+    }
+}
+
+section! {
+    /// How people prove who they are.
+    Login "login" {
+        /// Whether a client may send the password itself (PLAIN, inside TLS). Every client of today
+        /// can do better.
+        plain: bool = "false"; LIVE
+        /// The work that makes guessing a stolen password record slow (SCRAM iterations). Used when
+        /// a password is set. From 4096 to 1000000.
+        iterations: u32 = "10000", within(4096, 1_000_000); LIVE
+    }
+}
+
+section! {
+    /// What the log says. It goes to standard error.
+    Log "log" {
+        /// "error": act now. "warn": look this week. "info": start, stop, reload. "debug": the way
+        /// of each stanza, never its content.
+        level: Level = "\"info\""; LIVE
+        /// "hidden": the log does not say who talks to whom. "full" is for finding a fault.
+        addresses: Addresses = "\"hidden\""; RESTART
+        /// "human", "json", or "auto": human at a terminal and JSON otherwise.
+        format: Format = "\"auto\""; RESTART
+    }
+}
+
+section! {
+    /// How the server uses the machine.
+    Server "server" {
+        /// How many shards do the work. "auto" is one for each processor.
+        shards: Shards = "\"auto\""; RESTART
+        /// How long clients get to say goodbye when the server stops.
+        goodbye: Span = "\"5 seconds\"", within(span(0), span(300)); LIVE
+    }
+}
+
+section! {
+    /// Which features run. Without this table all bundled modules do. The settings of a module stand
+    /// in a table of its own, [modules.NAME]; `calypte module list` shows names and settings.
+    Modules "modules" {
+        /// Only these modules, in this order. Without it: all bundled ones and all loaded ones.
+        enable: Option<Vec<String>> = ""; LIVE
+        /// All but these.
+        disable: Vec<String> = "[]"; LIVE
+        /// These modules come first, in this order, wherever two act at the same place.
+        /// `calypte module order` shows the result.
+        order: Vec<String> = "[]"; LIVE
+    }
+}
+
+section! {
+    /// A module that is not bundled: one [[modules.load]] for each file.
+    Load "modules.load" {
+        /// The file, as `cargo build --release` writes it.
+        file: Option<PathBuf> = ""; LIVE
+        /// The BLAKE3 hash of the file. A file that changed is refused. `calypte module add` writes it.
+        blake3: Option<Fingerprint> = ""; LIVE
+        /// The rights that the module asks for and gets. `calypte module check` shows them.
+        grant: Vec<String> = "[]"; LIVE
+    }
+}
+
+const fn span(seconds: u64) -> Span {
+    Span(std::time::Duration::from_secs(seconds))
+}
+
+#[expect(clippy::ptr_arg, reason = "a rule takes the type of its key")]
+fn all_loopback(addresses: &Vec<SocketAddr>) -> Result<(), String> {
+    let outside = addresses.iter().find(|address| !address.ip().is_loopback());
+    outside.map_or(Ok(()), |address| {
+        Err(format!("write \"127.0.0.1:{}\"; for others, put a web server in front", address.port()))
+    })
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Act now.
+    Error,
+    /// Look this week.
+    Warn,
+    /// Start, stop, reload.
+    Info,
+    /// The way of each stanza.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Value for Level {
+    const KIND: &'static str = "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
+
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+        let words = [
+            ("error", Self::Error),
+            ("warn", Self::Warn),
+            ("info", Self::Info),
+            ("debug", Self::Debug),
+            ("trace", Self::Trace),
+        ];
+        choice(value, &words)
+    }
+}
+
+/// Whether addresses of people stand in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    /// Only the domain.
+    Hidden,
+    /// The whole address.
+    Full,
+}
+
+impl Value for Addresses {
+    const KIND: &'static str = "\"hidden\" or \"full\"";
+
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+        choice(value, &[("hidden", Self::Hidden), ("full", Self::Full)])
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Human at a terminal, JSON otherwise.
+    Auto,
+    /// For reading.
+    Human,
+    /// For machines.
+    Json,
+}
+
+impl Value for Format {
+    const KIND: &'static str = "\"auto\", \"human\" or \"json\"";
+
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+        choice(value, &[("auto", Self::Auto), ("human", Self::Human), ("json", Self::Json)])
+    }
+}
+
+/// How many shards; `None` is one for each processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shards(pub(crate) Option<u32>);
+
+impl Value for Shards {
+    const KIND: &'static str = "\"auto\" or a number from 1 to 64";
+
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+        if value.get_ref().as_str() == Some("auto") {
+            return Ok(Self(None));
+        }
+        let hint = "write \"auto\" or a number from 1 to 64";
+        let number = u32::read(value).map_err(|wrong| Wrong { hint: hint.into(), ..wrong })?;
+        if (1..=64).contains(&number) {
+            Ok(Self(Some(number)))
+        } else {
+            Err(Wrong { at: None, is: format!("the number {number}"), hint: hint.into() })
+        }
+    }
+}
+
+/// The BLAKE3 hash of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint(pub(crate) [u8; 32]);
+
+impl Value for Fingerprint {
+    const KIND: &'static str = "a BLAKE3 hash, 64 hexadecimal digits";
+
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+        let text = String::read(value)?;
+        let wrong = || Wrong {
+            at: None,
+            is: format!("{} characters", text.chars().count()),
+            hint: "copy it from `calypte module check FILE`".to_owned(),
+        };
+        crate::hex::read(&text).map(Self).ok_or_else(wrong)
+    }
+}

@@ -1,0 +1,6 @@
+//! The Calypte XMPP server.
+
+mod config;
+mod hex;
+
+fn main() {}

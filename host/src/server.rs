@@ -1,0 +1,130 @@
+//! What is opened before the first actor starts, and what all parts of the running server share.
+
+use std::fmt;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use store::Store;
+use xmpp::Jid;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::modules::Modules;
+use crate::tls::Tls;
+
+/// Everything that a start needs. When there is one, nothing about the configuration can fail any
+/// more: the ports are bound, the certificate is read, the store is open, the modules are set up.
+pub(crate) struct Prepared {
+    /// What every part of the server sees.
+    pub(crate) shared: Arc<Shared>,
+    /// The bound ports. All are non-blocking.
+    pub(crate) sockets: Sockets,
+    /// Called once by `actors::serve` when clients can log in.
+    pub(crate) ready: Box<dyn FnOnce() + Send>,
+}
+
+/// What every part of the running server sees.
+pub(crate) struct Shared {
+    /// The configuration in force. `calypte reload` replaces it; read it when it is needed.
+    pub(crate) config: ArcSwap<Config>,
+    /// The certificate in force.
+    pub(crate) tls: Tls,
+    /// The store.
+    pub(crate) store: Arc<Store>,
+    /// The modules in force, with their settings, in the operator's order.
+    pub(crate) modules: ArcSwap<Modules>,
+    /// Figures.
+    pub(crate) metrics: Metrics,
+    /// Where the configuration was read; nowhere in `calypte dev`.
+    pub(crate) config_path: Option<PathBuf>,
+    /// When the server started.
+    pub(crate) started: Instant,
+    /// Whether clients can log in: set by the actors after the start, cleared when they stop.
+    pub(crate) is_ready: AtomicBool,
+    /// What only the actors can do.
+    running: OnceLock<Arc<dyn Running>>,
+}
+
+/// The bound ports.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    /// Clients with STARTTLS.
+    pub(crate) c2s: Vec<TcpListener>,
+    /// Clients with TLS from the first byte.
+    pub(crate) c2s_tls: Vec<TcpListener>,
+    /// Figures and health.
+    pub(crate) http: Vec<TcpListener>,
+    /// The operator's commands.
+    pub(crate) admin: UnixListener,
+}
+
+/// What only the actors can do. They hand it to [`Shared::set_running`] before they call `ready`.
+///
+/// The methods are called from other threads (the admin socket's), may block for a moment, and
+/// must not call back.
+pub(crate) trait Running: Send + Sync {
+    /// An account was made or changed, or, with `is_gone`, disabled or deleted: its sessions end
+    /// with a stream error then.
+    fn account_changed(&self, account: &Jid, is_gone: bool);
+
+    /// `shared.config`, `.tls` and `.modules` were replaced: put what they say into force.
+    ///
+    /// # Errors
+    ///
+    /// A sentence when it cannot be done; what was in force before stays then.
+    fn reconfigure(&self) -> Result<(), String>;
+
+    /// Begins to stop, as after SIGTERM. Returns at once.
+    fn stop(&self);
+}
+
+impl Shared {
+    /// Brings the parts together.
+    pub(crate) fn new(
+        config: Config,
+        config_path: Option<PathBuf>,
+        tls: Tls,
+        store: Store,
+        modules: Modules,
+    ) -> Self {
+        Self {
+            config: ArcSwap::from_pointee(config),
+            tls,
+            store: Arc::new(store),
+            modules: ArcSwap::from_pointee(modules),
+            metrics: Metrics::default(),
+            config_path,
+            started: Instant::now(),
+            is_ready: AtomicBool::new(false),
+            running: OnceLock::new(),
+        }
+    }
+
+    /// Connects the actors. Only the first call counts.
+    pub(crate) fn set_running(&self, running: Arc<dyn Running>) {
+        let _ = self.running.set(running);
+        self.is_ready.store(true, Relaxed);
+    }
+
+    /// Returns the actors, once they run.
+    pub(crate) fn running(&self) -> Option<&Arc<dyn Running>> {
+        self.running.get()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("sockets", &self.sockets).finish_non_exhaustive()
+    }
+}
