@@ -4,16 +4,26 @@
 //! the host makes an [`Instance`] and calls it. Between them are tables of `repr(C)` that only grow
 //! at their ends, and bytes. `README.md` says who owns which memory.
 
+#[cfg(feature = "load")]
+mod elf;
 mod error;
 mod export;
 mod guest;
+#[cfg(feature = "load")]
+mod head;
 mod host;
+#[cfg(feature = "load")]
+mod library;
 pub mod manifest;
+#[cfg(feature = "load")]
+mod private;
 mod raw;
 
 pub use error::LoadError;
 pub use guest::{Call, Guest, HostRef, panic_text};
 pub use host::{Host, Instance, Panicked};
+#[cfg(feature = "load")]
+pub use library::{Allowed, Library};
 pub use manifest::ManifestText;
 pub use raw::RawModule;
 

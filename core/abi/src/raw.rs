@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::{fmt, slice, str};
 
+use crate::ABI;
 use crate::guest::{self, Guest};
 
 /// The first bytes of every [`RawModule`].
@@ -116,8 +117,8 @@ impl RawModule {
     pub const fn of<G: Guest>(name: &'static str, version: &'static str) -> Self {
         Self {
             magic: MAGIC,
-            major: crate::ABI.0,
-            minor: crate::ABI.1,
+            major: ABI.0,
+            minor: ABI.1,
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "the table is some 100 bytes long"
