@@ -1,0 +1,1 @@
+//! Figures: stanza path, hooks, memory, the whole server beside Prosody.

@@ -1,0 +1,379 @@
+//! What a hook can ask for and do.
+
+use abi::HostRef;
+use table::{Key, Table};
+use xml::Element;
+use xmpp::{Jid, JidRef, StanzaError, StreamError, ns};
+
+use crate::notice::Notice;
+use crate::wire::{self, Range, SessionRow, op};
+
+/// The owner's data, sessions and way out, for the time of one call.
+///
+/// What a hook does here takes effect together, after the writes among it are on disk, or not at
+/// all when the call fails.
+#[derive(Debug)]
+pub struct Context<'a, 'h> {
+    pub(crate) owner: &'a str,
+    pub(crate) session: &'a str,
+    pub(crate) domain: &'a str,
+    pub(crate) now_ms: u64,
+    pub(crate) host: &'a mut HostRef<'h>,
+}
+
+impl Context<'_, '_> {
+    /// Returns the bare address of the account, room or domain that the call is for.
+    #[must_use]
+    pub fn owner(&self) -> JidRef<'_> {
+        JidRef::trusted(self.owner)
+    }
+
+    /// Returns the domain that is served here.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.domain
+    }
+
+    /// Returns the time of the event, in milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Returns the full address of the session that caused the call, where one did.
+    #[must_use]
+    pub fn session_jid(&self) -> Option<JidRef<'_>> {
+        (!self.session.is_empty()).then(|| JidRef::trusted(self.session))
+    }
+
+    /// Returns the session that caused the call.
+    ///
+    /// # Errors
+    ///
+    /// `not-authorized` when no session of the owner caused it.
+    pub fn session(&mut self) -> Result<SessionRow, StanzaError> {
+        let resource = JidRef::trusted(self.session).resource().unwrap_or("").to_owned();
+        let mut all = self.sessions()?.into_iter();
+        all.find(|row| row.resource == resource).ok_or(StanzaError::NOT_AUTHORIZED)
+    }
+
+    /// Lists the owner's sessions, by resource.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn sessions(&mut self) -> Result<Vec<SessionRow>, StanzaError> {
+        let bytes = self.op(op::SESSIONS, &[], &[])?;
+        wire::decode(&bytes).ok_or(StanzaError::INTERNAL)
+    }
+
+    /// Lists the resources that the stanza is going to reach.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn targets(&mut self) -> Result<Vec<String>, StanzaError> {
+        let bytes = self.op(op::TARGETS, &[], &[])?;
+        let text = String::from_utf8(bytes).map_err(|_| StanzaError::INTERNAL)?;
+        Ok(text.split('\0').filter(|one| !one.is_empty()).map(str::to_owned).collect())
+    }
+
+    /// Lists the owner's sessions that the stanza is not going to reach, without its own sender.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn bystanders(&mut self) -> Result<Vec<SessionRow>, StanzaError> {
+        let targets = self.targets()?;
+        let own = JidRef::trusted(self.session).resource().unwrap_or("").to_owned();
+        let mut rows = self.sessions()?;
+        rows.retain(|row| row.resource != own && !targets.contains(&row.resource));
+        Ok(rows)
+    }
+
+    /// Keeps a value with the session that caused the call; empty removes it.
+    ///
+    /// Values survive resumption and a restart of the server, and end with the session.
+    ///
+    /// # Errors
+    ///
+    /// `not-authorized` when no session of the owner caused the call.
+    pub fn set_value(&mut self, name: &str, value: &[u8]) -> Result<(), StanzaError> {
+        let resource = JidRef::trusted(self.session).resource().ok_or(StanzaError::NOT_AUTHORIZED)?;
+        let key = [resource.as_bytes(), b"\0", name.as_bytes()].concat();
+        self.op(op::SET_VALUE, &key, value).map(drop)
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault: the store cannot be read, or the record is broken.
+    pub fn get<K: Key + ?Sized, V: table::Record>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+    ) -> Result<Option<V>, StanzaError> {
+        let bytes = match self.host.op(op::GET, &reference(table, key), &[]) {
+            Ok(bytes) => bytes,
+            Err(wire::fault::MISSING) => return Ok(None),
+            Err(_) => return Err(StanzaError::INTERNAL),
+        };
+        table.decode(&bytes).map(Some).map_err(|_| self.broken(table.name))
+    }
+
+    /// Writes a record.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only: the table is another module's, or the step's budget is spent.
+    pub fn put<K: Key + ?Sized, V: table::Record>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+        value: &V,
+    ) -> Result<(), StanzaError> {
+        self.op(op::PUT, &reference(table, key), &table.encode(value)).map(drop)
+    }
+
+    /// Deletes a record. It need not exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::put`].
+    pub fn delete<K: Key + ?Sized, V: table::Record>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+    ) -> Result<(), StanzaError> {
+        self.op(op::DELETE, &reference(table, key), &[]).map(drop)
+    }
+
+    /// Reads all records of the owner's table, in the order of their keys, up to `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::get`].
+    pub fn all<K: Key + ?Sized, V: table::Record>(
+        &mut self,
+        table: &Table<K, V>,
+        limit: u32,
+    ) -> Result<Vec<(K::Owned, V)>, StanzaError> {
+        self.scan(table, &[], &Range { to: None, limit, reverse: false })
+    }
+
+    /// Reads records from the raw key `from` on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::get`].
+    pub fn scan<K: Key + ?Sized, V: table::Record>(
+        &mut self,
+        table: &Table<K, V>,
+        from: &[u8],
+        range: &Range,
+    ) -> Result<Vec<(K::Owned, V)>, StanzaError> {
+        let first = wire::table_ref(table.name, table.is_domain(), table.volatile, from);
+        let bytes = self.op(op::SCAN, &first, &wire::encode(range))?;
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = wire::decode(&bytes).ok_or(StanzaError::INTERNAL)?;
+        let mut out = Vec::with_capacity(rows.len());
+        for (key, value) in rows {
+            let key = K::decode(&key).ok_or_else(|| self.broken(table.name))?;
+            let value = table.decode(&value).map_err(|_| self.broken(table.name))?;
+            out.push((key, value));
+        }
+        Ok(out)
+    }
+
+    /// Sends a stanza. Without `from` it comes from the owner.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault: it is no stanza, it comes from an address that is not the owner's, or the
+    /// step's budget is spent.
+    pub fn send(&mut self, stanza: &Element) -> Result<(), StanzaError> {
+        self.op(op::SEND, stanza.to_xml(ns::CLIENT).as_bytes(), &[]).map(drop)
+    }
+
+    /// Sends a stanza given as text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::send`].
+    pub fn send_xml(&mut self, stanza: &str) -> Result<(), StanzaError> {
+        self.op(op::SEND, stanza.as_bytes(), &[]).map(drop)
+    }
+
+    /// Hands a stanza to one session of the owner, past all rules of delivery.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only. A session that is gone is no error.
+    pub fn deliver(&mut self, resource: &str, stanza: &Element) -> Result<(), StanzaError> {
+        self.deliver_xml(resource, &stanza.to_xml(ns::CLIENT))
+    }
+
+    /// Hands a stanza given as text to one session of the owner.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::deliver`].
+    pub fn deliver_xml(&mut self, resource: &str, stanza: &str) -> Result<(), StanzaError> {
+        self.op(op::DELIVER, resource.as_bytes(), stanza.as_bytes()).map(drop)
+    }
+
+    /// Sends a `get` or `set` whose answer comes to the module's `answer` hook with `cookie`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::send`].
+    pub fn request(&mut self, iq: &Element, cookie: &[u8]) -> Result<(), StanzaError> {
+        self.op(op::REQUEST, iq.to_xml(ns::CLIENT).as_bytes(), cookie).map(drop)
+    }
+
+    /// Closes a session of the owner.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn close(&mut self, resource: &str, why: StreamError) -> Result<(), StanzaError> {
+        self.op(op::CLOSE, resource.as_bytes(), why.name().as_bytes()).map(drop)
+    }
+
+    /// Calls the module's `wake` hook for the owner at a time, in milliseconds since 1970.
+    ///
+    /// A time given again under the same name replaces the earlier one. Times survive a restart.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn wake_at(&mut self, ms: u64, name: &str) -> Result<(), StanzaError> {
+        self.op(op::WAKE, &ms.to_le_bytes(), name.as_bytes()).map(drop)
+    }
+
+    /// Tells the other modules that something happened to the owner.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn tell<N: Notice>(&mut self, notice: &N) -> Result<(), StanzaError> {
+        self.op(op::NOTICE, N::NAME.as_bytes(), &wire::encode(notice)).map(drop)
+    }
+
+    /// Returns random bytes. They come with the event, so a run can be replayed.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn random(&mut self, bytes: u32) -> Result<Vec<u8>, StanzaError> {
+        self.op(op::RANDOM, &bytes.to_le_bytes(), &[])
+    }
+
+    /// Returns a random name of lower-case letters and digits that carry five bits each.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn random_name(&mut self, letters: u32) -> Result<String, StanzaError> {
+        const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let letter = |byte: u8| LETTERS.get(usize::from(byte) % 32).copied().unwrap_or(b'a');
+        Ok(self.random(letters)?.into_iter().map(|byte| char::from(letter(byte))).collect())
+    }
+
+    /// Adds to the module's counter `name`, shown as `calypte_<module>_<name>_total`.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn count(&mut self, name: &str, by: u64) -> Result<(), StanzaError> {
+        self.op(op::COUNT, name.as_bytes(), &by.to_le_bytes()).map(drop)
+    }
+
+    /// Tells whether the owner is an account of this domain.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn is_account(&mut self) -> Result<bool, StanzaError> {
+        Ok(self.op(op::IS_ACCOUNT, &[], &[])? == [1])
+    }
+
+    /// Tells whether `address` is the owner or one of its sessions.
+    #[must_use]
+    pub fn is_own(&self, address: Option<JidRef<'_>>) -> bool {
+        address.is_none_or(|address| address.bare_str() == self.owner)
+    }
+
+    /// Lists what service discovery says of accounts or of the domain, from all modules.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn features(&mut self, of_domain: bool) -> Result<Vec<String>, StanzaError> {
+        let whose: &[u8] = if of_domain { b"domain" } else { b"account" };
+        self.lines(op::FEATURES, whose)
+    }
+
+    /// Lists the subdomains that modules serve.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn served(&mut self) -> Result<Vec<String>, StanzaError> {
+        self.lines(op::SERVED, &[])
+    }
+
+    /// Returns the name of the software, its version and when it started, in ms since 1970.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn software(&mut self) -> Result<(String, String, u64), StanzaError> {
+        let mut lines = self.lines(op::SOFTWARE, &[])?.into_iter();
+        let mut next = || lines.next().unwrap_or_default();
+        Ok((next(), next(), next().parse().unwrap_or(0)))
+    }
+
+    /// Writes a line to the log, at level `info`. Never put addresses or content into it.
+    pub fn log(&mut self, text: &str) {
+        self.host.log(LOG_INFO, text);
+    }
+
+    /// Returns the owner as an address of its own.
+    #[must_use]
+    pub fn owner_jid(&self) -> Jid {
+        self.owner().to_jid()
+    }
+
+    fn lines(&mut self, number: u32, a: &[u8]) -> Result<Vec<String>, StanzaError> {
+        let text = String::from_utf8(self.op(number, a, &[])?).map_err(|_| StanzaError::INTERNAL)?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    pub(crate) fn op(&mut self, number: u32, a: &[u8], b: &[u8]) -> Result<Vec<u8>, StanzaError> {
+        self.host.op(number, a, b).map_err(|fault| {
+            let text = format!("operation {number} failed with {fault}");
+            self.host.log(LOG_WARN, &text);
+            match fault {
+                wire::fault::BUDGET => StanzaError::RESOURCE_CONSTRAINT,
+                _ => StanzaError::INTERNAL,
+            }
+        })
+    }
+
+    fn broken(&mut self, table: &str) -> StanzaError {
+        self.host.log(LOG_WARN, &format!("table {table} holds a broken record"));
+        StanzaError::INTERNAL
+    }
+}
+
+/// Something an operator should look at this week.
+const LOG_WARN: u32 = 2;
+/// What happens in the life of the server.
+const LOG_INFO: u32 = 3;
+
+fn reference<K: Key + ?Sized, V>(table: &Table<K, V>, key: &K) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    key.encode(&mut bytes);
+    wire::table_ref(table.name, table.is_domain(), table.volatile, &bytes)
+}

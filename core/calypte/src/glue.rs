@@ -1,0 +1,234 @@
+//! Between the boundary and an author's functions. Authors never meet this.
+
+use std::fmt;
+
+use abi::{Call, Guest, HostRef};
+use xml::FlatRef;
+use xmpp::{JidRef, Kind, StanzaError, StanzaRef};
+
+use crate::hooks::Run;
+use crate::wire::{self, LoginFacts, WireError, op, part, status};
+use crate::{Context, ConfigKey, Feature, Flow, HookResult, Module, Notified, Passing, Reply, Request};
+
+/// How a client logged in, for `channel` and `authenticated` hooks.
+pub struct Login<'a> {
+    facts: &'a LoginFacts,
+}
+
+impl Login<'_> {
+    /// Returns the facts.
+    #[must_use]
+    pub fn facts(&self) -> &LoginFacts {
+        self.facts
+    }
+}
+
+impl fmt::Debug for Login<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The client key and the exporter value are secrets.
+        f.debug_struct("Login").field("mechanism", &self.facts.mechanism).finish_non_exhaustive()
+    }
+}
+
+/// A question by HTTP or by command.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The path or the node of the command.
+    pub name: &'a str,
+    /// The body of the request or the fields of the form.
+    pub body: &'a [u8],
+}
+
+impl fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A module behind the boundary.
+pub struct Glue<M>(M);
+
+impl<M> fmt::Debug for Glue<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Glue")
+    }
+}
+
+impl<M: Module> Guest for Glue<M> {
+    fn create(config: &str) -> Result<Self, String> {
+        let config = if config.is_empty() { "{}" } else { config };
+        let config = serde_json::from_str(config).map_err(|error| error.to_string())?;
+        M::setup(config).map(Self).map_err(|error| error.0)
+    }
+
+    fn call(&self, call: &Call<'_>, host: &mut HostRef<'_>) -> u32 {
+        let hook = usize::try_from(call.hook).ok().and_then(|index| M::HOOKS.get(index));
+        let Some(hook) = hook else { return status::NO_HOOK };
+        let mut cx = Context {
+            owner: text(call, part::OWNER),
+            session: text(call, part::SESSION),
+            domain: text(call, part::DOMAIN),
+            now_ms: call.now_ms,
+            host,
+        };
+        let outcome = run(&self.0, &hook.run, call, &mut cx);
+        outcome.unwrap_or_else(|error| {
+            let error = WireError {
+                kind: error.kind.name().to_owned(),
+                condition: error.condition.name().to_owned(),
+                text: error.text.map(std::borrow::Cow::into_owned),
+            };
+            // If even that fails, the host answers internal-server-error.
+            drop(cx.op(op::ERROR, &wire::encode(&error), &[]));
+            status::ERROR
+        })
+    }
+}
+
+fn run<M: Module>(
+    module: &M,
+    run: &Run<M>,
+    call: &Call<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Result<u32, StanzaError> {
+    let name = text(call, part::NAME);
+    let payload = call.parts.get(part::PAYLOAD).copied().unwrap_or_default();
+    let done = |result: Result<(), StanzaError>| result.map(|()| status::PASS);
+    match run {
+        Run::Stanza(f) => stanza(call, cx, |passing, cx| f(module, passing, cx)),
+        Run::Iq(f) => {
+            let view = view(call).ok_or(StanzaError::INTERNAL)?;
+            match f(module, &Request::new(view), cx)? {
+                Reply::Empty => cx.op(op::REPLY, &[], &[]).map(|_| status::REPLY),
+                Reply::With(element) => {
+                    let xml = element.to_xml(xmpp::ns::CLIENT);
+                    cx.op(op::REPLY, xml.as_bytes(), &[]).map(|_| status::REPLY)
+                }
+                Reply::Later => Ok(status::LATER),
+            }
+        }
+        Run::Session(f) => done(f(module, cx)),
+        Run::Login(f) => {
+            let facts = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            done(f(module, &Login { facts: &facts }, cx))
+        }
+        Run::Wake(f) => done(f(module, name, cx)),
+        Run::Notice(f) => done(f(module, &Notified { name, payload }, cx)),
+        Run::Answer(f) => {
+            let view = view(call).ok_or(StanzaError::INTERNAL)?;
+            done(f(module, payload, view, cx))
+        }
+        Run::Feature(f) => match f(module) {
+            Some(element) => {
+                let xml = element.to_xml(xmpp::ns::STREAMS);
+                cx.op(op::REPLY, xml.as_bytes(), &[]).map(|_| status::REPLY)
+            }
+            None => Ok(status::PASS),
+        },
+        Run::Asked(f) => {
+            let answer = f(module, &Asked { name, body: payload }, cx)?;
+            cx.op(op::REPLY, &answer, &[]).map(|_| status::REPLY)
+        }
+    }
+}
+
+fn stanza(
+    call: &Call<'_>,
+    cx: &mut Context<'_, '_>,
+    f: impl FnOnce(&mut Passing<'_>, &mut Context<'_, '_>) -> HookResult,
+) -> Result<u32, StanzaError> {
+    let mut passing = Passing::new(view(call).ok_or(StanzaError::INTERNAL)?);
+    let flow = f(&mut passing, cx)?;
+    if let Some(xml) = passing.changed() {
+        cx.op(op::REPLACE, xml.as_bytes(), &[])?;
+    }
+    Ok(match flow {
+        Flow::Pass => status::PASS,
+        Flow::Handled => status::HANDLED,
+        Flow::Drop(reason) => {
+            cx.count("dropped", 1)?;
+            cx.log(reason);
+            status::DROP
+        }
+    })
+}
+
+fn text<'a>(call: &Call<'a>, index: usize) -> &'a str {
+    let bytes = call.parts.get(index).copied().unwrap_or_default();
+    std::str::from_utf8(bytes).unwrap_or("")
+}
+
+fn view<'a>(call: &Call<'a>) -> Option<StanzaRef<'a>> {
+    let part = |index| Some(text(call, index)).filter(|part| !part.is_empty());
+    let content = FlatRef::from_parts(text(call, part::TEXT), call.words);
+    Some(StanzaRef {
+        kind: Kind::of(content.root().name())?,
+        from: part(part::FROM).map(JidRef::trusted),
+        to: part(part::TO).map(JidRef::trusted),
+        id: part(part::ID),
+        ty: part(part::TYPE),
+        lang: part(part::LANG),
+        content,
+    })
+}
+
+/// How many pieces of text a manifest has: for the constant array behind [`manifest_pieces`].
+#[must_use]
+pub const fn manifest_count<M: Module>() -> usize {
+    8 + 5 * M::XEPS.len() + 3 * M::FEATURES.len() + 9 * M::KEYS.len() + 13 * M::HOOKS.len()
+}
+
+/// Returns the manifest as pieces of text, to be joined while compiling.
+#[must_use]
+pub const fn manifest_pieces<M: Module, const N: usize>() -> [&'static str; N] {
+    let mut pieces = [""; N];
+    let head = [
+        "calypte-manifest 1\nname ", M::NAME, "\nabout ", M::ABOUT, "\nsecurity ",
+        if M::SECURITY { "yes" } else { "no" }, "\n", "",
+    ];
+    let mut at = put(&mut pieces, 0, &head);
+    let mut i = 0;
+    while i < M::XEPS.len() {
+        at = put(&mut pieces, at, &["xep ", M::XEPS[i].0, " ", M::XEPS[i].1, "\n"]);
+        i += 1;
+    }
+    i = 0;
+    while i < M::FEATURES.len() {
+        let (whose, name) = match M::FEATURES[i] {
+            Feature::Domain(name) => ("feature domain ", name),
+            Feature::Account(name) => ("feature account ", name),
+            Feature::Everywhere(name) => ("feature everywhere ", name),
+        };
+        at = put(&mut pieces, at, &[whose, name, "\n"]);
+        i += 1;
+    }
+    i = 0;
+    while i < M::KEYS.len() {
+        let ConfigKey { name, kind, default, about } = &M::KEYS[i];
+        at = put(&mut pieces, at, &["config ", name, "\t", kind, "\t", default, "\t", about, "\n"]);
+        i += 1;
+    }
+    i = 0;
+    while i < M::HOOKS.len() {
+        let words = &M::HOOKS[i].words;
+        at = put(&mut pieces, at, &["hook ", words[0], "\t", words[1], "\t", words[2], "\t"]);
+        at = put(&mut pieces, at, &[words[3], "\t", words[4], "\t", words[5], "\n"]);
+        i += 1;
+    }
+    pieces
+}
+
+/// Puts pieces behind each other and returns the next free place.
+const fn put<const N: usize>(
+    pieces: &mut [&'static str; N],
+    mut at: usize,
+    more: &[&'static str],
+) -> usize {
+    let mut i = 0;
+    while i < more.len() {
+        pieces[at] = more[i];
+        at += 1;
+        i += 1;
+    }
+    at
+}

@@ -1,0 +1,300 @@
+//! Where a module acts: places, phases and the other registrations.
+
+use xmpp::{StanzaError, StanzaRef};
+
+use crate::{Asked, Context, Login, Notified, Passing, Request};
+
+/// A place on the way of a stanza. Each runs for one owner: an account, a room or the domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A local client sent it; the owner is the client's account.
+    Sent,
+    /// It crossed from another domain; the owner is our domain.
+    Arriving,
+    /// It reached a local address; the owner is that account or room.
+    Received,
+    /// It is about to cross to another domain; the owner is the sender's account.
+    Leaving,
+}
+
+/// The order inside a place, by purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Decide whether it may pass: blocking, limits, channel policy. Fails closed.
+    Admit,
+    /// Change it: aliases, stanza ids. Fails closed.
+    Rewrite,
+    /// Write it down: archive, offline queue, outcome rows.
+    Record,
+    /// Tell others: other devices, push services.
+    Copy,
+}
+
+impl Place {
+    /// All of them, in the order of a stanza's way.
+    pub const ALL: [Self; 4] = [Self::Sent, Self::Arriving, Self::Received, Self::Leaving];
+
+    /// Returns the name in manifests and lists.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "Sent",
+            Self::Arriving => "Arriving",
+            Self::Received => "Received",
+            Self::Leaving => "Leaving",
+        }
+    }
+}
+
+impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] = [Self::Admit, Self::Rewrite, Self::Record, Self::Copy];
+
+    /// Returns the name in manifests and lists.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admit => "Admit",
+            Self::Rewrite => "Rewrite",
+            Self::Record => "Record",
+            Self::Copy => "Copy",
+        }
+    }
+}
+
+/// What happens to a stanza after a hook function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The next function sees it.
+    Pass,
+    /// It ends here; the function did what was needed.
+    Handled,
+    /// It ends here without an answer, for the reason given to the log.
+    Drop(&'static str),
+}
+
+/// What happens after a stanza hook; an error goes back to the stanza's sender.
+pub type HookResult = Result<Flow, StanzaError>;
+
+/// The answer to a request, or the error to send instead.
+pub type IqResult = Result<Reply, StanzaError>;
+
+/// What a function that answers no stanza returns; an error is logged with the module's name.
+pub type Done = Result<(), StanzaError>;
+
+/// The answer to a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// An empty result.
+    Empty,
+    /// A result with this payload.
+    With(xml::Element),
+    /// No answer now: the module sends it itself, later.
+    Later,
+}
+
+/// Whom a request is addressed to, and who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// The account, asked by its own clients only. Others get `service-unavailable`.
+    Account,
+    /// The account, asked by anyone. The function decides what a stranger may know.
+    AccountFromAnyone,
+    /// The domain.
+    Domain,
+}
+
+/// Who may run an ad-hoc command (XEP-0050).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Each user, for the own account.
+    User,
+    /// The operator.
+    Admin,
+}
+
+/// The function of a stanza hook.
+pub type StanzaFn<M> = fn(&M, &mut Passing<'_>, &mut Context<'_, '_>) -> HookResult;
+/// The function that answers a request.
+pub type IqFn<M> = fn(&M, &Request<'_>, &mut Context<'_, '_>) -> IqResult;
+/// The function of a session hook.
+pub type SessionFn<M> = fn(&M, &mut Context<'_, '_>) -> Done;
+/// The function that sees a login.
+pub type LoginFn<M> = fn(&M, &Login<'_>, &mut Context<'_, '_>) -> Done;
+/// The function of a timer.
+pub type WakeFn<M> = fn(&M, &str, &mut Context<'_, '_>) -> Done;
+/// The function that hears another module.
+pub type NoticeFn<M> = fn(&M, &Notified<'_>, &mut Context<'_, '_>) -> Done;
+/// The function that gets the answer to a request of ours.
+pub type AnswerFn<M> = fn(&M, &[u8], StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
+/// The function that writes a stream feature.
+pub type FeatureFn<M> = fn(&M) -> Option<xml::Element>;
+/// The function behind an HTTP path or a command.
+pub type AskedFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> Result<Vec<u8>, StanzaError>;
+
+/// One registration of a module: what it wants, and its function.
+///
+/// The list of hooks is a constant, so that a manifest can be read from a file without running it.
+#[derive(Debug)]
+pub struct Hook<M> {
+    pub(crate) words: [&'static str; 6],
+    pub(crate) run: Run<M>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Run<M> {
+    Stanza(StanzaFn<M>),
+    Iq(IqFn<M>),
+    Session(SessionFn<M>),
+    Login(LoginFn<M>),
+    Wake(WakeFn<M>),
+    Notice(NoticeFn<M>),
+    Answer(AnswerFn<M>),
+    Feature(FeatureFn<M>),
+    Asked(AskedFn<M>),
+}
+
+/// A word of a hook that says nothing.
+const ANY: &str = "-";
+
+impl<M> Hook<M> {
+    const fn of(words: [&'static str; 6], run: Run<M>) -> Self {
+        Self { words, run }
+    }
+
+    /// Every message at a place.
+    pub const fn message(place: Place, phase: Phase, f: StanzaFn<M>) -> Self {
+        let words = ["message", place.name(), phase.name(), ANY, ANY, ANY];
+        Self::of(words, Run::Stanza(f))
+    }
+
+    /// Messages that no session of the owner is going to get.
+    pub const fn message_when_away(place: Place, phase: Phase, f: StanzaFn<M>) -> Self {
+        let words = ["message", place.name(), phase.name(), ANY, ANY, "away"];
+        Self::of(words, Run::Stanza(f))
+    }
+
+    /// Every presence at a place.
+    pub const fn presence(place: Place, phase: Phase, f: StanzaFn<M>) -> Self {
+        let words = ["presence", place.name(), phase.name(), ANY, ANY, ANY];
+        Self::of(words, Run::Stanza(f))
+    }
+
+    /// Every request and answer at a place.
+    pub const fn iq(place: Place, phase: Phase, f: StanzaFn<M>) -> Self {
+        Self::of(["iq", place.name(), phase.name(), ANY, ANY, ANY], Run::Stanza(f))
+    }
+
+    /// Every stanza at a place.
+    pub const fn stanza(place: Place, phase: Phase, f: StanzaFn<M>) -> Self {
+        Self::of(["stanza", place.name(), phase.name(), ANY, ANY, ANY], Run::Stanza(f))
+    }
+
+    /// Stanzas at a place that have such a child element.
+    pub const fn payload(
+        place: Place,
+        phase: Phase,
+        ns: &'static str,
+        name: &'static str,
+        f: StanzaFn<M>,
+    ) -> Self {
+        Self::of(["stanza", place.name(), phase.name(), ns, name, ANY], Run::Stanza(f))
+    }
+
+    /// Answers `get` requests with this payload.
+    pub const fn iq_get(on: On, ns: &'static str, name: &'static str, f: IqFn<M>) -> Self {
+        Self::of(["iq-get", on.name(), ns, name, ANY, ANY], Run::Iq(f))
+    }
+
+    /// Answers `set` requests with this payload.
+    pub const fn iq_set(on: On, ns: &'static str, name: &'static str, f: IqFn<M>) -> Self {
+        Self::of(["iq-set", on.name(), ns, name, ANY, ANY], Run::Iq(f))
+    }
+
+    /// Owns the addresses below `label.domain`: rooms, uploads. Gets each stanza to one of them.
+    pub const fn serve(label: &'static str, f: StanzaFn<M>) -> Self {
+        Self::of(["serve", label, ANY, ANY, ANY, ANY], Run::Stanza(f))
+    }
+
+    /// Is asked about stanzas to addresses of the domain that are no account: aliases.
+    ///
+    /// `Pass` says that the address is not ours; when all pass, the sender sees what an unknown
+    /// address looks like.
+    pub const fn claim(f: StanzaFn<M>) -> Self {
+        Self::of(["claim", ANY, ANY, ANY, ANY, ANY], Run::Stanza(f))
+    }
+
+    /// A session was opened: its client is bound to a resource. An error closes it.
+    pub const fn opened(f: SessionFn<M>) -> Self {
+        Self::of(["opened", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
+    }
+
+    /// A session came back after its connection was lost (XEP-0198).
+    pub const fn resumed(f: SessionFn<M>) -> Self {
+        Self::of(["resumed", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
+    }
+
+    /// A session is over. It can still be read with [`Context::session`].
+    pub const fn closed(f: SessionFn<M>) -> Self {
+        Self::of(["closed", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
+    }
+
+    /// Sees the channel of a new session and may refuse it: TLS version, binding.
+    pub const fn channel(f: LoginFn<M>) -> Self {
+        Self::of(["channel", ANY, ANY, ANY, ANY, ANY], Run::Login(f))
+    }
+
+    /// Sees how a client proved who it is, with the SCRAM client key where there is one.
+    pub const fn authenticated(f: LoginFn<M>) -> Self {
+        Self::of(["authenticated", ANY, ANY, ANY, ANY, ANY], Run::Login(f))
+    }
+
+    /// A time asked for with [`Context::wake_at`] has come.
+    pub const fn wake(f: WakeFn<M>) -> Self {
+        Self::of(["wake", ANY, ANY, ANY, ANY, ANY], Run::Wake(f))
+    }
+
+    /// Hears a notice of another module, such as [`crate::notice::RosterChanged`].
+    pub const fn notice(name: &'static str, f: NoticeFn<M>) -> Self {
+        Self::of(["notice", name, ANY, ANY, ANY, ANY], Run::Notice(f))
+    }
+
+    /// Gets the answers to requests sent with [`Context::request`].
+    pub const fn answer(f: AnswerFn<M>) -> Self {
+        Self::of(["answer", ANY, ANY, ANY, ANY, ANY], Run::Answer(f))
+    }
+
+    /// Adds to the stream features that a client sees after login.
+    pub const fn stream_feature(f: FeatureFn<M>) -> Self {
+        Self::of(["stream-feature", ANY, ANY, ANY, ANY, ANY], Run::Feature(f))
+    }
+
+    /// Answers HTTP requests below a path.
+    pub const fn http(path: &'static str, f: AskedFn<M>) -> Self {
+        Self::of(["http", path, ANY, ANY, ANY, ANY], Run::Asked(f))
+    }
+
+    /// Offers a command: ad-hoc (XEP-0050) and on the command line.
+    pub const fn command(
+        node: &'static str,
+        title: &'static str,
+        who: Who,
+        f: AskedFn<M>,
+    ) -> Self {
+        let who = match who {
+            Who::User => "user",
+            Who::Admin => "admin",
+        };
+        Self::of(["command", node, who, title, ANY, ANY], Run::Asked(f))
+    }
+}
+
+impl On {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::AccountFromAnyone => "account-anyone",
+            Self::Domain => "domain",
+        }
+    }
+}

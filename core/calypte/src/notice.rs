@@ -1,0 +1,48 @@
+//! What modules tell each other.
+
+use bincode::{Decode, Encode};
+use xmpp::StanzaError;
+
+use crate::wire;
+
+/// Something that happened to the owner, of interest to other modules.
+pub trait Notice: Encode + Decode<()> {
+    /// The name, as in [`crate::Hook::notice`].
+    const NAME: &'static str;
+}
+
+/// A notice that was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Notified<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) payload: &'a [u8],
+}
+
+impl Notified<'_> {
+    /// Reads it as what its name says it is.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault: another notice, or one of a newer module.
+    pub fn read<N: Notice>(&self) -> Result<N, StanzaError> {
+        if self.name != N::NAME {
+            return Err(StanzaError::INTERNAL);
+        }
+        wire::decode(self.payload).ok_or(StanzaError::INTERNAL)
+    }
+}
+
+/// A roster item changed (module `roster`).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RosterChanged {
+    /// The contact's bare address.
+    pub contact: String,
+    /// Whether the contact may see the owner's presence, before and now.
+    pub from: (bool, bool),
+    /// Whether the owner may see the contact's presence, before and now.
+    pub to: (bool, bool),
+}
+
+impl Notice for RosterChanged {
+    const NAME: &'static str = "roster.changed";
+}

@@ -1,0 +1,76 @@
+//! Tables that more than their own module reads.
+
+use bincode::{Decode, Encode};
+use table::{Table, record};
+
+/// Who has an account, by the local part. The host writes it.
+pub const ACCOUNTS: Table<str, Account> = Table::domain("accounts");
+
+/// The contacts of an account, by their bare address. Module `roster` writes it.
+pub const ROSTER: Table<str, Contact> = Table::account("roster.items");
+
+/// What the server keeps to check a password. The password itself is never stored.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Account {
+    /// For SCRAM-SHA-1.
+    pub sha1: Verifier,
+    /// For SCRAM-SHA-256.
+    pub sha256: Verifier,
+    /// For SCRAM-SHA-512.
+    pub sha512: Verifier,
+    /// Whether logins are refused.
+    pub disabled: bool,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: u64,
+}
+
+record!(Account, 1);
+
+/// What SCRAM checks a password against (RFC 5802 §3).
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Verifier {
+    /// The salt.
+    pub salt: Vec<u8>,
+    /// How often the password was hashed.
+    pub iterations: u32,
+    /// `StoredKey`.
+    pub stored_key: Vec<u8>,
+    /// `ServerKey`.
+    pub server_key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("disabled", &self.disabled).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
+}
+
+/// A contact and what both sides agreed to (RFC 6121 §2, appendix A).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Contact {
+    /// The name that the user gave.
+    pub name: Option<String>,
+    /// The groups that the user put it in.
+    pub groups: Vec<String>,
+    /// The user sees the contact's presence.
+    pub to: bool,
+    /// The contact sees the user's presence.
+    pub from: bool,
+    /// The user asked and the contact has not answered.
+    pub asked: bool,
+    /// The contact asked and the user has not answered: the whole stanza, as it is delivered again
+    /// at each login.
+    pub pending_in: Option<String>,
+    /// The user approved before the contact asked (§3.4).
+    pub approved: bool,
+    /// Whether it is in the roster that clients see. A stranger who asked is not, yet.
+    pub listed: bool,
+}
+
+record!(Contact, 1);

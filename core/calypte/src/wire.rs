@@ -1,0 +1,241 @@
+//! What crosses between a module and the host: numbers of operations, parts of a call, records.
+//!
+//! Append only: a number is never used again for something else. The host side is in `engine`.
+
+use bincode::{Decode, Encode, config};
+
+/// Parts of a call, by place.
+pub mod part {
+    /// The owner: a bare address.
+    pub const OWNER: usize = 0;
+    /// The session that caused the call, a full address; empty when none did.
+    pub const SESSION: usize = 1;
+    /// The domain that the shard serves.
+    pub const DOMAIN: usize = 2;
+    /// `from` of the stanza; below it stands what a stanza has. Empty: not there.
+    pub const FROM: usize = 3;
+    /// `to` of the stanza.
+    pub const TO: usize = 4;
+    /// `id` of the stanza.
+    pub const ID: usize = 5;
+    /// `type` of the stanza.
+    pub const TYPE: usize = 6;
+    /// `xml:lang` of the stanza.
+    pub const LANG: usize = 7;
+    /// The text of the stanza; its tables are the words of the call.
+    pub const TEXT: usize = 8;
+    /// The name of a notice, timer, path or command; the cookie of an answer.
+    pub const NAME: usize = 9;
+    /// The content of a notice, login or question, encoded.
+    pub const PAYLOAD: usize = 10;
+    /// How many parts there are.
+    pub const COUNT: usize = 11;
+}
+
+/// What a call of a hook returns.
+pub mod status {
+    /// The next function sees the stanza; done.
+    pub const PASS: u32 = 0;
+    /// The stanza ends here.
+    pub const HANDLED: u32 = 1;
+    /// The stanza ends here without an answer.
+    pub const DROP: u32 = 2;
+    /// Refused, with the error given by [`super::op::ERROR`].
+    pub const ERROR: u32 = 3;
+    /// A request was answered by [`super::op::REPLY`].
+    pub const REPLY: u32 = 4;
+    /// A request is going to be answered later.
+    pub const LATER: u32 = 5;
+    /// The host asked for a hook that the module does not have.
+    pub const NO_HOOK: u32 = 6;
+}
+
+/// What a module asks of the host during a call.
+pub mod op {
+    /// Reads a record. a = table reference and key.
+    pub const GET: u32 = 1;
+    /// Writes a record. b = value.
+    pub const PUT: u32 = 2;
+    /// Deletes a record.
+    pub const DELETE: u32 = 3;
+    /// Reads records in order. a = table reference and first key, b = [`super::Range`].
+    pub const SCAN: u32 = 4;
+    /// Sends a stanza. a = text.
+    pub const SEND: u32 = 5;
+    /// Hands a stanza to a session of the owner. a = resource, b = text.
+    pub const DELIVER: u32 = 6;
+    /// Replaces the stanza that the hook sees. a = text.
+    pub const REPLACE: u32 = 7;
+    /// Answers the request or question. a = text of the payload, or bytes.
+    pub const REPLY: u32 = 8;
+    /// Says why a call fails. a = [`super::WireError`].
+    pub const ERROR: u32 = 9;
+    /// Lists the owner's sessions. Returns a list of [`super::SessionRow`].
+    pub const SESSIONS: u32 = 10;
+    /// Sets a value of a session of the owner. a = resource, NUL, name; b = value, empty to remove.
+    pub const SET_VALUE: u32 = 11;
+    /// Wakes the owner later. a = time in ms since 1970, 8 bytes little-endian; b = name.
+    pub const WAKE: u32 = 12;
+    /// Tells other modules. a = name, b = content.
+    pub const NOTICE: u32 = 13;
+    /// Gives random bytes. a = how many, 4 bytes little-endian.
+    pub const RANDOM: u32 = 14;
+    /// Sends a request whose answer comes back to the module. a = text, b = cookie.
+    pub const REQUEST: u32 = 15;
+    /// Adds to a counter. a = name, b = how much, 8 bytes little-endian.
+    pub const COUNT: u32 = 16;
+    /// Lists resources that the stanza is going to reach, separated by NUL.
+    pub const TARGETS: u32 = 17;
+    /// Lists features of service discovery, separated by line ends. a = `account` or `domain`.
+    pub const FEATURES: u32 = 18;
+    /// Lists subdomains that modules serve, separated by line ends.
+    pub const SERVED: u32 = 19;
+    /// Tells whether the owner is an account. Returns one byte.
+    pub const IS_ACCOUNT: u32 = 20;
+    /// Closes a session of the owner. a = resource, b = stream error condition.
+    pub const CLOSE: u32 = 21;
+    /// Lists the commands that modules offer, as manifest lines.
+    pub const COMMANDS: u32 = 22;
+    /// The name of the software, its version and the start time, separated by line ends.
+    pub const SOFTWARE: u32 = 23;
+}
+
+/// Why an operation failed.
+pub mod fault {
+    /// The store could not read.
+    pub const STORE: u32 = 1;
+    /// The module may not do that: a table of another, an address that is not the owner's.
+    pub const NOT_GRANTED: u32 = 2;
+    /// What was given cannot be read.
+    pub const MALFORMED: u32 = 3;
+    /// The step did too much already.
+    pub const BUDGET: u32 = 4;
+    /// No such session or hook.
+    pub const MISSING: u32 = 5;
+}
+
+/// Bits of the first byte of a table reference.
+pub mod table_bits {
+    /// The table belongs to the domain, not to the owner.
+    pub const DOMAIN: u8 = 1;
+    /// The table is lost with the process.
+    pub const VOLATILE: u8 = 2;
+}
+
+/// How a scan goes on after its first key.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Range {
+    /// The first key behind the range; `None`: to the end of the table.
+    pub to: Option<Vec<u8>>,
+    /// How many records at most.
+    pub limit: u32,
+    /// From the end.
+    pub reverse: bool,
+}
+
+/// A session as modules see it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SessionRow {
+    /// Its resource.
+    pub resource: String,
+    /// Whether it sent available presence.
+    pub available: bool,
+    /// Its priority, when available.
+    pub priority: i8,
+    /// Its last presence that went to everyone, as text.
+    pub presence: Option<String>,
+    /// Whether its connection is lost and may come back.
+    pub away: bool,
+    /// What modules keep with it.
+    pub values: Vec<(String, Vec<u8>)>,
+}
+
+/// A stanza error.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct WireError {
+    /// The type.
+    pub kind: String,
+    /// The condition.
+    pub condition: String,
+    /// The sentence.
+    pub text: Option<String>,
+}
+
+/// A login as modules see it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LoginFacts {
+    /// `SCRAM-SHA-256-PLUS`.
+    pub mechanism: String,
+    /// Whether the login proved that nobody sits between the client and us.
+    pub channel_bound: bool,
+    /// `TLSv1.3`; empty without TLS.
+    pub tls: String,
+    /// The exporter value of the channel (RFC 9266), where there is one.
+    pub exporter: Option<Vec<u8>>,
+    /// The SCRAM client key: what at-rest sealing derives from. Never logged.
+    pub client_key: Option<Vec<u8>>,
+    /// The client's own stable id (XEP-0388), where it gave one.
+    pub user_agent: Option<String>,
+}
+
+/// The most that a record of a call may decode to, in bytes.
+const LIMIT: usize = 4 << 20;
+
+/// Writes a record.
+#[must_use]
+pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    // Writing to memory fails only for types that refuse to be written; ours do not.
+    bincode::encode_to_vec(value, config::standard()).unwrap_or_default()
+}
+
+/// Reads a record, `None` when the bytes are none or go on behind it.
+#[must_use]
+pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Option<T> {
+    let (value, used) =
+        bincode::decode_from_slice(bytes, config::standard().with_limit::<LIMIT>()).ok()?;
+    (used == bytes.len()).then_some(value)
+}
+
+/// Writes the reference of a table: bits, name, NUL.
+#[must_use]
+pub fn table_ref(name: &str, is_domain: bool, is_volatile: bool, key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len().saturating_add(key.len()).saturating_add(2));
+    let domain = if is_domain { table_bits::DOMAIN } else { 0 };
+    let volatile = if is_volatile { table_bits::VOLATILE } else { 0 };
+    out.push(domain | volatile);
+    out.extend_from_slice(name.as_bytes());
+    out.push(0);
+    out.extend_from_slice(key);
+    out
+}
+
+/// Reads the reference of a table: bits, name, key.
+#[must_use]
+pub fn read_table_ref(bytes: &[u8]) -> Option<(u8, &str, &[u8])> {
+    let (bits, rest) = bytes.split_first()?;
+    let end = rest.iter().position(|b| *b == 0)?;
+    let name = std::str::from_utf8(rest.get(..end)?).ok()?;
+    Some((*bits, name, rest.get(end.checked_add(1)?..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_references_come_back() {
+        let bytes = table_ref("roster.items", true, false, b"k\0y");
+        assert_eq!(read_table_ref(&bytes), Some((1, "roster.items", &b"k\0y"[..])));
+        assert_eq!(read_table_ref(b""), None);
+        assert_eq!(read_table_ref(b"\x01abc"), None);
+    }
+
+    #[test]
+    fn records_come_back_whole_or_not_at_all() {
+        let range = Range { to: Some(vec![1, 2]), limit: 7, reverse: true };
+        let mut bytes = encode(&range);
+        assert_eq!(decode::<Range>(&bytes), Some(range));
+        bytes.push(0);
+        assert_eq!(decode::<Range>(&bytes), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Hashes, keyed hashes, SCRAM primitives, sealing.

@@ -1,0 +1,184 @@
+//! Requests to accounts and to the domain, questions by HTTP and command, and what modules offer.
+
+use calypte::wire::{LoginFacts, encode, status};
+use xmpp::{Jid, Stanza, StanzaError};
+
+use crate::calls::{Called, Cause};
+use crate::event::{Ask, Effect};
+use crate::step::{Step, Told};
+
+impl Step<'_> {
+    /// Answers a request, exactly once.
+    pub(crate) fn answer(
+        &mut self,
+        owner: &Jid,
+        stanza: Stanza,
+        of_domain: bool,
+        is_assured: bool,
+    ) {
+        let view = stanza.view();
+        let is_set = stanza.ty.as_deref() == Some("set");
+        let hook = view.payload().and_then(|payload| {
+            self.pipeline.iq_hook(is_set, payload.ns(), payload.name(), of_domain)
+        });
+        let is_own = stanza.from.as_ref().is_none_or(|from| from.same_bare(owner));
+        let Some(hook) = hook.filter(|hook| hook.of_domain || hook.for_anyone || is_own) else {
+            return self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured);
+        };
+        let session = stanza.from.as_ref().filter(|_| is_own).map_or("", Jid::as_str);
+        let session = session.to_owned();
+        let cause =
+            Cause { owner: owner.as_str(), session: &session, targets: &[], is_assured };
+        match self.call_stanza(hook.function, cause, &stanza) {
+            Called::Ran(status::REPLY, said) => {
+                let inner = said.reply.unwrap_or_default();
+                let reply = std::str::from_utf8(&inner).ok();
+                match reply.and_then(|inner| stanza.result_reply(inner)) {
+                    Some(reply) => self.route(reply, is_assured),
+                    None => self.refuse(&stanza, &StanzaError::INTERNAL, is_assured),
+                }
+            }
+            Called::Ran(status::LATER, _) => {}
+            Called::Ran(..) | Called::Failed => {
+                self.refuse(&stanza, &StanzaError::INTERNAL, is_assured);
+            }
+            Called::Refused(error) => self.refuse(&stanza, &error, is_assured),
+        }
+    }
+
+    /// Answers a question by HTTP or command.
+    pub(crate) fn ask(&mut self, ask: &Ask) {
+        let fits = |word: &str| match ask.kind {
+            "http" => ask.name == word || ask.name.starts_with(&format!("{word}/")),
+            _ => ask.name == word,
+        };
+        let hook = self.pipeline.plain(ask.kind).into_iter().find(|hook| fits(&hook.word));
+        let answer = match hook {
+            None => Err(StanzaError::ITEM_NOT_FOUND),
+            Some(hook) => {
+                let cause = Cause {
+                    owner: ask.owner.as_str(),
+                    session: "",
+                    targets: &[],
+                    is_assured: true,
+                };
+                match self.call(hook.function, cause, None, &ask.name, &ask.body) {
+                    Called::Ran(_, said) => Ok(said.reply.unwrap_or_default()),
+                    Called::Refused(error) => Err(error),
+                    Called::Failed => Err(StanzaError::INTERNAL),
+                }
+            }
+        };
+        self.effects.push(Effect::Answer { token: ask.token, answer });
+    }
+
+    /// Passes a notice on to the modules that listen.
+    pub(crate) fn pass_on(&mut self, told: &Told) {
+        let cause = Cause {
+            owner: &told.owner,
+            session: &told.session,
+            targets: &[],
+            is_assured: true,
+        };
+        for hook in self.pipeline.plain("notice") {
+            if hook.word == told.name {
+                self.call_plain(hook.function, cause, &told.name, &told.payload);
+            }
+        }
+    }
+
+    /// Calls a function whose refusal nobody is told of.
+    pub(crate) fn call_plain(
+        &mut self,
+        function: crate::pipeline::Function,
+        cause: Cause<'_>,
+        name: &str,
+        payload: &[u8],
+    ) {
+        if let Called::Refused(error) = self.call(function, cause, None, name, payload) {
+            let module = self.pipeline.name(function.module).to_owned();
+            self.log(2, &module, format!("could not do what it was called for: {error}"));
+        }
+    }
+
+    /// Asks the modules that look at logins; the first refusal counts.
+    pub(crate) fn admit_login(&mut self, jid: &Jid, login: &LoginFacts) -> Result<(), StanzaError> {
+        let owner = jid.bare();
+        let cause = Cause {
+            owner: owner.as_str(),
+            session: jid.as_str(),
+            targets: &[],
+            is_assured: false,
+        };
+        let facts = encode(login);
+        for kind in ["channel", "authenticated"] {
+            for hook in self.pipeline.plain(kind) {
+                match self.call(hook.function, cause, None, "", &facts) {
+                    Called::Ran(..) => {}
+                    Called::Refused(error) => return Err(error),
+                    Called::Failed => return Err(StanzaError::INTERNAL),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the functions of a session: `opened`, `resumed` or `closed`.
+    pub(crate) fn tell_session(&mut self, kind: &str, jid: &Jid) -> Result<(), StanzaError> {
+        let owner = jid.bare();
+        let cause = Cause {
+            owner: owner.as_str(),
+            session: jid.as_str(),
+            targets: &[],
+            is_assured: false,
+        };
+        for hook in self.pipeline.plain(kind) {
+            if let Called::Refused(error) = self.call(hook.function, cause, None, "", &[]) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the features that service discovery shows.
+    pub(crate) fn features(&self, of_domain: bool) -> Vec<String> {
+        let wanted = if of_domain { "domain" } else { "account" };
+        let all = self.pipeline.manifests().flat_map(|manifest| &manifest.features);
+        let fits = |whose: &str| whose == wanted || whose == "everywhere";
+        let mut names: Vec<_> =
+            all.filter(|(whose, _)| fits(whose)).map(|(_, name)| name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Lists the subdomains that modules serve.
+    pub(crate) fn served(&self) -> Vec<String> {
+        let domain = self.state.setup.domain.domain();
+        let hooks = self.pipeline.plain("serve");
+        hooks.into_iter().map(|hook| format!("{}.{domain}", hook.word)).collect()
+    }
+
+    /// Lists the commands that modules offer: node, who, title.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        let all = self.pipeline.manifests().flat_map(|manifest| &manifest.hooks);
+        let line = |hook: &crate::HookLine| {
+            format!("{}\t{}\t{}", hook.word(1), hook.word(2), hook.word(3))
+        };
+        all.filter(|hook| hook.kind() == "command").map(line).collect()
+    }
+
+    pub(crate) fn stream_features(&mut self) -> Vec<String> {
+        let cause = Cause { owner: "", session: "", targets: &[], is_assured: false };
+        let mut features = Vec::new();
+        for hook in self.pipeline.plain("stream-feature") {
+            if let Called::Ran(status::REPLY, said) =
+                self.call(hook.function, cause, None, "", &[])
+            {
+                let xml = said.reply.and_then(|reply| String::from_utf8(reply).ok());
+                features.extend(xml.filter(|xml| xml::Flat::parse(xml, xmpp::ns::STREAMS).is_ok()));
+            }
+        }
+        features
+    }
+}

@@ -1,0 +1,254 @@
+//! What happens to a shard, and what comes of it.
+
+use calypte::wire::LoginFacts;
+use table::Batch;
+use xmpp::{Jid, Stanza, StanzaError, StreamError};
+
+/// What a shard is made of, besides its modules.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The domain.
+    pub domain: Jid,
+    /// The number of this shard, from 0.
+    pub shard: u16,
+    /// How many shards there are.
+    pub shards: u16,
+    /// What is refused.
+    pub limits: Limits,
+    /// The name and version that clients are told.
+    pub software: (String, String),
+    /// When the server started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// Where all randomness comes from. Must be unpredictable and different at each start.
+    pub seed: [u8; 32],
+}
+
+/// Bounds of a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Sessions of one account.
+    pub sessions: usize,
+    /// Bytes of stanzas that wait for one session.
+    pub queue_bytes: usize,
+    /// Calls of modules in one step.
+    pub calls: u32,
+    /// Operations of modules in one step.
+    pub operations: u32,
+    /// Bytes of all volatile tables.
+    pub volatile_bytes: usize,
+    /// How long a lost connection may come back, in milliseconds.
+    pub resume_ms: u64,
+    /// How long a request of ours waits for its answer, in milliseconds.
+    pub answer_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 32,
+            queue_bytes: 1 << 20,
+            calls: 100_000,
+            operations: 1_000_000,
+            volatile_bytes: 256 << 20,
+            resume_ms: 300_000,
+            answer_ms: 30_000,
+        }
+    }
+}
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client was bound to its resource.
+    Opened {
+        /// The number of its connection, never used twice.
+        session: u64,
+        /// Its full address.
+        jid: Jid,
+        /// How it logged in.
+        login: Box<LoginFacts>,
+    },
+    /// A client sent a stanza. `from` is stamped.
+    Sent {
+        /// Who.
+        session: u64,
+        /// What.
+        stanza: Stanza,
+    },
+    /// A stanza crossed from another shard.
+    Leg(Leg),
+    /// A stanza crossed from another domain.
+    Arriving(Stanza),
+    /// A stanza that left cannot be delivered.
+    Bounced(Stanza, StanzaError),
+    /// A client turned acknowledgements on (XEP-0198).
+    Enable {
+        /// Who.
+        session: u64,
+        /// Whether it wants to come back after a lost connection.
+        resume: bool,
+    },
+    /// A client counted what it received.
+    Acked {
+        /// Who.
+        session: u64,
+        /// How many, modulo 2³².
+        h: u32,
+    },
+    /// A connection is lost.
+    Detached {
+        /// Whose.
+        session: u64,
+    },
+    /// A client ended its stream.
+    Closed {
+        /// Who.
+        session: u64,
+    },
+    /// A client wants to go on with an earlier session.
+    Resume {
+        /// The number of the new connection.
+        session: u64,
+        /// Who it proved to be.
+        account: Jid,
+        /// The name of the earlier session.
+        token: String,
+        /// How many stanzas it received then.
+        h: u32,
+    },
+    /// An account was changed, disabled or deleted.
+    Account {
+        /// Its address.
+        account: Jid,
+        /// Whether its sessions have to go.
+        is_gone: bool,
+    },
+    /// Somebody asks a module by HTTP or command.
+    Ask(Ask),
+    /// Time passed; see [`Outcome::wake_at`].
+    Tick,
+}
+
+/// A question for a module.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Comes back with the answer.
+    pub token: u64,
+    /// `http` or `command`.
+    pub kind: &'static str,
+    /// The path or node.
+    pub name: String,
+    /// For whom.
+    pub owner: Jid,
+    /// The body or fields.
+    pub body: Vec<u8>,
+}
+
+/// A stanza on its way to an owner.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    /// The stanza; `to` is set.
+    pub stanza: Stanza,
+    /// Whether the sender was or will be promised that it is kept.
+    pub is_assured: bool,
+    /// When it was first received, for one that waited.
+    pub since_ms: Option<u64>,
+    /// The row that keeps it while it crosses.
+    pub transit: Option<Vec<u8>>,
+}
+
+/// What to do once the writes of the step are on disk.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Write a stanza to a client.
+    ToSession {
+        /// Whom.
+        session: u64,
+        /// What.
+        stanza: Stanza,
+    },
+    /// Hand a stanza to another shard.
+    Leg {
+        /// Which.
+        shard: u16,
+        /// What.
+        leg: Leg,
+    },
+    /// Hand a stanza to another domain.
+    Leaving {
+        /// Which.
+        domain: String,
+        /// What.
+        stanza: Stanza,
+    },
+    /// Acknowledgements are on.
+    Enabled {
+        /// Whose.
+        session: u64,
+        /// The name to come back by, where that is possible.
+        token: Option<String>,
+    },
+    /// An earlier session goes on over a new connection.
+    Resumed {
+        /// The new connection.
+        session: u64,
+        /// Who it is.
+        jid: Jid,
+        /// The name of the session.
+        token: String,
+        /// How many stanzas we handled, modulo 2³².
+        handled: u32,
+        /// The connection it had, if that is still there.
+        before: Option<u64>,
+        /// What the client has not received.
+        unacked: Vec<Stanza>,
+    },
+    /// The earlier session is gone.
+    ResumeRefused {
+        /// The new connection.
+        session: u64,
+    },
+    /// End a client's stream.
+    Close {
+        /// Whose.
+        session: u64,
+        /// Why.
+        why: StreamError,
+    },
+    /// A question is answered.
+    Answer {
+        /// The token of the question.
+        token: u64,
+        /// The answer.
+        answer: Result<Vec<u8>, StanzaError>,
+    },
+    /// Count something of a module.
+    Count {
+        /// The module.
+        module: String,
+        /// The counter.
+        name: String,
+        /// How much.
+        by: u64,
+    },
+    /// Write a line to the log.
+    Log {
+        /// 1 error, 2 warning, 3 information, 4 debugging.
+        level: u32,
+        /// Who says it.
+        module: String,
+        /// What. No addresses, no content.
+        text: String,
+    },
+}
+
+/// What comes of an event.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What to write, all or nothing.
+    pub writes: Batch,
+    /// What to do after that.
+    pub effects: Vec<Effect>,
+    /// When to send [`Event::Tick`], in milliseconds since 1970.
+    pub wake_at: Option<u64>,
+}

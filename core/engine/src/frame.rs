@@ -1,0 +1,337 @@
+//! The host's side of a call: what a module asks for while it runs.
+
+use abi::Host;
+use calypte::wire::{self, Range, WireError, fault, op, table_bits};
+use table::full_key;
+use xmpp::{Condition, ErrorKind, Jid, Stanza, StanzaError, StreamError};
+
+use crate::event::Effect;
+use crate::step::{Step, Told};
+
+/// The most bytes of randomness in one call.
+const RANDOM_MAX: u32 = 4096;
+/// The longest value that may be kept with a session.
+const VALUE_BYTES_MAX: usize = 64 << 10;
+/// The largest record.
+const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// A call in progress.
+pub(crate) struct Frame<'s, 'a> {
+    pub(crate) step: &'s mut Step<'a>,
+    pub(crate) module: String,
+    pub(crate) owner: &'s str,
+    pub(crate) session: &'s str,
+    pub(crate) targets: &'s [String],
+    pub(crate) is_assured: bool,
+    pub(crate) said: Said,
+    /// What the call does when it succeeds, in order.
+    pub(crate) later: Vec<Later>,
+    pub(crate) undo: Vec<Undo>,
+}
+
+/// Something that a call does when it succeeds.
+pub(crate) enum Later {
+    Send(Stanza),
+    Deliver(u64, Stanza),
+    Value(u64, String, Vec<u8>),
+    Wake(u64, String),
+    Notice(Told),
+    Request(Stanza, Vec<u8>),
+    Close(u64, StreamError),
+}
+
+/// What the module said about the call itself.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) replacement: Option<Stanza>,
+    pub(crate) reply: Option<Vec<u8>>,
+    pub(crate) error: Option<StanzaError>,
+}
+
+/// How a write of a failed call is taken back.
+pub(crate) enum Undo {
+    Durable(Vec<u8>, Option<Option<Vec<u8>>>),
+    Volatile(Vec<u8>, Option<Vec<u8>>),
+}
+
+impl Host for Frame<'_, '_> {
+    fn op(&mut self, number: u32, a: &[u8], b: &[u8], out: &mut Vec<u8>) -> u32 {
+        out.clear();
+        let Some(left) = self.step.operations_left.checked_sub(1) else { return fault::BUDGET };
+        self.step.operations_left = left;
+        self.run(number, a, b, out).err().unwrap_or(0)
+    }
+
+    fn log(&mut self, level: u32, text: &str) {
+        let module = self.module.clone();
+        self.step.log(level, &module, text.chars().take(500).collect::<String>());
+    }
+}
+
+type Done = Result<(), u32>;
+
+impl Frame<'_, '_> {
+    fn run(&mut self, number: u32, a: &[u8], b: &[u8], out: &mut Vec<u8>) -> Done {
+        match number {
+            op::GET => self.get(a, out),
+            op::PUT => self.put(a, Some(b)),
+            op::DELETE => self.put(a, None),
+            op::SCAN => self.scan(a, b, out),
+            op::SEND => self.send(a),
+            op::DELIVER => self.deliver(a, b),
+            op::REPLACE => {
+                self.said.replacement = Some(stanza(a)?);
+                Ok(())
+            }
+            op::REPLY => {
+                self.said.reply = Some(a.to_vec());
+                Ok(())
+            }
+            op::ERROR => {
+                self.said.error = Some(error(a)?);
+                Ok(())
+            }
+            op::SESSIONS => {
+                let rows = self.step.state.sessions.rows(self.owner);
+                *out = wire::encode(&rows.map(|(_, session)| session.row()).collect::<Vec<_>>());
+                Ok(())
+            }
+            op::SET_VALUE => self.set_value(a, b),
+            op::WAKE => self.wake(a, b),
+            op::NOTICE => self.notice(a, b),
+            op::RANDOM => {
+                let wanted = u32::from_le_bytes(a.try_into().map_err(|_| fault::MALFORMED)?);
+                let wanted = usize::try_from(wanted.min(RANDOM_MAX)).map_err(|_| fault::BUDGET)?;
+                *out = self.step.random(wanted);
+                Ok(())
+            }
+            op::REQUEST => self.request(a, b),
+            op::COUNT => self.count(a, b),
+            op::CLOSE => self.close(a, b),
+            _ => self.describe(number, a, out),
+        }
+    }
+
+    /// Answers about the server itself.
+    fn describe(&mut self, number: u32, a: &[u8], out: &mut Vec<u8>) -> Done {
+        let text = match number {
+            op::TARGETS => self.targets.join("\0"),
+            op::FEATURES => self.step.features(a == b"domain").join("\n"),
+            op::SERVED => self.step.served().join("\n"),
+            op::IS_ACCOUNT => {
+                out.push(u8::from(self.step.is_account(self.owner)));
+                return Ok(());
+            }
+            op::COMMANDS => self.step.commands().join("\n"),
+            op::SOFTWARE => {
+                let setup = &self.step.state.setup;
+                let (name, version) = &setup.software;
+                format!("{name}\n{version}\n{}", setup.started_ms)
+            }
+            _ => return Err(fault::MISSING),
+        };
+        *out = text.into_bytes();
+        Ok(())
+    }
+
+    fn table<'k>(&self, reference: &'k [u8]) -> Result<(u8, &'k str, Vec<u8>), u32> {
+        let (bits, name, key) = wire::read_table_ref(reference).ok_or(fault::MALFORMED)?;
+        let owner = if bits & table_bits::DOMAIN == 0 { self.owner } else { "" };
+        Ok((bits, name, full_key(name, owner, key)))
+    }
+
+    fn get(&mut self, a: &[u8], out: &mut Vec<u8>) -> Done {
+        let (bits, _, key) = self.table(a)?;
+        let value = if bits & table_bits::VOLATILE == 0 {
+            self.step.read(&key).map_err(|_| fault::STORE)?
+        } else {
+            self.step.state.volatile.get(&key).cloned()
+        };
+        *out = value.ok_or(fault::MISSING)?;
+        Ok(())
+    }
+
+    fn put(&mut self, a: &[u8], value: Option<&[u8]>) -> Done {
+        let (bits, name, key) = self.table(a)?;
+        // A table belongs to the module whose name it starts with; others only read it.
+        let rest = name.strip_prefix(self.module.as_str()).ok_or(fault::NOT_GRANTED)?;
+        if !rest.is_empty() && !rest.starts_with('.') {
+            return Err(fault::NOT_GRANTED);
+        }
+        if value.is_some_and(|value| value.len() > RECORD_BYTES_MAX) {
+            return Err(fault::BUDGET);
+        }
+        let value = value.map(<[u8]>::to_vec);
+        if bits & table_bits::VOLATILE == 0 {
+            let before = self.step.writes.insert(key.clone(), value);
+            self.undo.push(Undo::Durable(key, before));
+            return Ok(());
+        }
+        let before = self.step.set_volatile(key.clone(), value).map_err(|()| fault::BUDGET)?;
+        self.undo.push(Undo::Volatile(key, before));
+        Ok(())
+    }
+
+    fn scan(&mut self, a: &[u8], b: &[u8], out: &mut Vec<u8>) -> Done {
+        let (bits, name, from) = self.table(a)?;
+        let range: Range = wire::decode(b).ok_or(fault::MALFORMED)?;
+        let owner = if bits & table_bits::DOMAIN == 0 { self.owner } else { "" };
+        let prefix = full_key(name, owner, &[]);
+        let to = match range.to {
+            Some(key) => full_key(name, owner, &key),
+            None => crate::calls::behind(&prefix),
+        };
+        let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
+        let rows = if bits & table_bits::VOLATILE == 0 {
+            let rows = self.step.read_range(&from, &to, limit, range.reverse);
+            rows.map_err(|_| fault::STORE)?
+        } else {
+            let rows = self.step.state.volatile.range(from..to);
+            let own = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+            if range.reverse {
+                rows.rev().take(limit).map(own).collect()
+            } else {
+                rows.take(limit).map(own).collect()
+            }
+        };
+        let cut = |(key, value): (Vec<u8>, Vec<u8>)| {
+            (key.get(prefix.len()..).unwrap_or_default().to_vec(), value)
+        };
+        *out = wire::encode(&rows.into_iter().map(cut).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    fn send(&mut self, a: &[u8]) -> Done {
+        let mut stanza = stanza(a)?;
+        self.stamp(&mut stanza)?;
+        self.later.push(Later::Send(stanza));
+        Ok(())
+    }
+
+    /// Sees to it that a stanza comes from the owner or the domain.
+    fn stamp(&self, stanza: &mut Stanza) -> Done {
+        let domain = &self.step.state.setup.domain;
+        match &stanza.from {
+            None => {
+                stanza.from = Some(Jid::parse(self.owner).map_err(|_| fault::MALFORMED)?);
+                Ok(())
+            }
+            Some(from) if from.as_ref().bare_str() == self.owner => Ok(()),
+            Some(from) if from == domain => Ok(()),
+            Some(_) => Err(fault::NOT_GRANTED),
+        }
+    }
+
+    fn deliver(&mut self, resource: &[u8], b: &[u8]) -> Done {
+        let resource = std::str::from_utf8(resource).map_err(|_| fault::MALFORMED)?;
+        let mut stanza = stanza(b)?;
+        if let Some(number) = self.step.state.sessions.find(self.owner, resource) {
+            if stanza.to.is_none() {
+                stanza.to = self.step.state.sessions.get(number).map(|to| to.jid.clone());
+            }
+            self.later.push(Later::Deliver(number, stanza));
+        }
+        Ok(())
+    }
+
+    fn set_value(&mut self, a: &[u8], value: &[u8]) -> Done {
+        let text = std::str::from_utf8(a).map_err(|_| fault::MALFORMED)?;
+        let (resource, name) = text.split_once('\0').ok_or(fault::MALFORMED)?;
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(fault::BUDGET);
+        }
+        let number = self.step.state.sessions.find(self.owner, resource).ok_or(fault::MISSING)?;
+        self.later.push(Later::Value(number, name.to_owned(), value.to_vec()));
+        Ok(())
+    }
+
+    fn wake(&mut self, at: &[u8], name: &[u8]) -> Done {
+        let at = u64::from_le_bytes(at.try_into().map_err(|_| fault::MALFORMED)?);
+        let name = std::str::from_utf8(name).map_err(|_| fault::MALFORMED)?;
+        self.later.push(Later::Wake(at, name.to_owned()));
+        Ok(())
+    }
+
+    fn notice(&mut self, name: &[u8], payload: &[u8]) -> Done {
+        let name = String::from_utf8(name.to_vec()).map_err(|_| fault::MALFORMED)?;
+        let (owner, session) = (self.owner.to_owned(), self.session.to_owned());
+        let told = Told { owner, session, name, payload: payload.to_vec() };
+        self.later.push(Later::Notice(told));
+        Ok(())
+    }
+
+    fn request(&mut self, a: &[u8], cookie: &[u8]) -> Done {
+        let mut stanza = stanza(a)?;
+        self.stamp(&mut stanza)?;
+        self.later.push(Later::Request(stanza, cookie.to_vec()));
+        Ok(())
+    }
+
+    fn count(&mut self, name: &[u8], by: &[u8]) -> Done {
+        let name = String::from_utf8(name.to_vec()).map_err(|_| fault::MALFORMED)?;
+        let by = u64::from_le_bytes(by.try_into().map_err(|_| fault::MALFORMED)?);
+        let module = self.module.clone();
+        self.step.effects.push(Effect::Count { module, name, by });
+        Ok(())
+    }
+
+    fn close(&mut self, resource: &[u8], why: &[u8]) -> Done {
+        let resource = std::str::from_utf8(resource).map_err(|_| fault::MALFORMED)?;
+        let why = std::str::from_utf8(why).ok().and_then(StreamError::of);
+        let why = why.ok_or(fault::MALFORMED)?;
+        if let Some(number) = self.step.state.sessions.find(self.owner, resource) {
+            self.later.push(Later::Close(number, why));
+        }
+        Ok(())
+    }
+
+    /// Takes back what a failed call wrote.
+    pub(crate) fn take_back(&mut self) {
+        self.later.clear();
+        for undo in self.undo.drain(..).rev() {
+            match undo {
+                Undo::Durable(key, Some(before)) => drop(self.step.writes.insert(key, before)),
+                Undo::Durable(key, None) => drop(self.step.writes.remove(&key)),
+                Undo::Volatile(key, before) => drop(self.step.set_volatile(key, before)),
+            }
+        }
+    }
+
+    /// Does what a successful call asked for.
+    pub(crate) fn carry_out(self) -> Said {
+        let Self { step, module, owner, is_assured, said, later, .. } = self;
+        let since_ms = step.now_ms;
+        for later in later {
+            match later {
+                Later::Send(stanza) => step.route(stanza, is_assured),
+                Later::Deliver(number, stanza) => {
+                    step.hand(number, stanza, is_assured, since_ms);
+                }
+                Later::Value(number, name, value) => step.set_value(number, name, value),
+                Later::Wake(at, name) => step.wake_at(at, owner, &module, &name),
+                Later::Notice(told) => step.notices.push_back(told),
+                Later::Request(stanza, cookie) => step.ask_out(stanza, &module, owner, &cookie),
+                Later::Close(number, why) => step.close_stream(number, why),
+            }
+        }
+        said
+    }
+}
+
+fn stanza(bytes: &[u8]) -> Result<Stanza, u32> {
+    let text = std::str::from_utf8(bytes).map_err(|_| fault::MALFORMED)?;
+    Stanza::parse(text).map_err(|_| fault::MALFORMED)
+}
+
+fn error(bytes: &[u8]) -> Result<StanzaError, u32> {
+    let error: WireError = wire::decode(bytes).ok_or(fault::MALFORMED)?;
+    let kind = match error.kind.as_str() {
+        "auth" => ErrorKind::Auth,
+        "continue" => ErrorKind::Continue,
+        "modify" => ErrorKind::Modify,
+        "wait" => ErrorKind::Wait,
+        _ => ErrorKind::Cancel,
+    };
+    let condition = Condition::of(&error.condition).ok_or(fault::MALFORMED)?;
+    Ok(StanzaError { kind, condition, text: error.text.map(Into::into) })
+}

@@ -1,0 +1,26 @@
+//! One shard of one domain, without I/O, clock or chance of its own.
+//!
+//! [`Engine::step`] takes an event and returns what to write and what to do once that is on disk.
+//! Time comes with the event and randomness from a seed, so a run can be replayed.
+
+mod answer;
+mod calls;
+mod event;
+mod frame;
+mod manifest;
+mod pipeline;
+mod receive;
+mod records;
+mod requests;
+mod restore;
+mod resume;
+mod send;
+mod session;
+mod shard;
+mod step;
+
+pub use event::{Ask, Effect, Event, Leg, Limits, Outcome, Setup};
+pub use manifest::{HookLine, Manifest};
+pub use pipeline::{HookCount, ModuleState, Pipeline};
+pub use shard::{SHARDS, shard_of};
+pub use step::Engine;

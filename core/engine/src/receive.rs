@@ -1,0 +1,251 @@
+//! What reaches a local address (RFC 6121 §8).
+
+use calypte::tables::ACCOUNTS;
+use calypte::{Phase, Place};
+use xmpp::{IqKind, Jid, Kind, MessageKind, PresenceKind, Stanza, StanzaError};
+
+use crate::calls::{Called, Cause, Verdict};
+use crate::event::Leg;
+use crate::step::Step;
+
+/// Where a stanza goes inside an account.
+enum Way {
+    /// To these sessions.
+    To(Vec<u64>),
+    /// Nobody is there; it may be kept, and otherwise goes back.
+    Away,
+    /// It goes back.
+    Refuse(StanzaError),
+    /// It ends here, as the RFC says.
+    Ignore,
+    /// It is a request to the account itself.
+    Ask,
+    /// It is an answer to a request of ours.
+    Answer,
+}
+
+impl Step<'_> {
+    /// A stanza reached the shard of its recipient.
+    pub(crate) fn receive(&mut self, leg: Leg) {
+        let Some(to) = leg.stanza.to.clone() else { return };
+        let owner = to.bare();
+        if let Some(label) = self.served_label(to.domain()) {
+            return self.receive_served(&label, &owner, leg);
+        }
+        if to.local().is_none() {
+            return self.receive_at_domain(&owner, leg);
+        }
+        if !self.is_account(owner.as_str()) {
+            return self.receive_for_nobody(&owner, leg);
+        }
+        self.receive_at_account(&to, &owner, leg);
+    }
+
+    fn receive_at_account(&mut self, to: &Jid, owner: &Jid, leg: Leg) {
+        let Leg { mut stanza, is_assured, since_ms, .. } = leg;
+        // A stanza that waited was admitted when it came.
+        let is_new = since_ms.is_none();
+        let cause = Cause { owner: owner.as_str(), session: "", targets: &[], is_assured };
+        if is_new {
+            let first = [Phase::Admit, Phase::Rewrite];
+            match self.run(Place::Received, &first, cause, &mut stanza) {
+                Verdict::Pass => {}
+                Verdict::Over => return,
+                Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
+            }
+        }
+        let way = self.way(to, owner, &stanza);
+        let numbers = if let Way::To(numbers) = &way { numbers.as_slice() } else { &[] };
+        let targets = self.resources(numbers);
+        let cause = Cause { targets: &targets, ..cause };
+        let wants_record = matches!(way, Way::To(_) | Way::Away);
+        if wants_record {
+            let phases: &[Phase] =
+                if is_new { &[Phase::Record, Phase::Copy] } else { &[Phase::Record] };
+            match self.run(Place::Received, phases, cause, &mut stanza) {
+                Verdict::Pass => {}
+                Verdict::Over => return,
+                Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
+            }
+        }
+        let since_ms = since_ms.unwrap_or(self.now_ms);
+        match way {
+            Way::To(numbers) => {
+                for number in numbers {
+                    self.hand(number, stanza.clone(), is_assured, since_ms);
+                }
+            }
+            Way::Away => self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured),
+            Way::Refuse(error) => self.refuse(&stanza, &error, is_assured),
+            Way::Ignore => {}
+            Way::Ask => self.answer(owner, stanza, false, is_assured),
+            Way::Answer => self.answered(&stanza),
+        }
+    }
+
+    fn resources(&self, numbers: &[u64]) -> Vec<String> {
+        let resource = |number: &u64| {
+            self.state.sessions.get(*number).map(|session| session.resource().to_owned())
+        };
+        numbers.iter().filter_map(resource).collect()
+    }
+
+    /// The delivery table of RFC 6121 §8.5.
+    fn way(&self, to: &Jid, owner: &Jid, stanza: &Stanza) -> Way {
+        let matching =
+            to.resource().and_then(|resource| self.state.sessions.find(owner.as_str(), resource));
+        if let Some(number) = matching {
+            return self.way_to_session(number, stanza);
+        }
+        match stanza.kind {
+            Kind::Message => self.way_of_message(to, owner, stanza),
+            Kind::Presence => self.way_of_presence(to, owner, stanza),
+            Kind::Iq => way_of_iq(to, stanza),
+        }
+    }
+
+    fn way_to_session(&self, number: u64, stanza: &Stanza) -> Way {
+        let is_available = self.state.sessions.get(number).is_some_and(|session| session.available);
+        match stanza.view().presence_kind() {
+            // §8.5.3.1. Subscriptions and probes are for the account.
+            Some(PresenceKind::Available | PresenceKind::Unavailable | PresenceKind::Error) => {
+                Way::To(vec![number])
+            }
+            _ if stanza.kind == Kind::Presence => {
+                if is_available { Way::To(vec![number]) } else { Way::Ignore }
+            }
+            _ => Way::To(vec![number]),
+        }
+    }
+
+    fn way_of_message(&self, to: &Jid, owner: &Jid, stanza: &Stanza) -> Way {
+        let kind = stanza.view().message_kind();
+        let is_full = !to.is_bare();
+        match kind {
+            MessageKind::Error => return Way::Ignore,
+            // §8.5.2.1.1 and §8.5.3.2.1.
+            MessageKind::Groupchat => return Way::Refuse(StanzaError::SERVICE_UNAVAILABLE),
+            MessageKind::Headline if is_full => return Way::Ignore,
+            MessageKind::Headline | MessageKind::Normal | MessageKind::Chat => {}
+        }
+        let rows = self.state.sessions.rows(owner.as_str());
+        let is_ready = |session: &crate::session::Session| session.available && session.priority >= 0;
+        let numbers: Vec<_> =
+            rows.filter(|(_, session)| is_ready(session)).map(|(number, _)| number).collect();
+        if !numbers.is_empty() {
+            Way::To(numbers)
+        } else if kind == MessageKind::Headline {
+            Way::Ignore
+        } else {
+            Way::Away
+        }
+    }
+
+    fn way_of_presence(&self, to: &Jid, owner: &Jid, stanza: &Stanza) -> Way {
+        let view = stanza.view();
+        // What modules have not dealt with by now goes to who is there.
+        let is_for_all = matches!(
+            view.presence_kind(),
+            Some(PresenceKind::Available | PresenceKind::Unavailable)
+        );
+        if !to.is_bare() || !is_for_all {
+            return Way::Ignore;
+        }
+        let rows = self.state.sessions.rows(owner.as_str());
+        Way::To(rows.filter(|(_, session)| session.available).map(|(number, _)| number).collect())
+    }
+
+    /// A stanza is for the domain itself.
+    fn receive_at_domain(&mut self, owner: &Jid, leg: Leg) {
+        let Leg { mut stanza, is_assured, .. } = leg;
+        let cause = Cause { owner: owner.as_str(), session: "", targets: &[], is_assured };
+        let first = [Phase::Admit, Phase::Rewrite];
+        match self.run(Place::Received, &first, cause, &mut stanza) {
+            Verdict::Pass => {}
+            Verdict::Over => return,
+            Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
+        }
+        let is_bare = stanza.to.as_ref().is_some_and(Jid::is_bare);
+        match stanza.view().iq_kind() {
+            Some(IqKind::Get | IqKind::Set) if stanza.kind == Kind::Iq && is_bare => {
+                self.answer(owner, stanza, true, is_assured);
+            }
+            Some(IqKind::Result | IqKind::Error) if stanza.kind == Kind::Iq => {
+                self.answered(&stanza);
+            }
+            _ if stanza.kind == Kind::Presence => {}
+            _ => self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured),
+        }
+    }
+
+    /// A stanza is for an address that is no account: an alias, or nobody.
+    fn receive_for_nobody(&mut self, owner: &Jid, leg: Leg) {
+        let Leg { stanza, is_assured, .. } = leg;
+        let cause = Cause { owner: owner.as_str(), session: "", targets: &[], is_assured };
+        for hook in self.pipeline.plain("claim") {
+            match self.call_stanza(hook.function, cause, &stanza) {
+                Called::Ran(0, said) => {
+                    if let Some(replacement) = said.replacement {
+                        return self.route(replacement, is_assured);
+                    }
+                }
+                Called::Ran(..) => return,
+                Called::Refused(error) => return self.refuse(&stanza, &error, is_assured),
+                Called::Failed => {
+                    return self.refuse(&stanza, &StanzaError::INTERNAL, is_assured);
+                }
+            }
+        }
+        // §8.5.1. Presence is ignored; the rest looks as if the account existed and were away.
+        if stanza.kind != Kind::Presence {
+            self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured);
+        }
+    }
+
+    fn receive_served(&mut self, label: &str, owner: &Jid, leg: Leg) {
+        let Leg { mut stanza, is_assured, .. } = leg;
+        let cause = Cause { owner: owner.as_str(), session: "", targets: &[], is_assured };
+        let first = [Phase::Admit, Phase::Rewrite];
+        match self.run(Place::Received, &first, cause, &mut stanza) {
+            Verdict::Pass => {}
+            Verdict::Over => return,
+            Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
+        }
+        let hooks = self.pipeline.plain("serve");
+        let Some(hook) = hooks.into_iter().find(|hook| hook.word == label) else { return };
+        match self.call_stanza(hook.function, cause, &stanza) {
+            Called::Ran(0, _) => {
+                self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured);
+            }
+            Called::Ran(..) => {}
+            Called::Refused(error) => self.refuse(&stanza, &error, is_assured),
+            Called::Failed => self.refuse(&stanza, &StanzaError::INTERNAL, is_assured),
+        }
+    }
+
+    /// Tells whether a bare address is an account.
+    pub(crate) fn is_account(&mut self, bare: &str) -> bool {
+        if !self.state.sessions.of(bare).is_empty() {
+            return true;
+        }
+        let jid = xmpp::JidRef::trusted(bare);
+        let Some(local) = jid.local().filter(|_| jid.domain() == self.state.setup.domain.domain())
+        else {
+            return false;
+        };
+        let mut key = Vec::new();
+        table::Key::encode(local, &mut key);
+        let key = table::full_key(ACCOUNTS.name, "", &key);
+        // A store that cannot be read must not make an account look as if it did not exist.
+        self.read(&key).map_or(true, |row| row.is_some())
+    }
+}
+
+fn way_of_iq(to: &Jid, stanza: &Stanza) -> Way {
+    match stanza.view().iq_kind() {
+        Some(IqKind::Get | IqKind::Set) if to.is_bare() => Way::Ask,
+        Some(IqKind::Get | IqKind::Set) => Way::Refuse(StanzaError::SERVICE_UNAVAILABLE),
+        Some(IqKind::Result | IqKind::Error) if to.is_bare() => Way::Answer,
+        _ => Way::Ignore,
+    }
+}

@@ -1,0 +1,149 @@
+//! Requests of modules that wait for their answers, and timers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use xmpp::{Jid, Stanza, StanzaError};
+
+use crate::calls::Cause;
+use crate::records::{At, WAKES};
+use crate::send::account_key;
+use crate::step::Step;
+
+/// The most requests that wait at a time; more are answered with an error at once.
+const WAITING_MAX: usize = 10_000;
+
+/// Requests on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    waiting: BTreeMap<String, Pending>,
+    deadlines: BTreeSet<(u64, String)>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    module: String,
+    owner: String,
+    /// Whose answer counts.
+    peer: Jid,
+    cookie: Vec<u8>,
+    deadline: u64,
+    request: Stanza,
+}
+
+impl Requests {
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn take(&mut self, id: &str, from: Option<&Jid>) -> Option<Pending> {
+        let pending = self.waiting.get(id)?;
+        if from != Some(&pending.peer) {
+            return None;
+        }
+        self.deadlines.remove(&(pending.deadline, id.to_owned()));
+        self.waiting.remove(id)
+    }
+
+    fn overdue(&mut self, now_ms: u64) -> Option<(String, Pending)> {
+        let (at, id) = self.deadlines.first()?.clone();
+        if at > now_ms {
+            return None;
+        }
+        self.deadlines.remove(&(at, id.clone()));
+        let pending = self.waiting.remove(&id)?;
+        Some((id, pending))
+    }
+}
+
+impl Step<'_> {
+    /// Sends a request of a module.
+    pub(crate) fn ask_out(
+        &mut self,
+        mut stanza: Stanza,
+        module: &str,
+        owner: &str,
+        cookie: &[u8],
+    ) {
+        let Some(peer) = stanza.to.clone() else { return };
+        let id: String =
+            self.random(12).iter().map(|byte| format!("{byte:02x}")).collect();
+        stanza.id = Some(id.as_str().into());
+        if self.state.requests.waiting.len() >= WAITING_MAX {
+            let error = stanza.error_reply(&StanzaError::RESOURCE_CONSTRAINT);
+            return self.give_answer(module, owner, cookie, error.as_ref());
+        }
+        let deadline = self.now_ms.saturating_add(self.state.setup.limits.answer_ms);
+        self.state.requests.deadlines.insert((deadline, id.clone()));
+        let request = stanza.clone();
+        let (module, owner, cookie) = (module.to_owned(), owner.to_owned(), cookie.to_vec());
+        let pending = Pending { module, owner, peer, cookie, deadline, request };
+        self.state.requests.waiting.insert(id, pending);
+        self.route(stanza, false);
+    }
+
+    /// An answer came for an account or the domain; without a request of ours it is dropped.
+    pub(crate) fn answered(&mut self, stanza: &Stanza) {
+        let Some(id) = stanza.id.clone() else { return };
+        if let Some(pending) = self.state.requests.take(&id, stanza.from.as_ref()) {
+            let Pending { module, owner, cookie, .. } = pending;
+            self.give_answer(&module, &owner, &cookie, Some(stanza));
+        }
+    }
+
+    fn give_answer(&mut self, module: &str, owner: &str, cookie: &[u8], answer: Option<&Stanza>) {
+        let Some(answer) = answer else { return };
+        let cause = Cause { owner, session: "", targets: &[], is_assured: false };
+        for hook in self.pipeline.plain("answer") {
+            if self.pipeline.name(hook.function.module) == module {
+                // Its refusal has nobody to go to.
+                drop(self.call(hook.function, cause, Some(answer.view()), "", cookie));
+            }
+        }
+    }
+
+    /// Keeps a time that a module asked for.
+    pub(crate) fn wake_at(&mut self, at: u64, owner: &str, module: &str, name: &str) {
+        self.forget_wake(owner, module, name);
+        let entry = (at, owner.to_owned(), module.to_owned(), name.to_owned());
+        self.state.wakes.insert(entry);
+        if let Ok(account) = Jid::parse(owner) {
+            let key = account_key(&WAKES, &account, &(module.to_owned(), name.to_owned()));
+            self.write(key, Some(WAKES.encode(&At(at))));
+        }
+    }
+
+    fn forget_wake(&mut self, owner: &str, module: &str, name: &str) {
+        self.state.wakes.retain(|(_, o, m, n)| o != owner || m != module || n != name);
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self) {
+        while let Some((at, owner, module, name)) = self.state.wakes.first().cloned() {
+            if at > self.now_ms {
+                break;
+            }
+            self.state.wakes.pop_first();
+            if let Ok(account) = Jid::parse(&owner) {
+                let key = account_key(&WAKES, &account, &(module.clone(), name.clone()));
+                self.write(key, None);
+            }
+            let cause = Cause { owner: &owner, session: "", targets: &[], is_assured: true };
+            for hook in self.pipeline.plain("wake") {
+                if self.pipeline.name(hook.function.module) == module {
+                    self.call_plain(hook.function, cause, &name, &[]);
+                }
+            }
+            self.settle();
+        }
+        while let Some((_, pending)) = self.state.requests.overdue(self.now_ms) {
+            let error = StanzaError::new(
+                xmpp::ErrorKind::Wait,
+                xmpp::Condition::RemoteServerTimeout,
+            );
+            let answer = pending.request.error_reply(&error);
+            let Pending { module, owner, cookie, .. } = pending;
+            self.give_answer(&module, &owner, &cookie, answer.as_ref());
+        }
+        self.expire();
+    }
+}

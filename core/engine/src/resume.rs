@@ -1,0 +1,274 @@
+//! Sessions: opened, lost, resumed (XEP-0198) and ended.
+
+use calypte::wire::LoginFacts;
+use xmpp::{IqKind, Jid, Kind, MessageKind, PresenceKind, Stanza, StanzaError, StreamError};
+
+use crate::event::{Effect, Leg};
+use crate::records::{HANDLED, Kept, RESUMABLE, Resumable, UNACKED};
+use crate::send::account_key;
+use crate::session::{Session, Sm, Waiting};
+use crate::step::Step;
+
+/// Letters of the name that a session comes back by: 128 bits.
+const TOKEN_BYTES: usize = 16;
+
+impl Step<'_> {
+    /// A client was bound to its resource.
+    pub(crate) fn open(&mut self, number: u64, jid: Jid, login: &LoginFacts) {
+        if let Err(error) = self.admit_login(&jid, login) {
+            self.log(3, "engine", format!("a module refused a login: {error}"));
+            return self.close_stream(number, StreamError::PolicyViolation);
+        }
+        let account = jid.bare();
+        // RFC 6120 §7.7.2.2. The newer session is the one that works.
+        if let Some(older) = self.state.sessions.find(account.as_str(), jid.resource().unwrap_or(""))
+        {
+            self.end(older, Some(StreamError::Conflict));
+            self.settle();
+        }
+        if self.state.sessions.of(account.as_str()).len() >= self.state.setup.limits.sessions {
+            return self.close_stream(number, StreamError::ResourceConstraint);
+        }
+        self.state.sessions.insert(number, Session::new(jid.clone()));
+        if let Err(error) = self.tell_session("opened", &jid) {
+            self.log(3, "engine", format!("a module refused a session: {error}"));
+            self.end(number, Some(StreamError::PolicyViolation));
+        }
+    }
+
+    /// A client turned acknowledgements on.
+    pub(crate) fn enable(&mut self, number: u64, resume: bool) {
+        let can_resume = resume && self.state.setup.limits.resume_ms > 0;
+        let token = can_resume.then(|| {
+            self.random(TOKEN_BYTES).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        });
+        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        session.sm = Some(Sm { token: token.clone(), ..Sm::default() });
+        self.keep_session(number);
+        self.keep_handled(number);
+        self.effects.push(Effect::Enabled { session: number, token });
+    }
+
+    /// A client says how much it received.
+    pub(crate) fn acked(&mut self, number: u64, h: u32) {
+        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        let Some(sm) = &mut session.sm else { return };
+        match sm.settle(h) {
+            Some(done) => self.forget(number, &done),
+            // The stream has checked it; a count that does not fit here is a fault of ours or a
+            // client that goes backwards.
+            None => self.close_stream(number, StreamError::UndefinedCondition),
+        }
+    }
+
+    /// Deletes the rows of stanzas that were received.
+    fn forget(&mut self, number: u64, done: &[Waiting]) {
+        for row in done.iter().filter_map(|waiting| waiting.row) {
+            if let Some(key) = self.row_key(number, row) {
+                self.write(key, None);
+            }
+        }
+    }
+
+    fn row_key(&self, number: u64, row: u64) -> Option<Vec<u8>> {
+        let session = self.state.sessions.get(number)?;
+        Some(account_key(&UNACKED, &session.jid, &(session.token()?.to_owned(), row)))
+    }
+
+    /// A connection is lost. A session that can come back waits.
+    pub(crate) fn detach(&mut self, number: u64) {
+        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        if session.token().is_none() {
+            return self.end(number, None);
+        }
+        session.away = true;
+        let until = self.now_ms.saturating_add(self.state.setup.limits.resume_ms);
+        self.state.expiries.insert((until, number));
+        self.keep_queue(number);
+    }
+
+    /// Writes down what a session has not acknowledged.
+    fn keep_queue(&mut self, number: u64) {
+        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        let Some(sm) = &mut session.sm else { return };
+        let mut count = sm.first();
+        let mut rows = Vec::new();
+        for waiting in &mut sm.queue {
+            if waiting.row.is_none() {
+                waiting.row = Some(u64::from(count));
+                rows.push((u64::from(count), waiting.since_ms, waiting.stanza.clone()));
+            }
+            count = count.wrapping_add(1);
+        }
+        for (row, since_ms, stanza) in rows {
+            self.keep_stanza(number, row, since_ms, &stanza);
+        }
+    }
+
+    /// Writes down a stanza that a session has not acknowledged.
+    pub(crate) fn keep_stanza(&mut self, number: u64, row: u64, since_ms: u64, stanza: &Stanza) {
+        if let Some(key) = self.row_key(number, row) {
+            let value = UNACKED.encode(&Kept { since_ms, xml: stanza.to_xml() });
+            self.write(key, Some(value));
+        }
+    }
+
+    /// Writes down what a session needs to come back.
+    pub(crate) fn keep_session(&mut self, number: u64) {
+        let Some(session) = self.state.sessions.get(number) else { return };
+        let Some(token) = session.token() else { return };
+        let row = session.row();
+        let resumable = Resumable {
+            resource: row.resource,
+            available: row.available,
+            priority: row.priority,
+            presence: row.presence,
+            values: row.values,
+        };
+        let key = account_key(&RESUMABLE, &session.jid, token);
+        self.write(key, Some(RESUMABLE.encode(&resumable)));
+    }
+
+    /// Keeps a value with a session; empty removes it.
+    pub(crate) fn set_value(&mut self, number: u64, name: String, value: Vec<u8>) {
+        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        if value.is_empty() {
+            session.values.remove(&name);
+        } else {
+            session.values.insert(name, value);
+        }
+        self.keep_session(number);
+    }
+
+    /// A client wants to go on with an earlier session of its own account.
+    pub(crate) fn resume(&mut self, number: u64, account: &Jid, token: &str, h: u32) {
+        let refused = Effect::ResumeRefused { session: number };
+        let earlier = self.state.sessions.find_token(account.as_ref().bare_str(), token);
+        let Some(mut session) = earlier.and_then(|earlier| self.state.sessions.remove(earlier))
+        else {
+            return self.effects.push(refused);
+        };
+        let before = earlier.filter(|_| !session.away);
+        if let Some(earlier) = earlier {
+            self.state.expiries.retain(|(_, waiting)| *waiting != earlier);
+        }
+        session.away = false;
+        let jid = session.jid.clone();
+        let Some(sm) = &mut session.sm else { return self.effects.push(refused) };
+        let handled = sm.handled;
+        let was_restored = sm.is_restored;
+        let done = if was_restored { Some(sm.settle_restored(h)) } else { sm.settle(h) };
+        let unacked: Vec<_> = sm.queue.iter().map(|waiting| waiting.stanza.clone()).collect();
+        self.state.sessions.insert(number, session);
+        let Some(done) = done else {
+            // The client counts what it was never sent, or takes back what it had.
+            return self.end(number, Some(StreamError::UndefinedCondition));
+        };
+        self.forget(number, &done);
+        if was_restored {
+            self.number_anew(number);
+        }
+        self.effects.push(Effect::Resumed {
+            session: number,
+            jid: jid.clone(),
+            token: token.to_owned(),
+            handled,
+            before,
+            unacked,
+        });
+        if let Err(error) = self.tell_session("resumed", &jid) {
+            self.log(2, "engine", format!("a module failed at a resumption: {error}"));
+        }
+    }
+
+    /// Moves the rows of a restored session to the numbers that its stanzas have now.
+    fn number_anew(&mut self, number: u64) {
+        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        let Some(sm) = &mut session.sm else { return };
+        let old: Vec<_> = sm.queue.iter_mut().filter_map(|waiting| waiting.row.take()).collect();
+        for key in old.into_iter().filter_map(|row| self.row_key(number, row)).collect::<Vec<_>>() {
+            self.write(key, None);
+        }
+        self.keep_queue(number);
+    }
+
+    /// A session is over: its modules are told, and what it did not receive goes elsewhere.
+    pub(crate) fn end(&mut self, number: u64, why: Option<StreamError>) {
+        let Some(session) = self.state.sessions.get(number) else { return };
+        let jid = session.jid.clone();
+        if let (Some(why), false) = (why, session.away) {
+            self.close_stream(number, why);
+        }
+        if let Err(error) = self.tell_session("closed", &jid) {
+            self.log(2, "engine", format!("a module failed at the end of a session: {error}"));
+        }
+        self.state.expiries.retain(|(_, waiting)| *waiting != number);
+        let queue = self.state.sessions.get_mut(number).and_then(|session| session.sm.as_mut());
+        let queue: Vec<_> = queue.map(|sm| sm.queue.drain(..).collect()).unwrap_or_default();
+        self.forget(number, &queue);
+        let Some(session) = self.state.sessions.remove(number) else { return };
+        if let Some(token) = session.token() {
+            self.write(account_key(&RESUMABLE, &jid, token), None);
+            self.write(account_key(&HANDLED, &jid, token), None);
+        }
+        for waiting in queue {
+            self.reroute(waiting);
+        }
+    }
+
+    /// Sends a stanza that a session did not receive where RFC 6121 says.
+    fn reroute(&mut self, waiting: Waiting) {
+        let Waiting { stanza, since_ms, .. } = waiting;
+        let view = stanza.view();
+        match stanza.kind {
+            Kind::Message
+                if matches!(view.message_kind(), MessageKind::Chat | MessageKind::Normal) =>
+            {
+                let leg = Leg { stanza, is_assured: true, since_ms: Some(since_ms), transit: None };
+                self.legs.push_back(leg);
+            }
+            Kind::Iq if matches!(view.iq_kind(), Some(IqKind::Get | IqKind::Set)) => {
+                self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, false);
+            }
+            Kind::Message | Kind::Iq | Kind::Presence => {}
+        }
+    }
+
+    /// A client does not read, and its queue is full.
+    pub(crate) fn overflow(&mut self, number: u64, stanza: Stanza, is_assured: bool) {
+        if stanza.view().presence_kind() == Some(PresenceKind::Available)
+            && stanza.kind == Kind::Presence
+        {
+            // The newest presence is asked for again when the client comes back.
+            return;
+        }
+        self.end(number, Some(StreamError::ResourceConstraint));
+        let since_ms = self.now_ms;
+        if stanza.kind == Kind::Message {
+            let leg = Leg { stanza, is_assured, since_ms: Some(since_ms), transit: None };
+            self.legs.push_back(leg);
+        }
+    }
+
+    /// Ends the sessions that waited too long.
+    pub(crate) fn expire(&mut self) {
+        while let Some((until, number)) = self.state.expiries.first().copied() {
+            if until > self.now_ms {
+                return;
+            }
+            self.state.expiries.pop_first();
+            self.end(number, None);
+            self.settle();
+        }
+    }
+
+    /// The operator changed an account.
+    pub(crate) fn account_changed(&mut self, account: &Jid, is_gone: bool) {
+        if !is_gone {
+            return;
+        }
+        for number in self.state.sessions.of(account.as_str()).to_vec() {
+            self.end(number, Some(StreamError::NotAuthorized));
+        }
+    }
+}

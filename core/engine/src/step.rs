@@ -1,0 +1,239 @@
+//! One event from beginning to end.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use table::{Batch, Storage};
+use xmpp::{Stanza, StanzaError, StreamError};
+
+use crate::event::{Effect, Event, Leg, Outcome, Setup};
+use crate::pipeline::Pipeline;
+use crate::requests::Requests;
+use crate::session::Sessions;
+
+/// One shard of one domain.
+#[derive(Debug)]
+pub struct Engine {
+    pipeline: Pipeline,
+    state: State,
+}
+
+/// What a shard remembers between events, besides its tables.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) setup: Setup,
+    pub(crate) sessions: Sessions,
+    /// Tables that are lost with the process, under the same keys as those on disk.
+    pub(crate) volatile: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) volatile_bytes: usize,
+    pub(crate) requests: Requests,
+    /// Times that somebody asked for: when, owner, module, name.
+    pub(crate) wakes: BTreeSet<(u64, String, String, String)>,
+    /// When a lost session is over: when, number.
+    pub(crate) expiries: BTreeSet<(u64, u64)>,
+    /// How much randomness was used.
+    pub(crate) chance: u64,
+}
+
+/// An event on its way through the shard.
+pub(crate) struct Step<'a> {
+    pub(crate) pipeline: &'a mut Pipeline,
+    pub(crate) state: &'a mut State,
+    pub(crate) store: &'a dyn Storage,
+    pub(crate) now_ms: u64,
+    pub(crate) writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub(crate) effects: Vec<Effect>,
+    /// Stanzas for owners of this shard that wait for their turn.
+    pub(crate) legs: VecDeque<Leg>,
+    pub(crate) notices: VecDeque<Told>,
+    pub(crate) calls_left: u32,
+    pub(crate) operations_left: u32,
+}
+
+/// A notice that has not been passed on yet.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) owner: String,
+    pub(crate) session: String,
+    pub(crate) name: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Engine {
+    /// Returns a shard with what its tables on disk say was going on.
+    ///
+    /// # Errors
+    ///
+    /// The fault of the store, which then must not be served.
+    pub fn new(
+        setup: Setup,
+        pipeline: Pipeline,
+        store: &dyn Storage,
+        now_ms: u64,
+    ) -> Result<(Self, Outcome), table::Fault> {
+        let state = State {
+            setup,
+            sessions: Sessions::default(),
+            volatile: BTreeMap::new(),
+            volatile_bytes: 0,
+            requests: Requests::default(),
+            wakes: BTreeSet::new(),
+            expiries: BTreeSet::new(),
+            chance: 0,
+        };
+        let mut engine = Self { pipeline, state };
+        let mut step = engine.start(store, now_ms);
+        step.restore()?;
+        let outcome = step.finish();
+        Ok((engine, outcome))
+    }
+
+    /// Takes an event through the modules.
+    ///
+    /// `store` shows what is on disk and what earlier steps of this shard wrote.
+    pub fn step(&mut self, now_ms: u64, event: Event, store: &dyn Storage) -> Outcome {
+        let mut step = self.start(store, now_ms);
+        step.take(event);
+        step.finish()
+    }
+
+    /// Returns the modules.
+    #[must_use]
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Replaces the modules, as on a reload. Sessions, tables and timers stay.
+    pub fn set_pipeline(&mut self, pipeline: Pipeline) {
+        self.pipeline = pipeline;
+    }
+
+    /// Replaces the bounds.
+    pub fn set_limits(&mut self, limits: crate::Limits) {
+        self.state.setup.limits = limits;
+    }
+
+    /// Returns how many sessions there are, connected or expected back.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.state.sessions.len()
+    }
+
+    /// Returns the XML of the stream features that modules add.
+    pub fn stream_features(&mut self, store: &dyn Storage, now_ms: u64) -> Vec<String> {
+        self.start(store, now_ms).stream_features()
+    }
+
+    fn start<'a>(&'a mut self, store: &'a dyn Storage, now_ms: u64) -> Step<'a> {
+        let limits = self.state.setup.limits;
+        Step {
+            pipeline: &mut self.pipeline,
+            state: &mut self.state,
+            store,
+            now_ms,
+            writes: BTreeMap::new(),
+            effects: Vec::new(),
+            legs: VecDeque::new(),
+            notices: VecDeque::new(),
+            calls_left: limits.calls,
+            operations_left: limits.operations,
+        }
+    }
+}
+
+impl Step<'_> {
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Opened { session, jid, login } => self.open(session, jid, &login),
+            Event::Sent { session, stanza } => self.sent(session, stanza),
+            Event::Leg(leg) => {
+                if let Some(row) = &leg.transit {
+                    self.writes.insert(row.clone(), None);
+                }
+                self.legs.push_back(leg);
+            }
+            Event::Arriving(stanza) => self.arrive(stanza),
+            Event::Bounced(stanza, error) => self.refuse(&stanza, &error, true),
+            Event::Enable { session, resume } => self.enable(session, resume),
+            Event::Acked { session, h } => self.acked(session, h),
+            Event::Detached { session } => self.detach(session),
+            Event::Closed { session } => self.end(session, None),
+            Event::Resume { session, account, token, h } => {
+                self.resume(session, &account, &token, h);
+            }
+            Event::Account { account, is_gone } => self.account_changed(&account, is_gone),
+            Event::Ask(ask) => self.ask(&ask),
+            Event::Tick => {}
+        }
+        self.settle();
+        self.tick();
+        self.settle();
+    }
+
+    /// Works until nothing waits any more.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            if let Some(told) = self.notices.pop_front() {
+                self.pass_on(&told);
+            } else if let Some(leg) = self.legs.pop_front() {
+                self.receive(leg);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        let mut writes = Batch::default();
+        for (key, value) in self.writes {
+            match value {
+                Some(value) => writes.put(key, value),
+                None => writes.delete(key),
+            }
+        }
+        let wake = self.state.wakes.first().map(|(at, ..)| *at);
+        let expiry = self.state.expiries.first().map(|(at, _)| *at);
+        let answer = self.state.requests.next_deadline();
+        let wake_at = [wake, expiry, answer].into_iter().flatten().min();
+        Outcome { writes, effects: self.effects, wake_at }
+    }
+
+    /// Sends the error for a stanza to its sender, if it may be answered at all.
+    pub(crate) fn refuse(&mut self, stanza: &Stanza, error: &StanzaError, is_assured: bool) {
+        if let Some(mut reply) = stanza.error_reply(error) {
+            if reply.to.is_none() {
+                return;
+            }
+            if reply.from.is_none() {
+                reply.from = reply.to.as_ref().map(xmpp::Jid::bare);
+            }
+            self.route(reply, is_assured);
+        }
+    }
+
+    /// Writes a record, or deletes it.
+    pub(crate) fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.writes.insert(key, value);
+    }
+
+    pub(crate) fn log(&mut self, level: u32, module: &str, text: impl Into<String>) {
+        let (module, text) = (module.to_owned(), text.into());
+        self.effects.push(Effect::Log { level, module, text });
+    }
+
+    pub(crate) fn close_stream(&mut self, session: u64, why: StreamError) {
+        self.effects.push(Effect::Close { session, why });
+    }
+
+    /// Returns random bytes that nobody can foresee who does not know the seed.
+    pub(crate) fn random(&mut self, bytes: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes);
+        while out.len() < bytes {
+            self.state.chance = self.state.chance.wrapping_add(1);
+            let block =
+                crypto::keyed_hash(&self.state.setup.seed, &self.state.chance.to_le_bytes());
+            let wanted = bytes.saturating_sub(out.len()).min(block.len());
+            out.extend(block.iter().take(wanted));
+        }
+        out
+    }
+}

@@ -1,0 +1,1 @@
+//! The store: tables on sled, one writer, group commit, backup.

@@ -1,0 +1,1 @@
+//! One XMPP stream, without I/O: headers, STARTTLS, SASL, bind, resumption, limits.

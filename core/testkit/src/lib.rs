@@ -1,0 +1,1 @@
+//! Scenes: transcripts that are tests.

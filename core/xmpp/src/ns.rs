@@ -1,0 +1,88 @@
+//! Names of namespaces.
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+    };
+}
+
+names! {
+    /// RFC 6120: stanzas between client and server.
+    CLIENT = "jabber:client";
+    /// RFC 6120: stanzas between servers.
+    SERVER = "jabber:server";
+    /// RFC 6120: the stream element and its features.
+    STREAMS = "http://etherx.jabber.org/streams";
+    /// RFC 6120: stream error conditions.
+    STREAM_ERRORS = "urn:ietf:params:xml:ns:xmpp-streams";
+    /// RFC 6120: stanza error conditions.
+    STANZA_ERRORS = "urn:ietf:params:xml:ns:xmpp-stanzas";
+    /// RFC 6120: STARTTLS.
+    TLS = "urn:ietf:params:xml:ns:xmpp-tls";
+    /// RFC 6120: SASL.
+    SASL = "urn:ietf:params:xml:ns:xmpp-sasl";
+    /// RFC 6120: resource binding.
+    BIND = "urn:ietf:params:xml:ns:xmpp-bind";
+    /// RFC 3921: session establishment, a leftover that clients still ask for.
+    SESSION = "urn:ietf:params:xml:ns:xmpp-session";
+    /// RFC 6121: the roster.
+    ROSTER = "jabber:iq:roster";
+    /// RFC 6121: roster versioning.
+    ROSTER_VERSIONING = "urn:xmpp:features:rosterver";
+    /// RFC 6121: subscription pre-approval.
+    PRE_APPROVAL = "urn:xmpp:features:pre-approval";
+    /// The `xml:` prefix.
+    XML = "http://www.w3.org/XML/1998/namespace";
+    /// XEP-0004: data forms.
+    DATA_FORMS = "jabber:x:data";
+    /// XEP-0012: last activity.
+    LAST = "jabber:iq:last";
+    /// XEP-0030: what an entity can do.
+    DISCO_INFO = "http://jabber.org/protocol/disco#info";
+    /// XEP-0030: what an entity has.
+    DISCO_ITEMS = "http://jabber.org/protocol/disco#items";
+    /// XEP-0050: ad-hoc commands.
+    COMMANDS = "http://jabber.org/protocol/commands";
+    /// XEP-0059: result sets.
+    RSM = "http://jabber.org/protocol/rsm";
+    /// XEP-0085: typing notifications.
+    CHAT_STATES = "http://jabber.org/protocol/chatstates";
+    /// XEP-0092: software version.
+    VERSION = "jabber:iq:version";
+    /// XEP-0115: entity capabilities.
+    CAPS = "http://jabber.org/protocol/caps";
+    /// XEP-0160: the feature name of offline storage.
+    OFFLINE = "msgoffline";
+    /// XEP-0172: nicknames.
+    NICK = "http://jabber.org/protocol/nick";
+    /// XEP-0198: stream management.
+    SM = "urn:xmpp:sm:3";
+    /// XEP-0199: ping.
+    PING = "urn:xmpp:ping";
+    /// XEP-0202: entity time.
+    TIME = "urn:xmpp:time";
+    /// XEP-0203: delayed delivery.
+    DELAY = "urn:xmpp:delay";
+    /// XEP-0280: carbons.
+    CARBONS = "urn:xmpp:carbons:2";
+    /// XEP-0297: forwarded stanzas.
+    FORWARD = "urn:xmpp:forward:0";
+    /// XEP-0334: processing hints.
+    HINTS = "urn:xmpp:hints";
+    /// XEP-0352: client state indication.
+    CSI = "urn:xmpp:csi:0";
+    /// XEP-0359: stanza ids.
+    STANZA_ID = "urn:xmpp:sid:0";
+    /// XEP-0379: pre-authenticated roster subscription.
+    PARS = "urn:xmpp:pars:0";
+    /// XEP-0386: Bind 2.
+    BIND2 = "urn:xmpp:bind:0";
+    /// XEP-0388: SASL2.
+    SASL2 = "urn:xmpp:sasl:2";
+    /// XEP-0440: channel-binding types.
+    CHANNEL_BINDING = "urn:xmpp:sasl-cb:0";
+    /// XEP-0474: downgrade protection.
+    SSDP = "urn:xmpp:ssdp:0";
+    /// XEP-0478: stream limits.
+    STREAM_LIMITS = "urn:xmpp:stream-limits:0";
+}

@@ -1,0 +1,3 @@
+//! Typed payloads, one file per XEP.
+
+pub mod delay;

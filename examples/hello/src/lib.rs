@@ -1,0 +1,1 @@
+//! A tutorial module: greets whoever asks.

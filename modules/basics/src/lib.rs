@@ -1,0 +1,1 @@
+//! Ping, version, time and last activity.

@@ -1,0 +1,1 @@
+//! Messages wait for people who are away.

@@ -1,0 +1,1 @@
+//! Whole-server, boundary and source tests.
