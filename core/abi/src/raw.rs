@@ -177,3 +177,67 @@ impl fmt::Debug for RawModule {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// Modules that were built years ago have these numbers in them. A new field goes to the end,
+    /// and then its line goes to the end here; no line ever changes.
+    #[test]
+    fn nothing_has_moved() {
+        assert_eq!(MAGIC.to_ne_bytes(), *b"calypte\x01");
+        let module = [
+            offset_of!(RawModule, magic),
+            offset_of!(RawModule, major),
+            offset_of!(RawModule, minor),
+            offset_of!(RawModule, size),
+            offset_of!(RawModule, unwinds),
+            offset_of!(RawModule, reserved),
+            offset_of!(RawModule, name),
+            offset_of!(RawModule, version),
+            offset_of!(RawModule, manifest),
+            offset_of!(RawModule, create),
+            offset_of!(RawModule, call),
+            offset_of!(RawModule, destroy),
+            size_of::<RawModule>(),
+        ];
+        assert_eq!(module, [0, 8, 10, 12, 16, 20, 24, 40, 56, 72, 80, 88, 96]);
+        let setup = [
+            offset_of!(RawSetup<'_>, size),
+            offset_of!(RawSetup<'_>, flags),
+            offset_of!(RawSetup<'_>, config),
+            offset_of!(RawSetup<'_>, context),
+            offset_of!(RawSetup<'_>, fail),
+            offset_of!(RawSetup<'_>, instance),
+            size_of::<RawSetup<'_>>(),
+        ];
+        assert_eq!(setup, [0, 4, 8, 24, 32, 40, 48]);
+        let call = [
+            offset_of!(RawCall<'_>, size),
+            offset_of!(RawCall<'_>, hook),
+            offset_of!(RawCall<'_>, now_ms),
+            offset_of!(RawCall<'_>, parts),
+            offset_of!(RawCall<'_>, parts_len),
+            offset_of!(RawCall<'_>, words),
+            offset_of!(RawCall<'_>, words_len),
+            size_of::<RawCall<'_>>(),
+        ];
+        assert_eq!(call, [0, 4, 8, 16, 24, 32, 40, 48]);
+        let host = [
+            offset_of!(RawHost, size),
+            offset_of!(RawHost, reserved),
+            offset_of!(RawHost, context),
+            offset_of!(RawHost, op),
+            offset_of!(RawHost, log),
+            size_of::<RawHost>(),
+        ];
+        assert_eq!(host, [0, 4, 8, 16, 24, 32]);
+        let bytes =
+            [offset_of!(Bytes<'_>, ptr), offset_of!(Bytes<'_>, len), size_of::<Bytes<'_>>()];
+        assert_eq!(bytes, [0, 8, 16]);
+        assert_eq!((LOADED, MADE, UNSUITED, crate::PANICKED), (1, 0, 1, u32::MAX));
+    }
+}

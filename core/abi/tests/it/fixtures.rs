@@ -122,6 +122,5 @@ fn output() -> &'static Path {
 }
 
 fn key(text: &str) -> String {
-    let hash = blake3::hash(text.as_bytes()).to_hex();
-    hash.as_str()[..16].to_owned()
+    blake3::hash(text.as_bytes()).to_hex().chars().take(16).collect()
 }
