@@ -71,8 +71,10 @@ pub(crate) struct Draft {
     pub(crate) path: PathBuf,
     /// Its text.
     pub(crate) text: String,
-    /// The configuration, with defaults where the file is wrong; absent without a domain.
+    /// The configuration, with defaults where the file is wrong.
     pub(crate) config: Option<Config>,
+    /// Whether the file names a usable domain.
+    pub(crate) has_domain: bool,
     /// What was found so far.
     pub(crate) notes: Notes,
 }
@@ -178,7 +180,8 @@ impl Draft {
         if facts.len() > BYTES_MAX {
             return Err(format!("{told} is larger than 4 MiB and surely no configuration"));
         }
-        let bytes = std::fs::read(path).map_err(|error| format!("{told} cannot be read: {error}"))?;
+        let bytes =
+            std::fs::read(path).map_err(|error| format!("{told} cannot be read: {error}"))?;
         let text = String::from_utf8(bytes)
             .map_err(|error| format!("{told} is not UTF-8 text: {}", error.utf8_error()))?;
         Ok(Self::read(path, text))
@@ -193,8 +196,11 @@ impl Draft {
             let what = fault.message().lines().collect::<Vec<_>>().join("; ");
             notes.problems.push(Problem::error(at, what, "not TOML here"));
         }
-        let config = read(document.get_ref(), path, &mut notes);
-        Self { path: path.to_owned(), text, config, notes }
+        let (config, has_domain) = match read(document.get_ref(), path, &mut notes) {
+            Some((config, has_domain)) => (Some(config), has_domain),
+            None => (None, false),
+        };
+        Self { path: path.to_owned(), text, config, has_domain, notes }
     }
 
     /// Returns the configuration with its warnings.
@@ -211,7 +217,7 @@ impl Draft {
     }
 }
 
-fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<Config> {
+fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Config, bool)> {
     let tables: Vec<&str> =
         SECTIONS.iter().map(|section| section.path).filter(|path| is_table(path)).collect();
     let mut top = Table::new("", Some(document), notes);
@@ -230,8 +236,14 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<Config
     let login = section::<Login>(document, notes);
     let log = section::<Log>(document, notes);
     let server = section::<Server>(document, notes);
-    let domain = general.domain?.0;
-    check_admins(&general.admins, &domain, notes);
+    let has_domain = general.domain.is_some();
+    let domain = match general.domain {
+        Some(domain) => {
+            check_admins(&general.admins, &domain.0, notes);
+            domain.0
+        }
+        None => crate::check::placeholder()?,
+    };
     // A path in the file is meant from the folder of the file, wherever the server is started.
     let base = path.parent().unwrap_or(Path::new(""));
     let based = |path: Option<PathBuf>| path.map(|path| base.join(path));
@@ -244,7 +256,21 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<Config
     let loads = loads.into_iter().map(|load| Load { file: base.join(load.file), ..load }).collect();
     let data = base.join(general.data);
     let admins = general.admins;
-    Some(Config { domain, admins, data, tls, listen, modules, settings, loads, limits, login, log, server })
+    let config = Config {
+        domain,
+        admins,
+        data,
+        tls,
+        listen,
+        modules,
+        settings,
+        loads,
+        limits,
+        login,
+        log,
+        server,
+    };
+    Some((config, has_domain))
 }
 
 fn is_table(path: &str) -> bool {
@@ -282,7 +308,9 @@ fn check_tls(tls: &Tls, document: &DeTable<'_>, notes: &mut Notes) {
             ("[tls] names no certificate", "give certificate and key, or certificates")
         }
         (Some(_), None, _) => ("`tls.certificate` needs `tls.key`", "add the line with the key"),
-        (None, Some(_), _) => ("`tls.key` needs `tls.certificate`", "add the line with the certificate"),
+        (None, Some(_), _) => {
+            ("`tls.key` needs `tls.certificate`", "add the line with the certificate")
+        }
         (Some(_), Some(_), Some(_)) => {
             ("both `tls.certificate` and `tls.certificates` are given", "leave one of them out")
         }
@@ -297,6 +325,10 @@ fn check_tls(tls: &Tls, document: &DeTable<'_>, notes: &mut Notes) {
 fn check_admins(admins: &[Jid], domain: &Jid, notes: &mut Notes) {
     for admin in admins.iter().filter(|admin| admin.domain() != domain.domain()) {
         let what = format!("the administrator {admin} is not an account of {domain}");
-        notes.problems.push(Problem::error(notes.place("admins"), what, "name accounts of this server"));
+        notes.problems.push(Problem::error(
+            notes.place("admins"),
+            what,
+            "name accounts of this server",
+        ));
     }
 }

@@ -7,17 +7,21 @@ pub(crate) fn write(bytes: &[u8]) -> String {
 
 /// Reads exactly 32 bytes.
 pub(crate) fn read(text: &str) -> Option<[u8; 32]> {
+    if text.len() == 64 { read_all(text)?.try_into().ok() } else { None }
+}
+
+/// Reads any number of bytes.
+pub(crate) fn read_all(text: &str) -> Option<Vec<u8>> {
     let (digits, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() || digits.len() != 32 {
+    if !rest.is_empty() {
         return None;
     }
-    let mut bytes = [0; 32];
-    for (byte, [high, low]) in bytes.iter_mut().zip(digits) {
+    let byte = |[high, low]: &[u8; 2]| {
         let high = char::from(*high).to_digit(16)?;
         let low = char::from(*low).to_digit(16)?;
-        *byte = u8::try_from(high << 4 | low).ok()?;
-    }
-    Some(bytes)
+        u8::try_from(high << 4 | low).ok()
+    };
+    digits.iter().map(byte).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,29 @@
 //! The Calypte XMPP server.
 
+mod accounts;
+mod actors;
+mod admin;
+mod certs;
+mod check;
+mod cli;
+mod clock;
 mod config;
 mod hex;
+mod http;
+mod log;
+mod metrics;
+mod modules;
+mod operate;
+mod ports;
+mod reload;
+mod server;
+mod start;
+mod text;
+mod tls;
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

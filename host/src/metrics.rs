@@ -104,8 +104,12 @@ macro_rules! metrics {
 }
 
 macro_rules! make {
-    ($type:ident) => { $type::default() };
-    ($type:ident ($label:literal, $values:expr)) => { $type::new($label, $values) };
+    ($type:ident) => {
+        $type::default()
+    };
+    ($type:ident ($label:literal, $values:expr)) => {
+        $type::new($label, $values)
+    };
 }
 
 /// Kinds of stanzas.

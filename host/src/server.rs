@@ -12,7 +12,9 @@ use arc_swap::ArcSwap;
 use store::Store;
 use xmpp::Jid;
 
+use crate::admin::AdminThread;
 use crate::config::Config;
+use crate::http::HttpThread;
 use crate::metrics::Metrics;
 use crate::modules::Modules;
 use crate::tls::Tls;
@@ -44,8 +46,8 @@ pub(crate) struct Shared {
     pub(crate) config_path: Option<PathBuf>,
     /// When the server started.
     pub(crate) started: Instant,
-    /// Whether clients can log in: set by the actors after the start, cleared when they stop.
-    pub(crate) is_ready: AtomicBool,
+    /// Whether clients can log in.
+    is_ready: AtomicBool,
     /// What only the actors can do.
     running: OnceLock<Arc<dyn Running>>,
 }
@@ -111,10 +113,46 @@ impl Shared {
         self.is_ready.store(true, Relaxed);
     }
 
+    /// Starts the threads that answer operators and HTTP. They stop when the result is dropped,
+    /// which `actors::serve` does after the last client has gone.
+    ///
+    /// # Errors
+    ///
+    /// A sentence when a thread cannot be started.
+    pub(crate) fn attend(
+        self: &Arc<Self>,
+        http: Vec<TcpListener>,
+        admin: UnixListener,
+    ) -> Result<Attendants, String> {
+        let failed = |error: std::io::Error| format!("a thread cannot be started: {error}");
+        let socket = self.config.load().admin_socket();
+        Ok(Attendants {
+            _http: HttpThread::start(http, self).map_err(failed)?,
+            _admin: AdminThread::start(admin, &socket, self).map_err(failed)?,
+        })
+    }
+
+    /// Tells whether clients can log in.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Relaxed)
+    }
+
+    /// Says that clients cannot log in any more. The actors call it when they begin to stop.
+    pub(crate) fn set_stopping(&self) {
+        self.is_ready.store(false, Relaxed);
+    }
+
     /// Returns the actors, once they run.
     pub(crate) fn running(&self) -> Option<&Arc<dyn Running>> {
         self.running.get()
     }
+}
+
+/// The threads beside the actors.
+#[derive(Debug)]
+pub(crate) struct Attendants {
+    _http: HttpThread,
+    _admin: AdminThread,
 }
 
 impl fmt::Debug for Shared {

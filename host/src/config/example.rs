@@ -61,12 +61,14 @@ pub(crate) fn explain(name: Option<&str>) -> Result<String, String> {
         return Ok(SECTIONS.iter().map(overview).collect::<Vec<_>>().join("\n"));
     };
     let name = name.trim_matches(['[', ']']);
-    let keys = || SECTIONS.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key)));
+    let keys =
+        || SECTIONS.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key)));
     let full = |section: &SectionKeys, key: &Key| join(section.path, key.name);
     if let Some((section, key)) = keys().find(|(section, key)| full(section, key) == name) {
         return Ok(describe(section, key));
     }
-    if let Some(section) = SECTIONS.iter().find(|section| section.path == name && !name.is_empty()) {
+    if let Some(section) = SECTIONS.iter().find(|section| section.path == name && !name.is_empty())
+    {
         return Ok(overview(section));
     }
     let same: Vec<_> = keys().filter(|(_, key)| key.name == name).collect();

@@ -24,10 +24,15 @@ pub(crate) struct Load {
     pub(crate) blake3: Fingerprint,
     /// What it may do of what it asks for.
     pub(crate) grant: Vec<String>,
+    /// Whether the server must not start without it.
+    pub(crate) required: bool,
 }
 
 /// Reads everything under `[modules]`.
-pub(crate) fn read(document: &DeTable<'_>, notes: &mut Notes) -> (Modules, ModuleTables, Vec<Load>) {
+pub(crate) fn read(
+    document: &DeTable<'_>,
+    notes: &mut Notes,
+) -> (Modules, ModuleTables, Vec<Load>) {
     let found = table(document, "modules", notes);
     let mut settings = ModuleTables::new();
     let mut loads = Vec::new();
@@ -68,20 +73,25 @@ fn read_load(number: usize, item: &Spanned<DeValue<'_>>, notes: &mut Notes) -> O
     let mut table = Table::new("modules.load", Some(keys), notes);
     table.refuse_unknown(&RawLoad::SECTION, &[], SECTIONS);
     let raw = RawLoad::read(&mut table);
-    for key in ["file", "blake3", "grant"] {
+    for key in ["file", "blake3", "grant", "required"] {
         let at = keys.get(key).map_or(item.span(), Spanned::span);
         notes.set_place(format!("modules.load.{number}.{key}"), at);
     }
     if raw.file.is_none() && !keys.contains_key("file") {
         let what = "[[modules.load]] names no file";
-        notes.problems.push(Problem::error(item.span(), what, "add: file = \"/path/to/module.so\""));
+        notes.problems.push(Problem::error(
+            item.span(),
+            what,
+            "add: file = \"/path/to/module.so\"",
+        ));
     }
     if raw.blake3.is_none() && !keys.contains_key("blake3") {
-        let what = "[[modules.load]] has no hash, so anybody who can write the file could replace it";
+        let what =
+            "[[modules.load]] has no hash, so anybody who can write the file could replace it";
         let hint = "`calypte module add FILE` writes the whole table";
         notes.problems.push(Problem::error(item.span(), what, hint));
     }
-    Some(Load { file: raw.file?, blake3: raw.blake3?, grant: raw.grant })
+    Some(Load { file: raw.file?, blake3: raw.blake3?, grant: raw.grant, required: raw.required })
 }
 
 /// Turns the keys of a module's table into JSON, which is what a module gets.

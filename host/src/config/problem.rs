@@ -31,7 +31,11 @@ pub(crate) struct Problem {
 
 impl Problem {
     /// Makes an error.
-    pub(crate) fn error(at: Range<usize>, what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn error(
+        at: Range<usize>,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { severity: Severity::Error, at, what: what.into(), hint: hint.into() }
     }
 
@@ -82,7 +86,8 @@ impl Problems {
         let mut out = String::new();
         let mut told: Vec<(&str, &str)> = Vec::new();
         for problem in &self.list {
-            let same = |other: &&Problem| (&other.what, &other.hint) == (&problem.what, &problem.hint);
+            let same =
+                |other: &&Problem| (&other.what, &other.hint) == (&problem.what, &problem.hint);
             if told.contains(&(&problem.what, &problem.hint)) {
                 continue;
             }

@@ -136,7 +136,12 @@ impl<'r, 'i> Table<'r, 'i> {
     }
 
     /// Reads `name`; notes what is wrong with it and then returns the default.
-    pub(crate) fn value<T: Value>(&mut self, name: &str, default: &str, rules: &[Rule<'_, T>]) -> T {
+    pub(crate) fn value<T: Value>(
+        &mut self,
+        name: &str,
+        default: &str,
+        rules: &[Rule<'_, T>],
+    ) -> T {
         let path = join(&self.path, name);
         let found = self.table.and_then(|table| table.get(name));
         if let Some(value) = found {
@@ -160,7 +165,12 @@ impl<'r, 'i> Table<'r, 'i> {
     }
 
     /// Notes every key that is neither in `keys` nor in `tables`.
-    pub(crate) fn refuse_unknown(&mut self, keys: &SectionKeys, tables: &[&str], all: &[SectionKeys]) {
+    pub(crate) fn refuse_unknown(
+        &mut self,
+        keys: &SectionKeys,
+        tables: &[&str],
+        all: &[SectionKeys],
+    ) {
         let Some(table) = self.table else { return };
         let own = || keys.keys.iter().map(|key| key.name).chain(tables.iter().copied());
         for (name, _) in table {

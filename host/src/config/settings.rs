@@ -139,6 +139,8 @@ section! {
         blake3: Option<Fingerprint> = ""; LIVE
         /// The rights that the module asks for and gets. `calypte module check` shows them.
         grant: Vec<String> = "[]"; LIVE
+        /// Whether the server refuses to start without it. It always does for a security module.
+        required: bool = "false"; LIVE
     }
 }
 
@@ -150,7 +152,10 @@ const fn span(seconds: u64) -> Span {
 fn all_loopback(addresses: &Vec<SocketAddr>) -> Result<(), String> {
     let outside = addresses.iter().find(|address| !address.ip().is_loopback());
     outside.map_or(Ok(()), |address| {
-        Err(format!("write \"127.0.0.1:{}\"; for others, put a web server in front", address.port()))
+        Err(format!(
+            "write \"127.0.0.1:{}\"; for others, put a web server in front",
+            address.port()
+        ))
     })
 }
 

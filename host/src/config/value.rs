@@ -79,7 +79,8 @@ impl<T: Value> Value for Vec<T> {
     fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
         let DeValue::Array(items) = value.get_ref() else { return Ok(vec![T::read(value)?]) };
         let item = |item: &Spanned<DeValue<'_>>| {
-            T::read(item).map_err(|wrong| Wrong { at: Some(wrong.at.unwrap_or(item.span())), ..wrong })
+            T::read(item)
+                .map_err(|wrong| Wrong { at: Some(wrong.at.unwrap_or(item.span())), ..wrong })
         };
         items.iter().map(item).collect()
     }
@@ -141,7 +142,8 @@ impl Value for Size {
             None => "units are bytes, kB, KiB, MB, MiB, GB, GiB".to_owned(),
         };
         let text = text(value, &hint)?;
-        Self::parse(text).ok_or_else(|| Wrong::new(format!("{text:?}"), unit_hint(text, "KiB", hint)))
+        Self::parse(text)
+            .ok_or_else(|| Wrong::new(format!("{text:?}"), unit_hint(text, "KiB", hint)))
     }
 }
 

@@ -1,0 +1,260 @@
+//! Accounts in the store: making, changing, listing and removing them.
+
+use calypte::tables::{ACCOUNTS, Account, Verifier};
+use store::{Store, StoreError};
+use stream::scram;
+use table::{Batch, Storage};
+use thiserror::Error;
+use xmpp::Jid;
+
+/// How many rows are read at once.
+const PAGE: usize = 500;
+
+/// Why an account could not be made or changed.
+#[derive(Debug, Error)]
+pub(crate) enum AccountError {
+    /// The name has characters that no address may have.
+    #[error("{0:?} cannot be the name of an account; use letters, digits, dots and hyphens")]
+    Name(String),
+    /// A whole address of another server was given.
+    #[error("{0} is not an address of this server, which is {1}")]
+    Elsewhere(String, String),
+    /// It is there already.
+    #[error("{0} exists already; `calypte user passwd {0}` changes the password")]
+    Exists(String),
+    /// It is not there.
+    #[error("there is no account {0}; `calypte user list` shows all")]
+    Unknown(String),
+    /// The password has characters that clients could not send.
+    #[error("this password cannot be used: {0}")]
+    Password(&'static str),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record cannot be read.
+    #[error("the record of the account cannot be read: {0}")]
+    Broken(String),
+}
+
+/// One account, for lists.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Listed {
+    /// The address.
+    pub(crate) address: String,
+    /// Whether logins are refused.
+    pub(crate) disabled: bool,
+    /// When it was made, in milliseconds since 1970.
+    pub(crate) created_ms: u64,
+}
+
+/// The accounts of a domain.
+pub(crate) struct Accounts<'a> {
+    domain: &'a Jid,
+    store: &'a Store,
+}
+
+impl<'a> Accounts<'a> {
+    /// Works on the accounts of `domain` in `store`.
+    pub(crate) fn new(domain: &'a Jid, store: &'a Store) -> Self {
+        Self { domain, store }
+    }
+
+    /// Makes an account. Whatever an account of the same name left behind is removed.
+    pub(crate) fn add(&self, account: &Jid, record: &Account) -> Result<(), AccountError> {
+        if self.find(account)?.is_some() {
+            return Err(AccountError::Exists(account.to_string()));
+        }
+        let mut batch = self.erasure(account)?;
+        put(&mut batch, account, record);
+        Ok(self.store.commit(batch)?)
+    }
+
+    /// Replaces the password of an account.
+    pub(crate) fn set_password(&self, account: &Jid, new: &Account) -> Result<(), AccountError> {
+        self.change(account, |old| Account {
+            disabled: old.disabled,
+            created_ms: old.created_ms,
+            ..new.clone()
+        })
+    }
+
+    /// Allows or refuses logins.
+    pub(crate) fn set_disabled(&self, account: &Jid, disabled: bool) -> Result<(), AccountError> {
+        self.change(account, |old| Account { disabled, ..old })
+    }
+
+    /// Removes an account and everything that is kept for it.
+    pub(crate) fn delete(&self, account: &Jid) -> Result<(), AccountError> {
+        if self.find(account)?.is_none() {
+            return Err(AccountError::Unknown(account.to_string()));
+        }
+        let batch = self.erasure(account)?;
+        Ok(self.store.commit(batch)?)
+    }
+
+    /// Removes rows that were written for an account while it was being removed.
+    pub(crate) fn sweep(&self, account: &Jid) -> Result<(), AccountError> {
+        let batch = self.erasure(account)?;
+        if batch.is_empty() { Ok(()) } else { Ok(self.store.commit(batch)?) }
+    }
+
+    /// Returns the record of an account.
+    pub(crate) fn find(&self, account: &Jid) -> Result<Option<Account>, AccountError> {
+        let value = self.read(|storage| storage.get(&row(account)))?;
+        let broken = |error| AccountError::Broken(format!("{error:?}"));
+        value.map(|bytes| ACCOUNTS.decode(&bytes).map_err(broken)).transpose()
+    }
+
+    /// Returns all accounts in the order of their names.
+    pub(crate) fn list(&self) -> Result<Vec<Listed>, AccountError> {
+        let mut accounts = Vec::new();
+        let prefix = table::full_key(ACCOUNTS.name, "", &[]);
+        let end = after(&prefix);
+        let mut from = prefix.clone();
+        loop {
+            let rows = self.read(|storage| storage.scan(&from, &end, PAGE, false))?;
+            for (key, value) in &rows {
+                let name = key.get(prefix.len()..).unwrap_or_default();
+                let name = String::from_utf8_lossy(name);
+                let Ok(record) = ACCOUNTS.decode(value) else {
+                    return Err(AccountError::Broken(format!("it is that of {name}")));
+                };
+                accounts.push(Listed {
+                    address: format!("{name}@{}", self.domain),
+                    disabled: record.disabled,
+                    created_ms: record.created_ms,
+                });
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == PAGE => from = next(key),
+                _ => return Ok(accounts),
+            }
+        }
+    }
+
+    fn change(
+        &self,
+        account: &Jid,
+        f: impl FnOnce(Account) -> Account,
+    ) -> Result<(), AccountError> {
+        let old = self.find(account)?.ok_or_else(|| AccountError::Unknown(account.to_string()))?;
+        let mut batch = Batch::default();
+        put(&mut batch, account, &f(old));
+        Ok(self.store.commit(batch)?)
+    }
+
+    /// Collects the removal of all rows that `account` owns, in every table there is.
+    fn erasure(&self, account: &Jid) -> Result<Batch, AccountError> {
+        let mut batch = Batch::default();
+        batch.delete(row(account));
+        let mut from = Vec::new();
+        // From table to table: the name of the next one stands in the first key behind the last.
+        loop {
+            let found = self.read(|storage| storage.scan(&from, &[0xff], 1, false))?;
+            let Some((key, _)) = found.first() else { return Ok(batch) };
+            let name = key.split(|byte| *byte == 0).next().unwrap_or_default();
+            let Ok(name) = std::str::from_utf8(name) else { return Ok(batch) };
+            let prefix = table::full_key(name, account.as_str(), &[]);
+            self.collect(&prefix, &mut batch)?;
+            from = name.as_bytes().to_vec();
+            from.push(1);
+        }
+    }
+
+    fn collect(&self, prefix: &[u8], batch: &mut Batch) -> Result<(), AccountError> {
+        let end = after(prefix);
+        let mut from = prefix.to_vec();
+        loop {
+            let rows = self.read(|storage| storage.scan(&from, &end, PAGE, false))?;
+            for (key, _) in &rows {
+                batch.delete(key.clone());
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == PAGE => from = next(key),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn read<T>(
+        &self,
+        f: impl FnOnce(&dyn Storage) -> Result<T, table::Fault>,
+    ) -> Result<T, AccountError> {
+        let reader = self.store.reader();
+        f(&*reader).map_err(|fault| AccountError::Broken(format!("{fault:?}")))
+    }
+}
+
+/// Returns the address that an operator means with `name`: the name alone or the whole address.
+///
+/// # Errors
+///
+/// [`AccountError::Name`] and [`AccountError::Elsewhere`].
+pub(crate) fn address(name: &str, domain: &Jid) -> Result<Jid, AccountError> {
+    let whole = if name.contains('@') { name.to_owned() } else { format!("{name}@{domain}") };
+    let wrong = || AccountError::Name(name.to_owned());
+    let jid = Jid::parse(&whole).map_err(|_| wrong())?;
+    if jid.domain() != domain.domain() {
+        return Err(AccountError::Elsewhere(name.to_owned(), domain.to_string()));
+    }
+    if jid.local().is_none() || !jid.is_bare() { Err(wrong()) } else { Ok(jid) }
+}
+
+/// Returns the record of a new account with `password`. The password is not kept.
+///
+/// # Errors
+///
+/// [`AccountError::Password`] when clients could not send it.
+pub(crate) fn record(password: &str, iterations: u32) -> Result<Account, AccountError> {
+    if password.is_empty() {
+        return Err(AccountError::Password("it is empty"));
+    }
+    let mut salts = [[0; 16]; 3];
+    for salt in &mut salts {
+        crypto::random(salt)
+            .map_err(|_| AccountError::Password("the system gives no randomness"))?;
+    }
+    let derived = scram::Verifiers::derive(password, &salts, iterations)
+        .map_err(|_| AccountError::Password("it has characters that cannot be typed everywhere"))?;
+    let keep = |verifier: scram::Verifier| Verifier {
+        salt: verifier.salt,
+        iterations: verifier.iterations,
+        stored_key: verifier.stored_key,
+        server_key: verifier.server_key,
+    };
+    Ok(Account {
+        sha1: keep(derived.sha1),
+        sha256: keep(derived.sha256),
+        sha512: keep(derived.sha512),
+        disabled: false,
+        created_ms: crate::clock::now_ms(),
+    })
+}
+
+fn put(batch: &mut Batch, account: &Jid, record: &Account) {
+    batch.put(row(account), ACCOUNTS.encode(record));
+}
+
+fn row(account: &Jid) -> Vec<u8> {
+    let name = account.local().unwrap_or("");
+    table::full_key(ACCOUNTS.name, "", &ACCOUNTS.encode_key(name))
+}
+
+/// Returns the first key behind `key`.
+fn next(key: &[u8]) -> Vec<u8> {
+    let mut next = key.to_vec();
+    next.push(0);
+    next
+}
+
+/// Returns the first key behind all that begin with `prefix`.
+fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(byte) = end.pop() {
+        if byte < 0xff {
+            end.push(byte + 1);
+            break;
+        }
+    }
+    end
+}

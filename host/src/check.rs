@@ -1,0 +1,188 @@
+//! Everything that can be known before a start: `calypte check`, the start and a reload use it, so
+//! what passes the check also starts.
+
+use std::path::Path;
+
+use xmpp::Jid;
+
+use crate::config::problem::{Problem, Problems};
+use crate::config::{Config, Draft};
+use crate::modules::{Depth, Modules, Refused};
+use crate::tls::{self, Files, Served};
+
+/// A configuration with everything it names.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The configuration.
+    pub(crate) config: Config,
+    /// Its certificate.
+    pub(crate) served: Served,
+    /// Its modules.
+    pub(crate) modules: Modules,
+    /// What somebody should look at.
+    pub(crate) warnings: Problems,
+}
+
+/// What to do about a module that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tolerance {
+    /// Every refused module is a problem: an operator is looking.
+    None,
+    /// Only one that the server must not be without: better to serve than to wait.
+    Optional,
+}
+
+/// Checks a file that was read with all that it names.
+///
+/// # Errors
+///
+/// All problems, when one of them is an error.
+pub(crate) fn check(
+    mut draft: Draft,
+    depth: Depth<'_>,
+    tolerance: Tolerance,
+) -> Result<Checked, Problems> {
+    let Some(config) = draft.config.clone() else {
+        return match draft.finish() {
+            Err(problems) => Err(problems),
+            Ok((_, problems)) => Err(problems),
+        };
+    };
+    check_data(&config, &mut draft);
+    let served = check_tls(&config, &mut draft);
+    let modules = Modules::choose(&config, depth, &mut draft.notes);
+    for refused in &modules.refused {
+        let Refused { at, what, hint, is_required } = refused.clone();
+        let problem = match tolerance {
+            Tolerance::Optional if !is_required => Problem::warning(at, what, hint),
+            _ => Problem::error(at, what, hint),
+        };
+        draft.notes.problems.push(problem);
+    }
+    let (config, warnings) = draft.finish()?;
+    match served {
+        Some(served) => Ok(Checked { config, served, modules, warnings }),
+        // Without a certificate there was an error above.
+        None => Err(warnings),
+    }
+}
+
+fn check_tls(config: &Config, draft: &mut Draft) -> Option<Served> {
+    let places = ["tls.certificate", "tls.certificates", "tls.key"];
+    let place = |draft: &Draft, key: &str| draft.notes.place(key);
+    let any = places.iter().map(|key| place(draft, key)).find(|at| !at.is_empty()).unwrap_or(0..0);
+    let has_key = |key: &Option<std::path::PathBuf>| key.is_some();
+    let half = has_key(&config.tls.certificate) != has_key(&config.tls.key);
+    if half {
+        // Said already, where the table was read.
+        return None;
+    }
+    let files = match Files::find(&config.tls, config.domain.domain()) {
+        Ok(files) => files,
+        Err(why) => {
+            let hint = match any.is_empty() {
+                true => "add [tls] with certificate and key; to try things out use `calypte dev`",
+                false => "name a folder such as \"/etc/letsencrypt/live\"",
+            };
+            draft.notes.problems.push(Problem::error(any, why, hint));
+            return None;
+        }
+    };
+    match Served::open(&files) {
+        Ok(served) => {
+            for (what, hint) in tls::warnings(&served, &files, config.domain.domain()) {
+                draft.notes.problems.push(Problem::warning(any.clone(), what, hint));
+            }
+            Some(served)
+        }
+        Err(why) => {
+            let key = place(draft, "tls.key");
+            let names_key = why.contains(&files.key.display().to_string());
+            let at = if names_key && !key.is_empty() { key } else { any };
+            let hint = "the server must be able to read both files, in PEM form";
+            draft.notes.problems.push(Problem::error(at, why, hint));
+            None
+        }
+    }
+}
+
+fn check_data(config: &Config, draft: &mut Draft) {
+    let (data, at) = (&config.data, draft.notes.place("data"));
+    let told = data.display();
+    let (what, hint) = if data.is_dir() {
+        return;
+    } else if data.exists() {
+        (format!("{told} is not a folder"), "name a folder that the server may fill".to_owned())
+    } else if data.parent().is_some_and(Path::is_dir) {
+        // The server makes the last folder itself.
+        return;
+    } else {
+        let parent = data.parent().unwrap_or(Path::new("/")).display();
+        (format!("the folder for {told} is not there"), format!("make it: mkdir -p {parent}"))
+    };
+    draft.notes.problems.push(Problem::error(at, what, hint));
+}
+
+/// Reads and checks the file at `path`.
+///
+/// # Errors
+///
+/// See [`Failure`].
+pub(crate) fn open(
+    path: &Path,
+    depth: Depth<'_>,
+    tolerance: Tolerance,
+) -> Result<Checked, Failure> {
+    let draft = Draft::open(path).map_err(Failure::Unreadable)?;
+    check(draft, depth, tolerance).map_err(Failure::Broken)
+}
+
+/// Reads only what a command needs that looks at a server: the domain and the folders. Problems
+/// elsewhere in the file do not keep an operator from seeing accounts.
+///
+/// # Errors
+///
+/// See [`Failure`].
+pub(crate) fn glance(path: &Path) -> Result<Config, Failure> {
+    let draft = Draft::open(path).map_err(Failure::Unreadable)?;
+    let domain = draft.config.as_ref().map(|config| config.domain.clone());
+    match (domain, draft.has_domain) {
+        (Some(_), true) => draft.config.clone().ok_or_else(|| Failure::Unreadable(String::new())),
+        _ => {
+            Err(Failure::Broken(draft.finish().map_or_else(|problems| problems, |(_, none)| none)))
+        }
+    }
+}
+
+/// Why there is no usable configuration.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The file cannot be read.
+    Unreadable(String),
+    /// The file has problems.
+    Broken(Problems),
+}
+
+impl Failure {
+    /// Returns the text for a terminal and the exit code.
+    pub(crate) fn told(&self) -> (String, u8) {
+        match self {
+            Self::Unreadable(why) => (format!("error: {why}"), 3),
+            Self::Broken(problems) => (problems.for_terminal(), 2),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(why) => f.write_str(why),
+            Self::Broken(problems) => problems.fmt(f),
+        }
+    }
+}
+
+/// The domain that stands in while the file names none, so that the rest can be checked.
+pub(crate) fn placeholder() -> Option<Jid> {
+    Jid::parse("domain.invalid").ok()
+}

@@ -1,0 +1,90 @@
+//! `calypte backup`, `calypte verify`, `calypte restore`
+
+use std::path::{Path, PathBuf};
+
+use super::{Exit, fail, no_config, progress, say};
+use crate::admin::{self, AdminReply, AdminRequest};
+use crate::config::Config;
+use crate::{check, start};
+
+/// Write a backup of everything the server keeps, with the server running or stopped
+///
+/// The backup is one moment of the store. Look at it with `calypte verify`.
+#[derive(Debug, clap::Args)]
+pub(super) struct BackupArgs {
+    /// Where to write it; must not exist yet
+    to: PathBuf,
+}
+
+/// Check that a backup, or the store of a stopped server, is whole
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyArgs {
+    /// The backup; the store of the configuration without it
+    backup: Option<PathBuf>,
+}
+
+/// Fill the store of a new server from a backup
+///
+/// Refuses to touch a store that is there already.
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreArgs {
+    /// The backup
+    from: PathBuf,
+}
+
+pub(super) fn backup(path: &Path, args: &BackupArgs) -> Exit {
+    with_config(path, |config| {
+        let to = std::path::absolute(&args.to).map_err(|error| error.to_string())?;
+        let request = AdminRequest::Backup { to: to.clone() };
+        match admin::ask(&config.admin_socket(), &request, &mut progress("backup"))? {
+            Some(AdminReply::Done { text, .. }) => Ok(text),
+            Some(AdminReply::Failed { why }) => Err(why),
+            Some(AdminReply::Progress { .. }) => Err("the server gave no answer".to_owned()),
+            None => {
+                let store = start::open_store(config)?;
+                let summary = store.backup(&to, &mut progress("backup"));
+                let summary = summary.map_err(|error| error.to_string())?;
+                Ok(format!("{} holds {} records", to.display(), summary.records))
+            }
+        }
+    })
+}
+
+pub(super) fn verify(path: &Path, args: &VerifyArgs) -> Exit {
+    let look = |what: &Path| {
+        let report =
+            store::verify(what, &mut progress("verify")).map_err(|error| error.to_string())?;
+        Ok(format!("{} is whole: {} records", what.display(), report.records))
+    };
+    match &args.backup {
+        Some(backup) => tell(look(backup)),
+        None => with_config(path, |config| look(&config.store())),
+    }
+}
+
+pub(super) fn restore(path: &Path, args: &RestoreArgs) -> Exit {
+    with_config(path, |config| {
+        start::make_folder(&config.data)?;
+        let into = config.store();
+        let done = store::restore(&args.from, &into, &mut progress("restore"));
+        let done = done.map_err(|error| error.to_string())?;
+        Ok(format!("{} holds {} records now", into.display(), done.records))
+    })
+}
+
+fn with_config(path: &Path, f: impl FnOnce(&Config) -> Result<String, String>) -> Exit {
+    match check::glance(path) {
+        Ok(config) => tell(f(&config)),
+        Err(failure) => no_config(&failure),
+    }
+}
+
+fn tell(outcome: Result<String, String>) -> Exit {
+    match outcome {
+        Ok(text) => {
+            say(text);
+            Exit::Fine
+        }
+        Err(why) => fail(why),
+    }
+}

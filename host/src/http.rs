@@ -1,0 +1,131 @@
+//! `/metrics`, `/healthz` and `/readyz`, on loopback, in a thread of their own.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpResponse, HttpServer, web};
+
+use crate::server::Shared;
+
+/// How many may ask at the same time.
+const CONNECTIONS_MAX: usize = 64;
+/// Below this many days of its certificate the server says that it is not ready.
+const CERTIFICATE_DAYS_MIN: i64 = 3;
+
+/// The thread that answers HTTP. Dropping it stops it.
+#[derive(Debug)]
+pub(crate) struct HttpThread {
+    handle: Option<ServerHandle>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl HttpThread {
+    /// Answers at `listeners`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when there can be no thread.
+    pub(crate) fn start(listeners: Vec<TcpListener>, shared: &Arc<Shared>) -> io::Result<Self> {
+        if listeners.is_empty() {
+            return Ok(Self { handle: None, thread: None });
+        }
+        let shared = web::Data::from(Arc::clone(shared));
+        let (sender, receiver) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+            let outcome = actix_web::rt::System::new().block_on(async move {
+                let server = serve(listeners, shared)?;
+                let _ = sender.send(server.handle());
+                server.await
+            });
+            if let Err(error) = outcome {
+                tracing::error!(%error, "HTTP stopped; there are no metrics and no health checks.");
+            }
+        })?;
+        Ok(Self { handle: receiver.recv().ok(), thread: Some(thread) })
+    }
+}
+
+impl Drop for HttpThread {
+    fn drop(&mut self) {
+        // The stop command is sent at once; the future only waits for it to be carried out, which
+        // joining the thread does as well.
+        let stop = self.handle.take().map(|handle| handle.stop(false));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        drop(stop);
+    }
+}
+
+fn serve(
+    listeners: Vec<TcpListener>,
+    shared: web::Data<Shared>,
+) -> io::Result<actix_web::dev::Server> {
+    let app = move || {
+        App::new()
+            .app_data(shared.clone())
+            .route("/metrics", web::get().to(metrics))
+            .route("/healthz", web::get().to(health))
+            .route("/readyz", web::get().to(ready))
+    };
+    let mut server = HttpServer::new(app)
+        .workers(1)
+        .disable_signals()
+        .max_connections(CONNECTIONS_MAX)
+        .client_request_timeout(Duration::from_secs(5))
+        .keep_alive(Duration::from_secs(5))
+        .shutdown_timeout(1);
+    for listener in listeners {
+        server = server.listen(listener)?;
+    }
+    Ok(server.run())
+}
+
+async fn metrics(shared: web::Data<Shared>) -> HttpResponse {
+    let days = shared.tls.current().days_left();
+    let health = shared.store.health();
+    let mut text = shared.metrics.render();
+    for (name, doc, value) in [
+        ("calypte_up_seconds", "Since the start.", shared.started.elapsed().as_secs().to_string()),
+        ("calypte_certificate_days", "Until the certificate expires.", days.to_string()),
+        ("calypte_store_free_bytes", "Free on the disk.", health.free_bytes.to_string()),
+        (
+            "calypte_store_writable",
+            "1 while the store takes writes.",
+            u8::from(health.writable).to_string(),
+        ),
+    ] {
+        text.push_str(&format!("# HELP {name} {doc}\n# TYPE {name} gauge\n{name} {value}\n"));
+    }
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
+}
+
+/// The process answers.
+async fn health() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+}
+
+/// Clients can log in and what they send can be kept.
+async fn ready(shared: web::Data<Shared>) -> HttpResponse {
+    let mut faults = Vec::new();
+    if !shared.is_ready() {
+        faults.push("clients cannot log in".to_owned());
+    }
+    if !shared.store.health().writable {
+        faults.push("the store takes no writes".to_owned());
+    }
+    let days = shared.tls.current().days_left();
+    if days < CERTIFICATE_DAYS_MIN {
+        faults.push(format!("the certificate is valid for {days} days"));
+    }
+    if faults.is_empty() {
+        HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ready\n")
+    } else {
+        let text = faults.join("\n") + "\n";
+        HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(text)
+    }
+}

@@ -1,0 +1,164 @@
+//! What the operator's commands do, in the running server.
+
+use serde_json::json;
+use table::Record as _;
+use xmpp::Jid;
+
+use crate::accounts::{self, AccountError, Accounts};
+use crate::admin::{AdminReply, AdminRequest};
+use crate::clock;
+use crate::reload;
+use crate::server::Shared;
+
+/// Does what is asked. `progress` is told how far it is.
+pub(crate) fn answer(
+    request: AdminRequest,
+    shared: &Shared,
+    progress: &mut dyn FnMut(u64, u64),
+) -> AdminReply {
+    let outcome = match request {
+        AdminRequest::Status => Ok(status(shared)),
+        AdminRequest::Reload => reload::reload(shared).map(AdminReply::done),
+        AdminRequest::Backup { to } => backup(shared, &to, progress),
+        user => {
+            let domain = shared.config.load().domain.clone();
+            let told = |account: &Jid, is_gone| {
+                if let Some(running) = shared.running() {
+                    running.account_changed(account, is_gone);
+                }
+            };
+            users(user, &domain, &shared.store, &told).map_err(|error| error.to_string())
+        }
+    };
+    outcome.unwrap_or_else(|why| AdminReply::Failed { why })
+}
+
+/// Does what is asked about accounts, with the server running or stopped. `tell` is called when
+/// sessions of an account have to know.
+pub(crate) fn users(
+    request: AdminRequest,
+    domain: &Jid,
+    store: &store::Store,
+    tell: &dyn Fn(&Jid, bool),
+) -> Result<AdminReply, AccountError> {
+    let accounts = Accounts::new(domain, store);
+    let address = |account: &str| accounts::address(account, domain);
+    let text = match request {
+        AdminRequest::UserList => return list(&accounts),
+        AdminRequest::UserAdd { account, record } => {
+            let account = address(&account)?;
+            accounts.add(&account, &decode(&record)?)?;
+            tell(&account, false);
+            format!("{account} can log in now")
+        }
+        AdminRequest::UserPasswd { account, record } => {
+            let account = address(&account)?;
+            accounts.set_password(&account, &decode(&record)?)?;
+            tell(&account, false);
+            format!("{account} has a new password")
+        }
+        AdminRequest::UserDisable { account } => {
+            let account = address(&account)?;
+            accounts.set_disabled(&account, true)?;
+            tell(&account, true);
+            format!("{account} cannot log in until `calypte user enable`")
+        }
+        AdminRequest::UserEnable { account } => {
+            let account = address(&account)?;
+            accounts.set_disabled(&account, false)?;
+            tell(&account, false);
+            format!("{account} can log in again")
+        }
+        AdminRequest::UserDelete { account } => {
+            let account = address(&account)?;
+            accounts.delete(&account)?;
+            tell(&account, true);
+            accounts.sweep(&account)?;
+            format!("{account} and everything kept for it are removed")
+        }
+        _ => "nothing to do".to_owned(),
+    };
+    Ok(AdminReply::done(text))
+}
+
+fn list(accounts: &Accounts<'_>) -> Result<AdminReply, AccountError> {
+    let list = accounts.list()?;
+    let width = list.iter().map(|one| one.address.chars().count()).max().unwrap_or(0);
+    let line = |one: &accounts::Listed| {
+        let since = clock::date(i64::try_from(one.created_ms / 1000).unwrap_or(0));
+        let state = if one.disabled { "  disabled" } else { "" };
+        format!("{:width$}  since {since}{state}", one.address)
+    };
+    let text = match list.len() {
+        0 => "no accounts yet; `calypte user add NAME` makes one".to_owned(),
+        _ => list.iter().map(line).collect::<Vec<_>>().join("\n"),
+    };
+    Ok(AdminReply::Done { text, data: json!(list) })
+}
+
+/// Returns a record as text for the socket.
+pub(crate) fn encode(record: &calypte::tables::Account) -> String {
+    crate::hex::write(&record.encode())
+}
+
+fn decode(text: &str) -> Result<calypte::tables::Account, AccountError> {
+    let broken = || AccountError::Broken("the command and the server differ in version".to_owned());
+    let bytes = crate::hex::read_all(text).ok_or_else(broken)?;
+    calypte::tables::Account::decode(calypte::tables::Account::VERSION, &bytes)
+        .map_err(|_| broken())
+}
+
+fn status(shared: &Shared) -> AdminReply {
+    let (metrics, config) = (&shared.metrics, shared.config.load());
+    let health = shared.store.health();
+    let served = shared.tls.current();
+    let modules = shared.modules.load();
+    let up = shared.started.elapsed().as_secs();
+    let names: Vec<&str> = modules.list.iter().map(|one| one.manifest.name.as_str()).collect();
+    let refused: Vec<&str> = modules.refused.iter().map(|one| one.what.as_str()).collect();
+    let data = json!({
+        "domain": config.domain.as_str(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "up_seconds": up,
+        "ready": shared.is_ready(),
+        "connections": metrics.connections.get(),
+        "sessions": metrics.sessions.get(),
+        "detached": metrics.detached.get(),
+        "store_writable": health.writable,
+        "store_free_bytes": health.free_bytes,
+        "certificate_days": served.days_left(),
+        "modules": names,
+        "refused": refused,
+    });
+    let mut text = format!(
+        "{} is {}, up {} (calypte {})\n",
+        config.domain,
+        if shared.is_ready() { "serving" } else { "not serving" },
+        crate::text::duration(up),
+        env!("CARGO_PKG_VERSION"),
+    );
+    text.push_str(&format!(
+        "clients      {} connected, {} sessions, {} of them waiting to come back\n",
+        metrics.connections.get(),
+        metrics.sessions.get(),
+        metrics.detached.get(),
+    ));
+    let store = if health.writable { "writable" } else { "NOT WRITABLE" };
+    let free = crate::text::bytes(health.free_bytes);
+    text.push_str(&format!("store        {store}, {free} free\n"));
+    text.push_str(&format!("certificate  valid for {} days\n", served.days_left()));
+    text.push_str(&format!("modules      {}", names.join(", ")));
+    for why in refused {
+        text.push_str(&format!("\nREFUSED      {why}"));
+    }
+    AdminReply::Done { text, data }
+}
+
+fn backup(
+    shared: &Shared,
+    to: &std::path::Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<AdminReply, String> {
+    let summary = shared.store.backup(to, progress).map_err(|error| error.to_string())?;
+    Ok(AdminReply::done(format!("{} holds {} records", to.display(), summary.records)))
+}

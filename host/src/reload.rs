@@ -1,0 +1,82 @@
+//! Putting a changed configuration into force without dropping a session.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::check::{self, Tolerance};
+use crate::log;
+use crate::modules::Depth;
+use crate::server::Shared;
+
+/// Two reloads at once would not know what they replace.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Reads configuration, certificates and modules again and puts them into force together, or
+/// nothing at all. Returns what changed, for the operator.
+///
+/// # Errors
+///
+/// What is wrong; the server goes on as before.
+pub(crate) fn reload(shared: &Shared) -> Result<String, String> {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let outcome = try_reload(shared);
+    match &outcome {
+        Ok(told) => {
+            shared.metrics.reloads.one();
+            tracing::info!(told, "The configuration was reloaded.");
+        }
+        Err(why) => tracing::error!(why, "The reload failed; the server goes on as before."),
+    }
+    outcome
+}
+
+fn try_reload(shared: &Shared) -> Result<String, String> {
+    let Some(path) = &shared.config_path else {
+        return Err("a server of `calypte dev` has no configuration to reload".to_owned());
+    };
+    let old = shared.config.load_full();
+    let folder = crate::start::modules_folder(&old);
+    let checked = check::open(path, Depth::Open(&folder), Tolerance::None).map_err(|failure| {
+        format!("{failure}\nthe server goes on with the configuration it has")
+    })?;
+    let changes = old.changes(&checked.config);
+    // What needs a restart stays as it is, so that the parts of the server agree.
+    let mut new = checked.config;
+    new.domain = old.domain.clone();
+    new.data = old.data.clone();
+    new.listen = old.listen.clone();
+    new.server.shards = old.server.shards;
+    let level = new.log.level;
+
+    let before = (shared.config.load_full(), shared.modules.load_full());
+    let certificate_before = shared.tls.current();
+    shared.config.store(Arc::new(new));
+    shared.modules.store(Arc::new(checked.modules));
+    shared.tls.replace(checked.served);
+    if let Some(Err(why)) = shared.running().map(|running| running.reconfigure()) {
+        shared.config.store(before.0);
+        shared.modules.store(before.1);
+        shared.tls.restore(certificate_before);
+        return Err(why);
+    }
+    log::set_level(level);
+    let days = shared.tls.current().days_left();
+    Ok(tell(&changes, days))
+}
+
+fn tell(changes: &[(String, bool)], days: i64) -> String {
+    let names = |live: bool| {
+        let list: Vec<&str> =
+            changes.iter().filter(|(_, now)| *now == live).map(|(name, _)| name.as_str()).collect();
+        list.join(", ")
+    };
+    let mut told = match names(true).as_str() {
+        "" => "reloaded; nothing changed in the configuration".to_owned(),
+        now => format!("reloaded; in force now: {now}"),
+    };
+    match names(false).as_str() {
+        "" => {}
+        later => told.push_str(&format!("\nafter a restart: {later}")),
+    }
+    told.push_str(&format!("\nthe certificate is valid for {days} days"));
+    told
+}

@@ -1,0 +1,76 @@
+//! From a checked configuration to everything opened and bound: all of it, or a sentence and nothing.
+
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use store::Store;
+
+use crate::check::Checked;
+use crate::config::Config;
+use crate::server::{Prepared, Shared, Sockets};
+use crate::tls::Tls;
+use crate::{admin, ports};
+
+/// Opens the store, binds the ports and the socket.
+///
+/// # Errors
+///
+/// A sentence; nothing stays open then.
+pub(crate) fn prepare(
+    checked: Checked,
+    config_path: Option<PathBuf>,
+    ready: Box<dyn FnOnce() + Send>,
+) -> Result<Prepared, String> {
+    let Checked { config, served, modules, .. } = checked;
+    let listen = &config.listen;
+    let socket = config.admin_socket();
+    // The store first: it is what only one server can have.
+    let store = open_store(&config)?;
+    let sockets = Sockets {
+        c2s: ports::bind_all(&listen.c2s)?,
+        c2s_tls: ports::bind_all(&listen.c2s_tls)?,
+        http: ports::bind_all(&listen.http)?,
+        admin: admin::bind(&socket)?,
+    };
+    let shared = Arc::new(Shared::new(config, config_path, Tls::new(served), store, modules));
+    Ok(Prepared { shared, sockets, ready })
+}
+
+/// Opens the store of `config`.
+///
+/// # Errors
+///
+/// A sentence that says what to do.
+pub(crate) fn open_store(config: &Config) -> Result<Store, String> {
+    make_folder(&config.data)?;
+    Store::open(&config.store(), store::Options::default()).map_err(|error| error.to_string())
+}
+
+/// Returns the folder for private copies of loaded modules.
+pub(crate) fn modules_folder(config: &Config) -> PathBuf {
+    config.data.join("modules")
+}
+
+/// Makes a folder that only this user may read.
+///
+/// # Errors
+///
+/// A sentence.
+pub(crate) fn make_folder(path: &Path) -> Result<(), String> {
+    let told = path.display();
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => {
+            let facts = std::fs::metadata(path).map_err(|error| format!("{told}: {error}"))?;
+            if facts.permissions().mode() & 0o077 == 0 {
+                return Ok(());
+            }
+            std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(|error| {
+                format!("others may look into {told}, and that cannot be changed: {error}")
+            })
+        }
+        Err(error) => Err(format!("the folder {told} cannot be made: {error}")),
+    }
+}
