@@ -210,3 +210,6 @@ fn machine() -> Option<u16> {
 fn damaged(_: object::Error) -> LoadError {
     LoadError::Truncated
 }
+
+#[cfg(test)]
+mod tests;

@@ -263,3 +263,65 @@ fn message(payload: &(dyn Any + Send)) -> Option<&str> {
 }
 
 const _: () = assert!(HOST_FAULT != 0, "0 means done");
+
+#[cfg(test)]
+mod tests {
+    use crate::{Call, Guest, Host, HostRef, Instance, LoadError, Panicked, RawModule};
+
+    struct Fails;
+
+    impl Guest for Fails {
+        fn create(config: &str) -> Result<Self, String> {
+            assert!(config != "panic", "a constant of setup");
+            Ok(Self)
+        }
+
+        fn call(&self, call: &Call<'_>, host: &mut HostRef<'_>) -> u32 {
+            if call.hook == 1 && host.op(0, b"", b"") == Err(1) {
+                return 1;
+            }
+            panic!("a constant of hook {}", call.hook)
+        }
+    }
+
+    static FAILS: RawModule = RawModule::of::<Fails>("fails", "0");
+
+    /// Calls a second instance while it answers.
+    struct Lines(Vec<String>, Option<Instance>);
+
+    impl Host for Lines {
+        fn op(&mut self, _: u32, _: &[u8], _: &[u8], _: &mut Vec<u8>) -> u32 {
+            let mut inner = Self(Vec::new(), None);
+            let inside = self.1.as_ref().unwrap();
+            assert_eq!(inside.call(&call(2), &mut inner), Err(Panicked));
+            assert_eq!(inner.0.len(), 1);
+            2
+        }
+
+        fn log(&mut self, _: u32, text: &str) {
+            self.0.push(text.to_owned());
+        }
+    }
+
+    fn call(hook: u32) -> Call<'static> {
+        Call { hook, now_ms: 0, parts: &[], words: &[] }
+    }
+
+    /// As in a library, but where Miri can see it. This takes the panic hook of the whole program,
+    /// so it is one test.
+    #[test]
+    fn panics_are_heard_by_who_called() {
+        let loaded = |config| Instance::new(&FAILS, config, super::LOADED);
+        let LoadError::SetupPanicked(text) = loaded("panic").unwrap_err() else { panic!("no") };
+        assert!(text.contains("guest.rs:") && text.ends_with("a constant of setup"), "{text}");
+        let instance = loaded("").unwrap();
+        let mut host = Lines(Vec::new(), Some(loaded("").unwrap()));
+        // The one inside must not take away who hears of the one outside.
+        assert_eq!(instance.call(&call(1), &mut host), Err(Panicked));
+        let [text] = &host.0[..] else { panic!("one line, not {:?}", host.0) };
+        assert!(text.ends_with("a constant of hook 1") == cfg!(debug_assertions), "{text}");
+        // Outside of a call nobody hears it but the hook that was there before.
+        drop(std::panic::catch_unwind(|| std::panic::panic_any(0)));
+        assert_eq!(host.0.len(), 1);
+    }
+}
