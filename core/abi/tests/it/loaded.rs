@@ -184,10 +184,9 @@ fn many_modules_fit_into_one_program() {
 
 #[test]
 fn the_manifest_survives_the_linker() {
-    let ways: [&'static [&'static str]; 3] = [
+    let ways: [&'static [&'static str]; 2] = [
         &["-Copt-level=3", "-Clto=thin", "-Cstrip=symbols"],
         &["-Copt-level=3", "-Clto=fat", "-Ccodegen-units=1", "-Cstrip=symbols"],
-        &["-Copt-level=s", "-Clink-arg=-Wl,--gc-sections"],
     ];
     for flags in ways {
         let file = Fixture { flags, ..GOOD }.build();
