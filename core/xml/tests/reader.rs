@@ -1,0 +1,191 @@
+//! What the reader takes and what it refuses.
+
+use xml::{Element, Flat, FlatRef, Item, Limits, Reader, XmlError};
+
+const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+     xmlns:stream='http://etherx.jabber.org/streams' to='a.example' version='1.0' xml:lang='de'>";
+
+fn read_all(reader: &mut Reader) -> Result<Vec<Item>, XmlError> {
+    let mut items = Vec::new();
+    while let Some(item) = reader.next()? {
+        items.push(item);
+    }
+    Ok(items)
+}
+
+fn feed(text: &[u8], piece: usize) -> Result<Vec<String>, XmlError> {
+    let mut reader = Reader::new(Limits::client());
+    let mut out = Vec::new();
+    for piece in text.chunks(piece) {
+        reader.push(piece)?;
+        for item in read_all(&mut reader)? {
+            out.push(match item {
+                Item::Open(header) => format!("{header:?}"),
+                Item::Element(flat) => flat.raw().to_owned(),
+                Item::Close => "close".to_owned(),
+            });
+        }
+    }
+    Ok(out)
+}
+
+#[test]
+fn pieces_make_no_difference() {
+    let text = format!(
+        "{HEADER} <message to='a@b'><body>x &amp; y ]] &gt;</body></message>\n\
+         <iq id='>' type='get'><q xmlns='urn:x'><![CDATA[<a>]]]]></q></iq> <presence/></stream:stream>"
+    );
+    let whole = feed(text.as_bytes(), text.len()).unwrap();
+    assert_eq!(whole.len(), 5);
+    assert_eq!(whole[4], "close");
+    for piece in 1..40 {
+        assert_eq!(feed(text.as_bytes(), piece).unwrap(), whole, "{piece}");
+    }
+}
+
+#[test]
+fn keeps_nothing_while_idle() {
+    let mut reader = Reader::new(Limits::client());
+    reader.push(HEADER.as_bytes()).unwrap();
+    reader.push(b"  <presence/>  \n ").unwrap();
+    assert_eq!(read_all(&mut reader).unwrap().len(), 2);
+    assert!(reader.is_empty());
+    reader.push(b"<pre").unwrap();
+    assert!(read_all(&mut reader).unwrap().is_empty());
+    assert_eq!(reader.buffered(), 4);
+}
+
+#[test]
+fn bounds_hold_before_anything_is_kept() {
+    let mut reader = Reader::new(Limits::before_login());
+    reader.push(HEADER.as_bytes()).unwrap();
+    read_all(&mut reader).unwrap();
+    let piece = vec![b'a'; 4096];
+    reader.push(b"<message a='").unwrap();
+    let error = (0..1000).find_map(|_| {
+        reader.push(&piece).err().or_else(|| read_all(&mut reader).err())
+    });
+    assert!(matches!(error, Some(XmlError::Limit(_))), "{error:?}");
+    assert!(reader.buffered() < 20_000);
+}
+
+#[test]
+fn depth_is_bounded() {
+    let text = format!("{HEADER}{}", "<a>".repeat(100_000));
+    assert_eq!(feed(text.as_bytes(), 4096).unwrap_err(), XmlError::Limit("depth"));
+}
+
+#[test]
+fn a_prefix_of_the_stream_is_taken_along() {
+    let text = format!(
+        "{}<message><x:a x:b='c'><body/></x:a></message>",
+        HEADER.replace("to='", "xmlns:x='urn:x' to='")
+    );
+    let items = feed(text.as_bytes(), 4096).unwrap();
+    let flat = Flat::parse(&items[1], "jabber:client").unwrap();
+    let inside = flat.root().child("urn:x", "a").unwrap();
+    assert_eq!(inside.attr_in("urn:x", "b").as_deref(), Some("c"));
+    assert!(inside.has_child("jabber:client", "body"));
+}
+
+#[test]
+fn header_is_read() {
+    let mut reader = Reader::new(Limits::before_login());
+    reader.push(HEADER.as_bytes()).unwrap();
+    let Some(Item::Open(header)) = reader.next().unwrap() else { panic!("no header") };
+    assert_eq!((header.name.as_str(), header.default_ns.as_str()), ("stream", "jabber:client"));
+    assert_eq!(header.ns, "http://etherx.jabber.org/streams");
+    assert_eq!(header.to.as_deref(), Some("a.example"));
+    assert_eq!(header.lang.as_deref(), Some("de"));
+}
+
+#[test]
+fn bad_headers_are_refused() {
+    for (text, error) in [
+        ("<?xml version='1.0' encoding='UTF-16'?><a>", XmlError::Utf8),
+        ("hello", XmlError::NotWellFormed("no stream header")),
+        ("<!DOCTYPE a><a>", XmlError::Restricted("before the stream")),
+        ("<stream:stream>", XmlError::BadNamespacePrefix),
+        ("<a/>", XmlError::NotWellFormed("a stream that ends at once")),
+    ] {
+        assert_eq!(feed(text.as_bytes(), 100).unwrap_err(), error, "{text}");
+    }
+}
+
+#[track_caller]
+fn refused(body: &str) {
+    assert!(Flat::parse(body, "jabber:client").is_err(), "{body:?}");
+}
+
+#[test]
+fn ill_formed_input_is_refused() {
+    for body in [
+        "", "a", "<a", "<a>", "<a></b>", "<a/><b/>", "<a/>x", " <a/>", "<a b=c/>", "<a b='1'c='2'/>",
+        "<a b='1' b='2'/>", "<a b='<'/>", "<1/>", "<-a/>", "<a:b:c xmlns:a='u:a'/>", "<a: xmlns:a='u:a'/>",
+        "<:a/>", "<a>]]></a>", "<a>\u{0}</a>", "<a>\u{1b}</a>", "<a>\u{FFFE}</a>", "<a b='\u{FFFF}'/>",
+        "<a>&#0;</a>", "<a>&#1;</a>", "<a>&#xFFFE;</a>", "<a>&#xD800;</a>", "<a>&#x110000;</a>",
+        "<a>&#4294967361;</a>", "<a>&#x100000041;</a>", "<a>&#+65;</a>", "<a>&#;</a>", "<a>&#x;</a>",
+        "<a>&nbsp;</a>", "<a>&</a>", "<a>& b</a>", "<a>&amp</a>", "<!-- c --><a/>", "<a><!-- c --></a>",
+        "<a><?p i?></a>", "<!DOCTYPE a><a/>", "<a><![CDATA[x]]</a>", "<a/b/>", "<x<y/>", "< a/>", "<a / >",
+        "<p:a/>", "<a p:b='c'/>", "<a xmlns:p=''/>", "<a xmlns:xml='urn:x'/>", "<a xmlns:xmlns='urn:x'/>",
+        "<a xmlns='http://www.w3.org/2000/xmlns/'/>", "<a xmlns:p='urn:x' xmlns:q='urn:x' p:b='1' q:b='2'/>",
+        "<a xmlns:p='urn:x' xmlns:p='urn:y'/>", "<a xmlns='urn:a}b'/>", "<a xmlns='urn:a b'/>",
+        "<a xmlns='urn:a|b'/>", "<a xmlns='urn:&#x7d;b'/>", "<\u{d7}/>", "<a\u{d7}/>", "</a>",
+        "<a></a >x", "<a></ a>", "<xmlns:a/>",
+    ] {
+        refused(body);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_utf8_are_refused() {
+    for bad in [&b"\xc0\xbc"[..], b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xff", b"\xc3", b"\xe2\x82"] {
+        let text = [HEADER.as_bytes(), b"<message><body>", bad, b"</body></message>"].concat();
+        assert_eq!(feed(&text, 7).unwrap_err(), XmlError::Utf8, "{bad:?}");
+    }
+}
+
+#[test]
+fn reads_what_is_there() {
+    let xml = "<m a='1&lt;&#65;\n2' xml:lang='en' xmlns:p='u:p' p:q=\"'\">x<b xmlns='u:b'>in</b>\
+               y&amp;<![CDATA[<&]]><c/></m>";
+    let flat = Flat::parse(xml, "d:d").unwrap();
+    let root = flat.root();
+    assert_eq!((root.ns(), root.name()), ("d:d", "m"));
+    assert_eq!(root.attr("a").as_deref(), Some("1<A 2"));
+    assert_eq!(root.attr_in("u:p", "q").as_deref(), Some("'"));
+    assert_eq!(root.attr("q"), None);
+    assert_eq!(root.text(), "xy&<&");
+    assert_eq!(root.child_text("u:b", "b").as_deref(), Some("in"));
+    let children: Vec<_> = root.children().map(|child| child.raw()).collect();
+    assert_eq!(children, ["<b xmlns='u:b'>in</b>", "<c/>"]);
+    assert_eq!(root.extra_root(&["a"]), " xmlns:p='u:p' p:q=\"'\"");
+}
+
+#[test]
+fn a_copy_means_the_same() {
+    let xml = "<m xmlns:p='u:p' p:q='1' r='&quot;'>a<p:b>&#13;</p:b>c<d xmlns=''/></m>";
+    let copy = Element::from_node(Flat::parse(xml, "d:d").unwrap().root());
+    let again = Flat::parse(&copy.to_xml("other"), "other").unwrap();
+    assert_eq!(Element::from_node(again.root()), copy);
+    assert_eq!(again.root().ns(), "d:d");
+}
+
+#[test]
+fn a_table_that_was_tampered_with_does_no_harm() {
+    let flat = Flat::parse("<m a='1'><b/><c>x</c></m>", "d:d").unwrap();
+    let view = flat.as_ref();
+    let walk = |view: FlatRef<'_>| {
+        let root = view.root();
+        let inside: usize = root.children().map(|c| c.name().len() + c.text().len()).sum();
+        root.name().len() + root.ns().len() + root.attrs().count() + inside + root.raw().len()
+    };
+    for at in 0..view.words().len() {
+        for value in [0, 1, 7, 0xFFFF, 0x1_0000, u32::MAX - 1, u32::MAX] {
+            let mut words = view.words().to_vec();
+            words[at] = value;
+            assert!(walk(FlatRef::from_parts(view.text(), &words)) < 100_000);
+        }
+    }
+    assert_eq!(walk(FlatRef::from_parts("", &[])), 0);
+}
