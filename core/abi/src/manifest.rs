@@ -25,10 +25,16 @@ pub const fn len(pieces: &[&str]) -> usize {
 /// While compiling, when `N` is another number.
 #[must_use]
 pub const fn bytes<const N: usize>(pieces: &[&str]) -> [u8; N] {
-    join(pieces, &[])
+    let mut all = [0; N];
+    assert!(copy(pieces, &mut all).is_empty(), "N is not the length of the pieces");
+    all
 }
 
-/// Puts the pieces and then more of them behind each other, and looks at them as a manifest.
+/// Puts the pieces of a manifest and then more of them behind each other.
+///
+/// # Panics
+///
+/// While compiling, when it is no manifest.
 #[doc(hidden)]
 #[must_use]
 pub const fn join<const N: usize>(pieces: &[&str], more: &[&str]) -> [u8; N] {
@@ -36,6 +42,19 @@ pub const fn join<const N: usize>(pieces: &[&str], more: &[&str]) -> [u8; N] {
     let rest = copy(pieces, &mut all);
     let rest = copy(more, rest);
     assert!(rest.is_empty(), "N is not the length of the pieces");
+    assert!(N > FIRST_LINE.len(), "a manifest begins with its first line");
+    let (start, behind) = all.split_at(FIRST_LINE.len());
+    assert!(is_same(start, FIRST_LINE.as_bytes()), "a manifest begins with its first line");
+    let (_, last) = all.split_at(len(pieces).saturating_sub(1));
+    let has_ends = matches!(behind, [b'\n', .., b'\n']) && matches!(last, [b'\n', ..]);
+    assert!(has_ends, "each line of a manifest has an end");
+    let mut i = 0;
+    while i < N {
+        #[expect(clippy::indexing_slicing, reason = "`i` is less than the length")]
+        let byte = all[i];
+        assert!(byte != 0 && byte != b'\r', "a manifest is lines of text");
+        i += 1;
+    }
     all
 }
 
@@ -50,6 +69,14 @@ const fn copy<'a>(pieces: &[&str], mut to: &'a mut [u8]) -> &'a mut [u8] {
         i += 1;
     }
     to
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (one, other) {
+        ([], []) => true,
+        ([a, one @ ..], [b, other @ ..]) => *a == *b && is_same(one, other),
+        _ => false,
+    }
 }
 
 /// A manifest: lines of `key value`, the first of them [`FIRST_LINE`].

@@ -212,6 +212,11 @@ fn nothing_outlives_its_call() {
 
 #[test]
 fn manifests_begin_with_their_line() {
+    let joined = abi::manifest::bytes::<5>(&["ab", "", "cde"]);
+    assert_eq!(joined, *b"abcde");
+    assert_eq!(abi::manifest::len(&["ab", "", "cde"]), 5);
+    let said = library("no_first_line").try_build().unwrap_err();
+    assert!(said.contains("a manifest begins with its first line"), "{said}");
     assert!(ManifestText::new("calypte-manifest 2\n".to_owned()).is_none());
     assert!(ManifestText::new(String::new()).is_none());
 }
