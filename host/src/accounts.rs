@@ -211,8 +211,7 @@ pub(crate) fn record(password: &str, iterations: u32) -> Result<Account, Account
     }
     let mut salts = [[0; 16]; 3];
     for salt in &mut salts {
-        crypto::random(salt)
-            .map_err(|_| AccountError::Password("the system gives no randomness"))?;
+        crypto::random(salt);
     }
     let derived = scram::Verifiers::derive(password, &salts, iterations)
         .map_err(|_| AccountError::Password("it has characters that cannot be typed everywhere"))?;

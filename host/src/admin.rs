@@ -162,9 +162,9 @@ impl Drop for AdminThread {
         self.is_over.store(true, Relaxed);
         // Wakes the thread, which waits for somebody to connect.
         let woken = UnixStream::connect(&self.path).is_ok();
-        let _ = std::fs::remove_file(&self.path);
+        drop(std::fs::remove_file(&self.path));
         if let (true, Some(thread)) = (woken, self.thread.take()) {
-            let _ = thread.join();
+            drop(thread.join());
         }
     }
 }
@@ -202,7 +202,7 @@ fn answer(mut stream: &UnixStream, shared: &Shared) -> io::Result<()> {
     }
     let reply = match serde_json::from_str(&line) {
         Ok(request) => operate::answer(request, shared, &mut |done, total| {
-            let _ = write_line(&mut stream, &AdminReply::Progress { done, total });
+            drop(write_line(&mut stream, &AdminReply::Progress { done, total }));
         }),
         Err(_) => AdminReply::Failed { why: "this server does not know the request".to_owned() },
     };

@@ -90,7 +90,8 @@ fn check_tls(config: &Config, draft: &mut Draft) -> Option<Served> {
     };
     match Served::open(&files) {
         Ok(served) => {
-            for (what, hint) in tls::warnings(&served, &files, config.domain.domain()) {
+            let domain = draft.has_domain.then(|| config.domain.domain());
+            for (what, hint) in tls::warnings(&served, &files, domain) {
                 draft.notes.problems.push(Problem::warning(any.clone(), what, hint));
             }
             Some(served)
@@ -113,11 +114,11 @@ fn check_data(config: &Config, draft: &mut Draft) {
         return;
     } else if data.exists() {
         (format!("{told} is not a folder"), "name a folder that the server may fill".to_owned())
-    } else if data.parent().is_some_and(Path::is_dir) {
+    } else if data.parent().is_some_and(|parent| parent.as_os_str().is_empty() || parent.is_dir()) {
         // The server makes the last folder itself.
         return;
     } else {
-        let parent = data.parent().unwrap_or(Path::new("/")).display();
+        let parent = data.parent().unwrap_or_else(|| Path::new("/")).display();
         (format!("the folder for {told} is not there"), format!("make it: mkdir -p {parent}"))
     };
     draft.notes.problems.push(Problem::error(at, what, hint));
@@ -137,21 +138,15 @@ pub(crate) fn open(
     check(draft, depth, tolerance).map_err(Failure::Broken)
 }
 
-/// Reads only what a command needs that looks at a server: the domain and the folders. Problems
-/// elsewhere in the file do not keep an operator from seeing accounts.
+/// Reads the file without looking at the certificates and modules that it names: what a command
+/// needs that works on a server.
 ///
 /// # Errors
 ///
 /// See [`Failure`].
 pub(crate) fn glance(path: &Path) -> Result<Config, Failure> {
     let draft = Draft::open(path).map_err(Failure::Unreadable)?;
-    let domain = draft.config.as_ref().map(|config| config.domain.clone());
-    match (domain, draft.has_domain) {
-        (Some(_), true) => draft.config.clone().ok_or_else(|| Failure::Unreadable(String::new())),
-        _ => {
-            Err(Failure::Broken(draft.finish().map_or_else(|problems| problems, |(_, none)| none)))
-        }
-    }
+    draft.finish().map(|(config, _)| config).map_err(Failure::Broken)
 }
 
 /// Why there is no usable configuration.

@@ -104,12 +104,12 @@ pub(crate) fn main() -> ExitCode {
 
 /// Prints to standard output. A reader that went away (`| head`) is no fault.
 fn say(text: impl Display) {
-    let _ = writeln!(stdout(), "{text}");
+    drop(writeln!(stdout(), "{text}"));
 }
 
 /// Prints to standard error, without the marks of colour where nobody sees them.
 fn complain(text: impl Display) {
-    let _ = writeln!(stderr(), "{text}");
+    drop(writeln!(stderr(), "{text}"));
 }
 
 /// Prints an error and returns its exit.
@@ -142,7 +142,7 @@ fn progress(what: &'static str) -> impl FnMut(u64, u64) {
             None => format!("\r{what}: {done}"),
         };
         let end = if total != 0 && done >= total { "\n" } else { "" };
-        let _ = write!(stderr(), "{text}{end}");
+        drop(write!(stderr(), "{text}{end}"));
     }
 }
 

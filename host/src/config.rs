@@ -194,7 +194,13 @@ impl Draft {
         for fault in faults {
             let at = fault.span().unwrap_or(0..0);
             let what = fault.message().lines().collect::<Vec<_>>().join("; ");
-            notes.problems.push(Problem::error(at, what, "not TOML here"));
+            let (what, hint) = match (what.as_str(), text.get(at.clone())) {
+                ("duplicate key", Some(key)) => {
+                    (format!("`{key}` is given twice"), "leave one of them out")
+                }
+                _ => (what, "this is not TOML"),
+            };
+            notes.problems.push(Problem::error(at, what, hint));
         }
         let (config, has_domain) = match read(document.get_ref(), path, &mut notes) {
             Some((config, has_domain)) => (Some(config), has_domain),
@@ -245,7 +251,7 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
         None => crate::check::placeholder()?,
     };
     // A path in the file is meant from the folder of the file, wherever the server is started.
-    let base = path.parent().unwrap_or(Path::new(""));
+    let base = path.parent().unwrap_or_else(|| Path::new(""));
     let based = |path: Option<PathBuf>| path.map(|path| base.join(path));
     let tls = Tls {
         certificate: based(tls.certificate),

@@ -38,7 +38,7 @@ impl HttpThread {
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
             let outcome = actix_web::rt::System::new().block_on(async move {
                 let server = serve(listeners, shared)?;
-                let _ = sender.send(server.handle());
+                drop(sender.send(server.handle()));
                 server.await
             });
             if let Err(error) = outcome {
@@ -55,7 +55,7 @@ impl Drop for HttpThread {
         // joining the thread does as well.
         let stop = self.handle.take().map(|handle| handle.stop(false));
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            drop(thread.join());
         }
         drop(stop);
     }

@@ -40,14 +40,14 @@ pub(crate) fn start(log: &Log) {
     };
     let subscriber = Registry::default().with(layer.with_filter(filter));
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
-        let _ = FILTER.set(handle);
+        drop(FILTER.set(handle));
     }
 }
 
 /// Puts a new level into force.
 pub(crate) fn set_level(level: Level) {
     if let Some(handle) = FILTER.get() {
-        let _ = handle.reload(targets(level));
+        drop(handle.reload(targets(level)));
     }
 }
 

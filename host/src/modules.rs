@@ -179,7 +179,7 @@ fn open(load: &Load, number: usize, depth: Depth<'_>, notes: &Notes) -> Result<K
     };
     let hint = "`calypte module check FILE` tells more";
     let bytes = read(&load.file).map_err(|why| refuse("file", why, hint))?;
-    let found = crypto::blake3(&bytes);
+    let found = crypto::hash(&bytes);
     if found != load.blake3.0 {
         let why = format!(
             "it is not the file that was allowed, its hash is {}",
@@ -199,7 +199,7 @@ fn open(load: &Load, number: usize, depth: Depth<'_>, notes: &Notes) -> Result<K
     let code = match depth {
         Depth::Manifest => Code::Unloaded(load.file.clone()),
         Depth::Open(folder) => {
-            let allowed = Allowed { hash: crypto::blake3, expected: Some(load.blake3.0), folder };
+            let allowed = Allowed { hash: crypto::hash, expected: Some(load.blake3.0), folder };
             let library = Library::open(&load.file, &allowed)
                 .map_err(|error| refuse("file", error.to_string(), hint))?;
             Code::Loaded(load.file.clone(), Arc::new(library))

@@ -109,7 +109,7 @@ impl Shared {
 
     /// Connects the actors. Only the first call counts.
     pub(crate) fn set_running(&self, running: Arc<dyn Running>) {
-        let _ = self.running.set(running);
+        drop(self.running.set(running));
         self.is_ready.store(true, Relaxed);
     }
 

@@ -232,12 +232,16 @@ fn read(path: &Path, what: &str) -> Result<Vec<u8>, String> {
 }
 
 /// Returns what an operator should look at, though the server can start.
-pub(crate) fn warnings(served: &Served, files: &Files, domain: &str) -> Vec<(String, String)> {
+pub(crate) fn warnings(
+    served: &Served,
+    files: &Files,
+    domain: Option<&str>,
+) -> Vec<(String, String)> {
     use std::os::unix::fs::PermissionsExt;
 
     let mut warnings = Vec::new();
     let chain = files.chain.display();
-    if !served.covers(domain) {
+    if let Some(domain) = domain.filter(|domain| !served.covers(domain)) {
         let names = served.names.join(", ");
         let names = if names.is_empty() { "nothing".to_owned() } else { names };
         let what = format!("the certificate in {chain} is for {names} and not for {domain}");

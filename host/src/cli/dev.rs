@@ -99,7 +99,7 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
 
     let mut passwords = Vec::new();
     for name in NAMES {
-        passwords.push((accounts::address(name, &domain).map_err(text)?, password::random()?));
+        passwords.push((accounts::address(name, &domain).map_err(text)?, password::random()));
     }
     let port = |list: &[SocketAddr]| list.first().map_or(0, SocketAddr::port);
     let ports = [port(&listen.c2s), port(&listen.c2s_tls), port(&listen.http)];
@@ -120,7 +120,7 @@ fn make_account(
 ) -> Result<(), String> {
     let shared = &prepared.shared;
     let domain = &shared.config.load().domain;
-    let record = accounts::record(password.as_str().unwrap_or_default(), iterations);
+    let record = accounts::record(password::text(password), iterations);
     Accounts::new(domain, &shared.store).add(account, &record.map_err(text)?).map_err(text)
 }
 
@@ -130,8 +130,8 @@ fn text(error: impl std::fmt::Display) -> String {
 
 /// Makes a folder that only this user may look into.
 fn temporary() -> Result<PathBuf, String> {
-    let name = password::random()?;
-    let name = name.as_str().and_then(|name| name.get(..11)).unwrap_or("server").to_owned();
+    let name = password::random();
+    let name = password::text(&name).get(..11).unwrap_or("server").to_owned();
     let folder = std::env::temp_dir().join(format!("calypte-dev-{name}"));
     start::make_folder(&folder)?;
     Ok(folder)
@@ -156,7 +156,7 @@ fn load(path: &Path) -> Result<Load, String> {
         .map_err(|error| format!("{}: {error}", file.display()))?;
     let read = engine::Manifest::read(manifest.as_str())?;
     let grant = rights::wanted(&read, manifest.as_str()).into_iter().collect();
-    Ok(Load { file, blake3: Fingerprint(crypto::blake3(&bytes)), grant, required: true })
+    Ok(Load { file, blake3: Fingerprint(crypto::hash(&bytes)), grant, required: true })
 }
 
 /// Builds the crate in `folder` and returns its library.
@@ -172,13 +172,13 @@ fn build(folder: &Path) -> Result<PathBuf, String> {
         return Err(format!("{} does not build", folder.display()));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let files = text.lines().filter_map(|line| {
+    let mut files = text.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         let files = message.get("filenames")?.as_array()?;
         let file = files.iter().filter_map(|file| file.as_str());
         file.filter(|file| file.ends_with(".so")).map(PathBuf::from).next_back()
     });
-    let file = files.last();
+    let file = files.next_back();
     file.ok_or_else(|| {
         format!("{} makes no library; add crate-type = [\"cdylib\"]", folder.display())
     })
@@ -190,7 +190,7 @@ fn greeting(accounts: &[(Jid, Secret)], ports: [u16; 3], files: &DevFiles) -> St
     let authority = files.authority.display();
     let mut out = String::from("A throwaway server runs on this machine. Ctrl-C removes it.\n\n");
     for (account, password) in accounts {
-        let password = password.as_str().unwrap_or_default();
+        let password = password::text(password);
         out.push_str(&format!("  account    {account}   password {password}\n"));
     }
     out.push_str(&format!(
@@ -200,7 +200,7 @@ fn greeting(accounts: &[(Jid, Secret)], ports: [u16; 3], files: &DevFiles) -> St
     let [Some((ana, word)), Some((ben, _))] = [accounts.first(), accounts.get(1)] else {
         return out;
     };
-    let word = word.as_str().unwrap_or_default();
+    let word = password::text(word);
     out.push_str(&format!(
         "\nProfanity: start `profanity`, then paste\n\
          \x20 /connect {ana} server 127.0.0.1 port {c2s} tls trust\n\

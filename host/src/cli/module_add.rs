@@ -31,7 +31,7 @@ fn try_run(config: &Path, file: &Path) -> Result<String, String> {
     let manifest = Manifest::read(text.as_str()).map_err(|why| format!("{told}: {why}"))?;
     let wanted = rights::wanted(&manifest, text.as_str());
     let draft = Draft::open(config)?;
-    let hash = hex::write(&crypto::blake3(&bytes));
+    let hash = hex::write(&crypto::hash(&bytes));
     let grant = wanted.iter().map(|right| format!("{right:?}")).collect::<Vec<_>>().join(", ");
     let grant = format!("[{grant}]");
 

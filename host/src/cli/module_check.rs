@@ -40,7 +40,7 @@ fn describe(
 ) -> String {
     let mut out = format!("{} {}  {}\n", manifest.name, manifest.version, manifest.about);
     let mut line = |name: &str, value: String| out.push_str(&format!("  {name:9} {value}\n"));
-    line("blake3", hex::write(&crypto::blake3(bytes)));
+    line("blake3", hex::write(&crypto::hash(bytes)));
     let (major, minor) = abi::ABI;
     let built = text.get("abi").unwrap_or("?");
     line("boundary", format!("{built} (this server has {major}.{minor})"));
@@ -84,7 +84,7 @@ fn verdict(
     let load = found.as_ref().and_then(|config| config.loads.iter().find(|load| same(&load.file)));
     match load {
         None => format!("loadable; `calypte module add {}` adds it", file.display()),
-        Some(load) if load.blake3.0 != crypto::blake3(bytes) => {
+        Some(load) if load.blake3.0 != crypto::hash(bytes) => {
             "the configuration has another hash; run `calypte module add` again".to_owned()
         }
         Some(load) => {

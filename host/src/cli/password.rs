@@ -30,7 +30,7 @@ impl Source {
     /// A sentence.
     pub(super) fn read(&self, account: &str) -> Result<(Secret, bool), String> {
         if self.random {
-            return Ok((random()?, true));
+            return Ok((random(), true));
         }
         let password = match &self.password_file {
             Some(file) => from_file(file)?,
@@ -60,7 +60,7 @@ fn line(from: &mut dyn BufRead) -> Result<Secret, String> {
 fn ask(account: &str) -> Result<Secret, String> {
     let first = hidden(&format!("Password for {account}: "))?;
     let second = hidden("Once more: ")?;
-    if crypto::equal(first.as_bytes(), second.as_bytes()) {
+    if crypto::equal(first.expose(), second.expose()) {
         Ok(first)
     } else {
         Err("the two passwords differ; nothing was changed".to_owned())
@@ -73,25 +73,24 @@ fn hidden(prompt: &str) -> Result<Secret, String> {
     let before = termios::tcgetattr(&terminal).map_err(|error| format!("no terminal: {error}"))?;
     let mut quiet = before.clone();
     quiet.local_flags.remove(LocalFlags::ECHO);
-    let _ = write!(stderr(), "{prompt}");
-    let _ = stderr().flush();
+    drop(write!(stderr(), "{prompt}"));
+    drop(stderr().flush());
     termios::tcsetattr(&terminal, SetArg::TCSAFLUSH, &quiet)
         .map_err(|error| format!("the terminal cannot hide what is typed: {error}"))?;
     let read = line(&mut terminal.lock());
-    let _ = termios::tcsetattr(&terminal, SetArg::TCSAFLUSH, &before);
-    let _ = writeln!(stderr());
-    read
+    let restored = termios::tcsetattr(&terminal, SetArg::TCSAFLUSH, &before);
+    drop(writeln!(stderr()));
+    match restored {
+        Ok(()) => read,
+        Err(error) => Err(format!("the terminal stays without echo ({error}); type `stty echo`")),
+    }
 }
 
 /// Makes a password of 100 bits in letters that are not mistaken for each other.
-///
-/// # Errors
-///
-/// A sentence when the system gives no randomness.
-pub(super) fn random() -> Result<Secret, String> {
+pub(super) fn random() -> Secret {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = [0; 20];
-    crypto::random(&mut bytes).map_err(|_| "the system gives no randomness".to_owned())?;
+    crypto::random(&mut bytes);
     let mut text = String::new();
     for (index, byte) in bytes.iter().enumerate() {
         if index != 0 && index.is_multiple_of(5) {
@@ -100,5 +99,10 @@ pub(super) fn random() -> Result<Secret, String> {
         let letter = LETTERS.get(usize::from(byte % 32)).copied().unwrap_or(b'a');
         text.push(char::from(letter));
     }
-    Ok(Secret::from(text))
+    Secret::from(text)
+}
+
+/// Returns a password as text.
+pub(super) fn text(password: &Secret) -> &str {
+    std::str::from_utf8(password.expose()).unwrap_or_default()
 }

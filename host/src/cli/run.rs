@@ -26,7 +26,7 @@ pub(super) fn run(path: &Path, _: &Args) -> Exit {
 fn try_run(path: &Path) -> Result<(), Exit> {
     let unreadable = |why| no_config(&Failure::Unreadable(why));
     // Absolute, so that a reload finds it whatever becomes of the working folder.
-    let path = std::path::absolute(path).map_err(|error| fail(error))?;
+    let path = std::path::absolute(path).map_err(fail)?;
     let draft = Draft::open(&path).map_err(unreadable)?;
     let folder = match &draft.config {
         Some(config) => start::modules_folder(config),

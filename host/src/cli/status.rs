@@ -23,11 +23,7 @@ pub(super) fn run(path: &Path, args: &Args) -> Exit {
     };
     match admin::ask(&config.admin_socket(), &AdminRequest::Status, &mut |_, _| {}) {
         Ok(Some(AdminReply::Done { text, data })) => {
-            if args.json {
-                say(&data)
-            } else {
-                say(text)
-            }
+            say(if args.json { data.to_string() } else { text });
             let is_ready = data.get("ready").and_then(serde_json::Value::as_bool) == Some(true);
             if is_ready { Exit::Fine } else { Exit::Errors }
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::password::Source;
+use super::password::{self, Source};
 use super::{Exit, fail, no_config, say};
 use crate::accounts;
 use crate::admin::{self, AdminReply, AdminRequest};
@@ -81,8 +81,7 @@ fn try_run(config: &Config, command: &Command) -> Result<(), String> {
     let mut shown = None;
     let mut record = |account: &str, source: &Source| {
         let (password, is_new) = source.read(account)?;
-        let text = password.as_str().ok_or("the password is not text")?;
-        let record = accounts::record(text, config.login.iterations);
+        let record = accounts::record(password::text(&password), config.login.iterations);
         let record = record.map_err(|error| error.to_string())?;
         shown = is_new.then_some(password);
         Ok::<_, String>(operate::encode(&record))
@@ -112,13 +111,9 @@ fn try_run(config: &Config, command: &Command) -> Result<(), String> {
         }
     };
     let (text, data) = carry_out(config, request)?;
-    if is_json {
-        say(data)
-    } else {
-        say(text)
-    }
+    say(if is_json { data.to_string() } else { text });
     if let Some(password) = shown {
-        say(format_args!("password: {}", password.as_str().unwrap_or_default()));
+        say(format_args!("password: {}", password::text(&password)));
     }
     Ok(())
 }
@@ -149,7 +144,7 @@ fn confirm(account: &str) -> Result<(), String> {
     if !stdin().is_terminal() {
         return Err(format!("{account} would be removed with everything kept for it; add --yes"));
     }
-    let _ = write!(stderr(), "Remove {account} and everything kept for it? Type the address: ");
+    drop(write!(stderr(), "Remove {account} and everything kept for it? Type the address: "));
     let mut line = String::new();
     let read = stdin().read_line(&mut line).map_err(|error| error.to_string())?;
     if read != 0 && line.trim() == account {

@@ -3,10 +3,15 @@
 use super::schema::{Key, SectionKeys, join};
 use super::{SECTIONS, problem};
 
-/// Returns a configuration with every key at its default, commented out, and its manual above it.
+/// The hash of nothing, to show what a hash looks like.
+const BLAKE3: &str = "\"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262\"";
+
+/// Returns a configuration with every key and its manual above it; what has a default is commented
+/// out.
 pub(crate) fn example() -> String {
     let mut out = String::from(
-        "# Calypte's configuration. Only `domain` is needed; every other line shows its default.\n\
+        "# Calypte's configuration. The domain and a certificate are needed; every line that begins\n\
+         # with # shows a default.\n\
          # Check it with `calypte check`; `calypte config explain limits.stanza` explains a key.\n",
     );
     for section in SECTIONS {
@@ -15,7 +20,7 @@ pub(crate) fn example() -> String {
         match section.path {
             "" => {}
             "modules.load" => out.push_str("# [[modules.load]]\n"),
-            path => out.push_str(&format!("# [{path}]\n")),
+            path => out.push_str(&format!("[{path}]\n")),
         }
         for key in section.keys {
             out.push('\n');
@@ -41,11 +46,13 @@ fn sample(path: &str, key: &Key) -> (String, bool) {
         ("", "domain") => return ("domain = \"chat.example.org\"".to_owned(), true),
         ("tls", "certificate") => "\"/etc/calypte/fullchain.pem\"",
         ("tls", "key") => "\"/etc/calypte/privkey.pem\"",
-        ("tls", "certificates") => "\"/etc/letsencrypt/live\"",
+        ("tls", "certificates") => {
+            return ("certificates = \"/etc/letsencrypt/live\"".to_owned(), true);
+        }
         ("listen", "admin") => "\"/run/calypte/admin.sock\"",
         ("modules", "enable") => "[\"roster\", \"presence\", \"disco\", \"offline\", \"basics\"]",
         ("modules.load", "file") => "\"/usr/lib/calypte/libcalypte_hello.so\"",
-        ("modules.load", "blake3") => "\"64 hexadecimal digits\"",
+        ("modules.load", "blake3") => BLAKE3,
         _ => key.default,
     };
     (format!("{} = {value}", key.name), false)

@@ -47,6 +47,14 @@ pub(crate) fn read(
             settings.insert(name.to_owned(), read_settings(name, keys, notes));
         }
     }
+    for key in ["enable", "disable", "order"] {
+        let Some(value) = found.and_then(|table| table.get(key)) else { continue };
+        let items = value.get_ref().as_array().map(|items| items.iter().collect());
+        for item in items.unwrap_or_else(|| vec![value]) {
+            let name = item.get_ref().as_str().unwrap_or("");
+            notes.set_place(format!("modules.{key}#{name}"), item.span());
+        }
+    }
     let mut list = Table::new("modules", found, notes);
     list.refuse_unknown(&Modules::SECTION, &tables, SECTIONS);
     let modules = Modules::read(&mut list);
@@ -74,7 +82,7 @@ fn read_load(number: usize, item: &Spanned<DeValue<'_>>, notes: &mut Notes) -> O
     table.refuse_unknown(&RawLoad::SECTION, &[], SECTIONS);
     let raw = RawLoad::read(&mut table);
     for key in ["file", "blake3", "grant", "required"] {
-        let at = keys.get(key).map_or(item.span(), Spanned::span);
+        let at = keys.get(key).map_or_else(|| item.span(), Spanned::span);
         notes.set_place(format!("modules.load.{number}.{key}"), at);
     }
     if raw.file.is_none() && !keys.contains_key("file") {

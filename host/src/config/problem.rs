@@ -1,11 +1,15 @@
 //! What is wrong with a configuration, and how the operator is told.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::IsTerminal;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// How often the same thing is shown with its place.
+const REPEATS_MAX: usize = 3;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,14 +88,13 @@ impl Problems {
     fn render(&self, renderer: Renderer) -> String {
         let path = self.path.display().to_string();
         let mut out = String::new();
-        let mut told: Vec<(&str, &str)> = Vec::new();
+        let mut told: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for problem in &self.list {
-            let same =
-                |other: &&Problem| (&other.what, &other.hint) == (&problem.what, &problem.hint);
-            if told.contains(&(&problem.what, &problem.hint)) {
+            let times = told.entry((&problem.what, &problem.hint)).or_default();
+            *times += 1;
+            if *times > REPEATS_MAX {
                 continue;
             }
-            told.push((&problem.what, &problem.hint));
             let level = match problem.severity {
                 Severity::Error => Level::ERROR,
                 Severity::Warning => Level::WARNING,
@@ -99,11 +102,10 @@ impl Problems {
             let mark = AnnotationKind::Primary.span(self.inside(&problem.at)).label(&problem.hint);
             let snippet = Snippet::source(&self.text).path(&path).annotation(mark);
             out.push_str(&renderer.render(&[level.primary_title(&problem.what).element(snippet)]));
-            let times = self.list.iter().filter(same).count();
-            if times > 1 {
-                out.push_str(&format!("\n  ({times} times in this file)"));
-            }
             out.push_str("\n\n");
+        }
+        for ((what, _), times) in told.iter().filter(|(_, times)| **times > REPEATS_MAX) {
+            out.push_str(&format!("{what}: {times} times\n\n"));
         }
         out.push_str(&self.count());
         out
@@ -168,11 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn the_same_thing_is_told_once() {
-        let problems = vec![Problem::error(0..1, "w", "h"), Problem::error(2..3, "w", "h")];
-        let told = Problems::new(Path::new("x"), "a b c", problems).to_string();
-        assert_eq!(told.matches("error: w").count(), 1);
-        assert!(told.contains("(2 times in this file)"));
+    fn the_same_thing_is_not_told_without_end() {
+        let problems = (0..50).map(|at| Problem::error(at..at + 1, "w", "h")).collect();
+        let told = Problems::new(Path::new("x"), &"a ".repeat(50), problems).to_string();
+        assert_eq!(told.matches("error: w").count(), REPEATS_MAX);
+        assert!(told.contains("w: 50 times"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, nearest};
 use super::value::{Value, describe};
@@ -146,20 +146,23 @@ impl<'r, 'i> Table<'r, 'i> {
         let found = self.table.and_then(|table| table.get(name));
         if let Some(value) = found {
             self.notes.set_place(path.clone(), value.span());
-            let refused = match T::read(value) {
-                Ok(read) => match rules.iter().find_map(|rule| rule(&read).err()) {
-                    None => return read,
-                    Some(hint) => {
-                        let is = describe(value.get_ref());
-                        Problem::error(value.span(), format!("`{path}` cannot be {is}"), hint)
-                    }
-                },
-                Err(wrong) => {
-                    let what = format!("`{path}` must be {}, but is {}", T::KIND, wrong.is);
-                    Problem::error(wrong.at.unwrap_or(value.span()), what, wrong.hint)
-                }
-            };
-            self.notes.problems.push(refused);
+            let (read, wrongs) = T::read_all(value);
+            for wrong in wrongs {
+                let what = format!("`{path}` must be {}, but is {}", T::KIND, wrong.is);
+                let at = wrong.at.unwrap_or_else(|| value.span());
+                self.notes.problems.push(Problem::error(at, what, wrong.hint));
+            }
+            if let Some(read) = read {
+                let Some(hint) = rules.iter().find_map(|rule| rule(&read).err()) else {
+                    return read;
+                };
+                let is = match value.get_ref() {
+                    DeValue::Array(_) => "like this".to_owned(),
+                    value => describe(value),
+                };
+                let what = format!("`{path}` cannot be {is}");
+                self.notes.problems.push(Problem::error(value.span(), what, hint));
+            }
         }
         fallback(default)
     }
@@ -178,12 +181,13 @@ impl<'r, 'i> Table<'r, 'i> {
             if own().any(|known| known == word) || word.starts_with("x-") {
                 continue;
             }
-            let elsewhere = all.iter().find(|other| other.keys.iter().any(|key| key.name == word));
-            let hint = match (nearest(word, own()), elsewhere) {
-                (_, Some(other)) if other.path.is_empty() => {
-                    format!("`{word}` stands before the first [table]")
+            let hint = match (nearest(word, own()), elsewhere(word, all)) {
+                (_, Some((section, key))) if section.path.is_empty() => {
+                    format!("`{}` stands before the first [table]", key.name)
                 }
-                (_, Some(other)) => format!("`{word}` belongs under [{}]", other.path),
+                (_, Some((section, key))) => {
+                    format!("write `{}` under [{}]", key.name, section.path)
+                }
                 (Some(near), None) => format!("did you mean `{near}`?"),
                 (None, None) => format!("known here: {}", own().collect::<Vec<_>>().join(", ")),
             };
@@ -191,6 +195,18 @@ impl<'r, 'i> Table<'r, 'i> {
             self.notes.problems.push(Problem::error(name.span(), what, hint));
         }
     }
+}
+
+/// Finds the key that `word` is in another table: `stanza`, or `loglevel` for `level` in `[log]`.
+fn elsewhere<'a>(word: &str, all: &'a [SectionKeys]) -> Option<(&'a SectionKeys, &'a Key)> {
+    let letters = |text: &str| text.replace(['_', '-', '.'], "");
+    let word = letters(word);
+    let is_it = |section: &SectionKeys, key: &Key| {
+        letters(key.name) == word || letters(&join(section.path, key.name)) == word
+    };
+    let mut keys =
+        all.iter().flat_map(|section| section.keys.iter().map(move |key| (section, key)));
+    keys.find(|(section, key)| is_it(section, key))
 }
 
 /// Returns `table.name`, or only `name` at the top.
@@ -202,7 +218,7 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 fn fallback<T: Value>(default: &str) -> T {
     let read = match default {
         "" => T::absent(),
-        text => toml::de::DeValue::parse(text).ok().and_then(|value| T::read(&value).ok()),
+        text => DeValue::parse(text).ok().and_then(|value| T::read(&value).ok()),
     };
     #[expect(clippy::expect_used, reason = "the defaults are constants that a test reads")]
     read.expect("a default of the schema")

@@ -12,7 +12,7 @@ use super::units::{Size, Span};
 use super::value::{Domain, Value, Wrong, choice, within};
 
 section! {
-    /// The server as a whole. Only `domain` is needed; everything else has a default.
+    /// The server as a whole.
     Top "" {
         /// The domain that addresses end in: ana@chat.example.org. The only key that is needed.
         domain: Option<Domain> = ""; RESTART

@@ -30,6 +30,14 @@ pub(crate) trait Value: Sized {
     /// Reads it.
     fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong>;
 
+    /// Reads what is right in it and collects all that is wrong.
+    fn read_all(value: &Spanned<DeValue<'_>>) -> (Option<Self>, Vec<Wrong>) {
+        match Self::read(value) {
+            Ok(value) => (Some(value), Vec::new()),
+            Err(wrong) => (None, vec![wrong]),
+        }
+    }
+
     /// Returns the value of a key that is absent and has no default.
     fn absent() -> Option<Self> {
         None
@@ -67,6 +75,11 @@ impl<T: Value> Value for Option<T> {
         T::read(value).map(Some)
     }
 
+    fn read_all(value: &Spanned<DeValue<'_>>) -> (Option<Self>, Vec<Wrong>) {
+        let (value, wrong) = T::read_all(value);
+        (value.map(Some), wrong)
+    }
+
     fn absent() -> Option<Self> {
         Some(None)
     }
@@ -75,14 +88,25 @@ impl<T: Value> Value for Option<T> {
 impl<T: Value> Value for Vec<T> {
     const KIND: &'static str = T::KIND;
 
-    /// Reads a list, or a single value as a list of one.
     fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
-        let DeValue::Array(items) = value.get_ref() else { return Ok(vec![T::read(value)?]) };
-        let item = |item: &Spanned<DeValue<'_>>| {
-            T::read(item)
-                .map_err(|wrong| Wrong { at: Some(wrong.at.unwrap_or(item.span())), ..wrong })
+        let (list, wrong) = Self::read_all(value);
+        wrong.into_iter().next().map_or_else(|| Ok(list.unwrap_or_default()), Err)
+    }
+
+    /// Reads a list, or a single value as a list of one.
+    fn read_all(value: &Spanned<DeValue<'_>>) -> (Option<Self>, Vec<Wrong>) {
+        let items = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => [value].into(),
         };
-        items.iter().map(item).collect()
+        let (mut list, mut wrongs) = (Vec::new(), Vec::new());
+        for item in items {
+            match T::read(item) {
+                Ok(value) => list.push(value),
+                Err(wrong) => wrongs.push(Wrong { at: Some(item.span()), ..wrong }),
+            }
+        }
+        (Some(list), wrongs)
     }
 }
 
@@ -143,7 +167,7 @@ impl Value for Size {
         };
         let text = text(value, &hint)?;
         Self::parse(text)
-            .ok_or_else(|| Wrong::new(format!("{text:?}"), unit_hint(text, "KiB", hint)))
+            .ok_or_else(|| Wrong::new(format!("{text:?}"), unit_hint(text, "bytes", hint)))
     }
 }
 
@@ -164,7 +188,13 @@ impl Value for Span {
 /// Returns the hint for a text that is only a number, or else `otherwise`.
 fn unit_hint(text: &str, unit: &str, otherwise: String) -> String {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { format!("write the unit: \"{text} {unit}\"") } else { otherwise }
+    if text.contains(['.', ',']) {
+        "write a whole number and a smaller unit".to_owned()
+    } else if digits {
+        format!("write the unit: \"{text} {unit}\"")
+    } else {
+        otherwise
+    }
 }
 
 impl Value for SocketAddr {

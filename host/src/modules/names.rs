@@ -17,7 +17,7 @@ pub(super) fn check(
     let enable = lists.enable.as_deref().unwrap_or_default();
     for (key, names) in [("enable", enable), ("disable", &lists.disable), ("order", &lists.order)] {
         for name in names {
-            unknown(name, &format!("modules.{key}"), known, is_partial, notes);
+            unknown(name, &format!("modules.{key}#{name}"), known, is_partial, notes);
         }
     }
     for name in config.settings.keys() {
@@ -25,7 +25,7 @@ pub(super) fn check(
     }
     for name in enable.iter().filter(|name| lists.disable.contains(name)) {
         let what = format!("module {name} is both in `modules.enable` and in `modules.disable`");
-        let at = notes.place("modules.disable");
+        let at = notes.place(&format!("modules.disable#{name}"));
         notes.problems.push(Problem::error(at, what, "take it out of one of the lists"));
     }
     let all = || known.iter().map(|module| module.manifest.name.clone());

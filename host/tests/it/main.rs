@@ -1,0 +1,8 @@
+//! The program from outside: configurations that are wrong, and commands with the server stopped.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::panic, reason = "a test may panic")]
+
+mod configs;
+mod place;
+mod users;
