@@ -83,8 +83,8 @@ impl Modules {
     pub(crate) fn choose(config: &Config, depth: Depth<'_>, notes: &mut Notes) -> Self {
         let mut known = bundled::known();
         let mut refused = Vec::new();
-        for (number, load) in config.loads.iter().enumerate() {
-            match open(load, number, depth, notes) {
+        for load in &config.loads {
+            match open(load, depth, notes) {
                 Ok(module) => {
                     match known.iter().find(|other| other.manifest.name == module.manifest.name) {
                         Some(other) => refused.push(double(&module, other)),
@@ -168,8 +168,8 @@ impl Chosen {
 }
 
 /// Reads or loads one file.
-fn open(load: &Load, number: usize, depth: Depth<'_>, notes: &Notes) -> Result<Known, Refused> {
-    let place = |key: &str| notes.place(&format!("modules.load.{number}.{key}"));
+fn open(load: &Load, depth: Depth<'_>, notes: &Notes) -> Result<Known, Refused> {
+    let place = |key: &str| notes.place(&format!("modules.load.{}.{key}", load.number));
     let file = load.file.display();
     let refuse = |key: &str, why: String, hint: &str| Refused {
         at: place(key),

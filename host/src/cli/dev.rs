@@ -156,7 +156,7 @@ fn load(path: &Path) -> Result<Load, String> {
         .map_err(|error| format!("{}: {error}", file.display()))?;
     let read = engine::Manifest::read(manifest.as_str())?;
     let grant = rights::wanted(&read, manifest.as_str()).into_iter().collect();
-    Ok(Load { file, blake3: Fingerprint(crypto::hash(&bytes)), grant, required: true })
+    Ok(Load { number: 0, file, blake3: Fingerprint(crypto::hash(&bytes)), grant, required: true })
 }
 
 /// Builds the crate in `folder` and returns its library.

@@ -9,6 +9,7 @@ use engine::Manifest;
 
 use super::{Exit, fail, say};
 use crate::config::Draft;
+use crate::config::problem::Severity;
 use crate::hex;
 use crate::modules::{self, rights};
 
@@ -31,14 +32,18 @@ fn try_run(config: &Path, file: &Path) -> Result<String, String> {
     let manifest = Manifest::read(text.as_str()).map_err(|why| format!("{told}: {why}"))?;
     let wanted = rights::wanted(&manifest, text.as_str());
     let draft = Draft::open(config)?;
+    if draft.notes.problems.iter().any(|problem| problem.severity == Severity::Error) {
+        let told = config.display();
+        return Err(format!("{told} has problems; see `calypte check` and mend them first"));
+    }
     let hash = hex::write(&crypto::hash(&bytes));
     let grant = wanted.iter().map(|right| format!("{right:?}")).collect::<Vec<_>>().join(", ");
     let grant = format!("[{grant}]");
 
     let loads = draft.config.as_ref().map(|config| config.loads.as_slice()).unwrap_or_default();
-    let known = loads.iter().position(|load| load.file.canonicalize().ok().as_ref() == Some(&file));
+    let known = loads.iter().find(|load| load.file.canonicalize().ok().as_ref() == Some(&file));
     let (new, verb) = match known {
-        Some(number) => (update(&draft, number, &hash, &grant)?, "is up to date"),
+        Some(load) => (update(&draft, load.number, &hash, &grant)?, "is up to date"),
         None => {
             let path = file.to_str().ok_or("the path of the file is not text")?;
             (format!("{}{}", draft.text, table(&draft.text, path, &hash, &grant)), "was added")

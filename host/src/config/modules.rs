@@ -18,6 +18,8 @@ pub(crate) type ModuleTables = BTreeMap<String, Map<String, Json>>;
 /// A module from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
+    /// Its place among the [[modules.load]] of the file, from 0.
+    pub(crate) number: usize,
     /// The library.
     pub(crate) file: PathBuf,
     /// What its bytes must hash to.
@@ -99,7 +101,13 @@ fn read_load(number: usize, item: &Spanned<DeValue<'_>>, notes: &mut Notes) -> O
         let hint = "`calypte module add FILE` writes the whole table";
         notes.problems.push(Problem::error(item.span(), what, hint));
     }
-    Some(Load { file: raw.file?, blake3: raw.blake3?, grant: raw.grant, required: raw.required })
+    Some(Load {
+        number,
+        file: raw.file?,
+        blake3: raw.blake3?,
+        grant: raw.grant,
+        required: raw.required,
+    })
 }
 
 /// Turns the keys of a module's table into JSON, which is what a module gets.

@@ -96,10 +96,10 @@ impl<T: Value> Value for Vec<T> {
     /// Reads a list, or a single value as a list of one.
     fn read_all(value: &Spanned<DeValue<'_>>) -> (Option<Self>, Vec<Wrong>) {
         let items = match value.get_ref() {
-            DeValue::Array(items) => items.iter().collect(),
-            _ => [value].into(),
+            DeValue::Array(items) => items.iter().collect::<Vec<_>>(),
+            _ => Vec::from([value]),
         };
-        let (mut list, mut wrongs) = (Vec::new(), Vec::new());
+        let (mut list, mut wrongs) = (Self::new(), Vec::new());
         for item in items {
             match T::read(item) {
                 Ok(value) => list.push(value),
