@@ -75,6 +75,15 @@ pub enum Event {
         /// What.
         stanza: Stanza,
     },
+    /// A client sent a stanza that cannot be passed on.
+    Malformed {
+        /// Who.
+        session: u64,
+        /// What, without its addresses.
+        stanza: Stanza,
+        /// Why.
+        error: StanzaError,
+    },
     /// A stanza crossed from another shard.
     Leg(Leg),
     /// A stanza crossed from another domain.

@@ -52,6 +52,17 @@ impl Step<'_> {
         }
     }
 
+    /// A client sent a stanza that cannot be passed on: it counts, and is answered.
+    pub(crate) fn malformed(&mut self, number: u64, stanza: &Stanza, error: &StanzaError) {
+        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        let is_assured = session.sm.is_some();
+        if let Some(sm) = &mut session.sm {
+            sm.handled = sm.handled.wrapping_add(1);
+        }
+        self.keep_handled(number);
+        self.refuse(stanza, error, is_assured);
+    }
+
     /// Notes the presence that a client shows to everyone.
     fn set_presence(&mut self, number: u64, stanza: &Stanza) {
         let Some(session) = self.state.sessions.get_mut(number) else { return };

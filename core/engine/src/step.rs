@@ -145,6 +145,9 @@ impl Step<'_> {
         match event {
             Event::Opened { session, jid, login } => self.open(session, jid, &login),
             Event::Sent { session, stanza } => self.sent(session, stanza),
+            Event::Malformed { session, stanza, error } => {
+                self.malformed(session, &stanza, &error);
+            }
             Event::Leg(leg) => {
                 if let Some(row) = &leg.transit {
                     self.writes.insert(row.clone(), None);

@@ -1,1 +1,19 @@
-//! One XMPP stream, without I/O: headers, STARTTLS, SASL, bind, resumption, limits.
+//! One XMPP stream of a client, without I/O: headers, STARTTLS, SASL, bind, resumption, limits.
+//!
+//! The caller feeds bytes, polls events, answers the questions among them and writes the output.
+//! While a question is open, input waits, within the limits.
+
+mod bind;
+mod event;
+mod features;
+mod machine;
+mod mechanism;
+mod sasl;
+pub mod scram;
+mod settings;
+mod sm;
+
+pub use event::{Inline, StreamEvent, UserAgent};
+pub use machine::Stream;
+pub use settings::{Channel, Facts, Settings};
+pub use sm::Resumed;

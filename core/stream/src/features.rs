@@ -1,0 +1,75 @@
+//! What we offer at each stage (RFC 6120 §4.3.2).
+
+use xml::Element;
+use xmpp::ns;
+
+use crate::{Channel, Settings, mechanism};
+
+/// Before TLS: nothing but TLS.
+pub(crate) fn before_tls() -> Element {
+    let starttls =
+        Element::new(ns::TLS, "starttls").with_child(Element::new(ns::TLS, "required"));
+    Element::new(ns::STREAMS, "features").with_child(starttls)
+}
+
+/// Before login.
+pub(crate) fn before_login(settings: &Settings, channel: &Channel) -> Element {
+    let mut sasl = Element::new(ns::SASL, "mechanisms");
+    let mut sasl2 = Element::new(ns::SASL2, "authentication");
+    for (_, name) in mechanism::offered(settings, channel) {
+        sasl.push_child(Element::new(ns::SASL, "mechanism").with_text(name));
+        sasl2.push_child(Element::new(ns::SASL2, "mechanism").with_text(name));
+    }
+    sasl2.push_child(inline(settings));
+    let mut features =
+        Element::new(ns::STREAMS, "features").with_child(sasl).with_child(sasl2);
+    if let Channel::Tls(facts) = channel
+        && !facts.bindings().is_empty()
+    {
+        let mut types = Element::new(ns::CHANNEL_BINDING, "sasl-channel-binding");
+        for name in facts.bindings() {
+            let one = Element::new(ns::CHANNEL_BINDING, "channel-binding").with_attr("type", name);
+            types.push_child(one);
+        }
+        features.push_child(types);
+    }
+    features.with_child(limits(crate::machine::BEFORE_LOGIN.stanza_bytes))
+}
+
+/// What can be done together with the login (XEP-0388 §2.2, XEP-0386 §3).
+fn inline(settings: &Settings) -> Element {
+    let mut inside = Element::new(ns::BIND2, "inline");
+    for name in &settings.inline_features {
+        inside.push_child(Element::new(ns::BIND2, "feature").with_attr("var", name));
+    }
+    inside.push_child(Element::new(ns::BIND2, "feature").with_attr("var", ns::SM));
+    let bind = Element::new(ns::BIND2, "bind").with_child(inside);
+    let mut inline = Element::new(ns::SASL2, "inline").with_child(bind);
+    if settings.resume_seconds > 0 {
+        inline.push_child(Element::new(ns::SM, "sm"));
+    }
+    inline
+}
+
+/// After login.
+pub(crate) fn after_login(settings: &Settings, is_bound: bool) -> Element {
+    let mut features = Element::new(ns::STREAMS, "features");
+    if !is_bound {
+        features.push_child(Element::new(ns::BIND, "bind"));
+        let optional = Element::new(ns::SESSION, "optional");
+        features.push_child(Element::new(ns::SESSION, "session").with_child(optional));
+    }
+    features.push_child(Element::new(ns::SM, "sm"));
+    features.push_child(Element::new(ns::CSI, "csi"));
+    features.push_child(limits(settings.stanza_bytes));
+    for xml in &settings.more_features {
+        features.push_raw(xml.clone());
+    }
+    features
+}
+
+/// XEP-0478.
+fn limits(stanza_bytes: usize) -> Element {
+    let bytes = Element::new(ns::STREAM_LIMITS, "max-bytes").with_text(&stanza_bytes.to_string());
+    Element::new(ns::STREAM_LIMITS, "limits").with_child(bytes)
+}

@@ -1,0 +1,409 @@
+//! The stream itself: headers, stages, what comes and what goes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use xml::{Element, Header, Item, Limits, Node, Reader, XmlError, escape_attr};
+use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
+
+use crate::sasl::Attempt;
+use crate::sm::Counts;
+use crate::{Channel, Facts, Settings, StreamEvent, features};
+
+/// What a client may send before it is logged in.
+pub(crate) const BEFORE_LOGIN: Limits = Limits::before_login();
+
+/// A stream between a client and us.
+///
+/// Call in this order: bytes that came go to [`Stream::feed`]; then [`Stream::poll`] until `None`,
+/// answering each question as soon as its answer is known, and polling again after each; then
+/// [`Stream::output`] is written and drained. [`Stream::send`] and [`Stream::close`] come any time.
+#[derive(Debug)]
+pub struct Stream {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) channel: Channel,
+    pub(crate) stage: Stage,
+    pub(crate) question: Option<Question>,
+    pub(crate) attempt: Option<Attempt>,
+    pub(crate) failures: u8,
+    /// Who the client says it is, until that is proved.
+    pub(crate) claimed: Option<Jid>,
+    /// Who it is: a bare address.
+    pub(crate) account: Option<Jid>,
+    /// The full address.
+    pub(crate) session: Option<Jid>,
+    pub(crate) counts: Counts,
+    pub(crate) resume_failure: Option<Element>,
+    reader: Reader,
+    output: Vec<u8>,
+    events: VecDeque<StreamEvent>,
+    is_open: bool,
+    chance: [u8; 32],
+    drawn: u64,
+}
+
+/// How far a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Only STARTTLS is possible.
+    Plain,
+    /// Only logging in is possible.
+    Login,
+    /// Only binding or resuming is possible.
+    Authenticated,
+    /// Stanzas pass.
+    Bound,
+    /// Nothing is read any more.
+    Over,
+}
+
+/// What the stream waits for before it reads on.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Tls,
+    Account,
+    Password,
+    Bind { id: String },
+    BindInline { enable: Option<bool> },
+    Enable { inline: bool },
+    Resume { inline: bool, h: u32 },
+}
+
+impl Stream {
+    /// Returns a stream that expects a header. `chance` must be unpredictable and new each time.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, channel: Channel, chance: [u8; 32]) -> Self {
+        let stage = match channel {
+            Channel::Plain => Stage::Plain,
+            Channel::Tls(_) => Stage::Login,
+        };
+        Self {
+            settings,
+            channel,
+            stage,
+            question: None,
+            attempt: None,
+            failures: 0,
+            claimed: None,
+            account: None,
+            session: None,
+            counts: Counts::default(),
+            resume_failure: None,
+            reader: Reader::new(BEFORE_LOGIN),
+            output: Vec::new(),
+            events: VecDeque::new(),
+            is_open: false,
+            chance,
+            drawn: 0,
+        }
+    }
+
+    /// Takes bytes that came. Too many end the stream.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if self.stage == Stage::Over || matches!(self.question, Some(Question::Tls)) {
+            return;
+        }
+        if let Err(error) = self.reader.push(bytes) {
+            self.refuse(error);
+        }
+    }
+
+    /// Returns the next event, `None` when more bytes or an answer are needed.
+    pub fn poll(&mut self) -> Option<StreamEvent> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if self.question.is_some() || self.stage == Stage::Over {
+                return None;
+            }
+            match self.reader.next() {
+                Ok(Some(item)) => self.take(item),
+                Ok(None) => return None,
+                Err(error) => self.refuse(error),
+            }
+        }
+    }
+
+    /// Returns the bytes to write; the caller takes them out.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// Returns the full address once the session is bound.
+    #[must_use]
+    pub fn session(&self) -> Option<&Jid> {
+        self.session.as_ref()
+    }
+
+    /// Tells whether the client has logged in.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.account.is_some()
+    }
+
+    /// Tells whether nothing more is read or written.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// Tells whether acknowledgements are on.
+    #[must_use]
+    pub fn has_acks(&self) -> bool {
+        self.counts.is_on
+    }
+
+    /// Goes on over TLS, after [`StreamEvent::StartTls`].
+    pub fn secured(&mut self, facts: Facts) {
+        if matches!(self.question, Some(Question::Tls)) {
+            self.question = None;
+            self.channel = Channel::Tls(facts);
+            self.stage = Stage::Login;
+            self.reader = Reader::new(BEFORE_LOGIN);
+            self.is_open = false;
+        }
+    }
+
+    /// Writes a stanza and counts it.
+    pub fn send(&mut self, stanza: &Stanza) {
+        if self.stage == Stage::Bound {
+            let mut text = String::with_capacity(stanza.bytes());
+            stanza.write(&mut text);
+            self.output.extend_from_slice(text.as_bytes());
+            self.counts.sent_one();
+        }
+    }
+
+    /// Closes the stream, with an error where there is one.
+    pub fn close(&mut self, error: Option<StreamError>) {
+        match error {
+            Some(error) => self.write_error(error, None),
+            None => self.write_close(),
+        }
+        self.stage = Stage::Over;
+    }
+
+    fn take(&mut self, item: Item) {
+        match item {
+            Item::Open(header) => self.open(&header),
+            Item::Close => {
+                self.write_close();
+                self.stage = Stage::Over;
+                self.say(StreamEvent::Closed);
+            }
+            Item::Element(flat) => {
+                let root = flat.root();
+                match (root.ns(), self.stage) {
+                    (ns::TLS, Stage::Plain) if root.name() == "starttls" => self.start_tls(),
+                    (_, Stage::Plain) => self.fail(StreamError::PolicyViolation),
+                    (ns::SASL | ns::SASL2, _) => self.take_sasl(root),
+                    (ns::SM, _) => self.take_sm(root),
+                    (ns::CSI, Stage::Bound) => self.take_csi(root),
+                    (ns::CLIENT, Stage::Authenticated) if root.name() == "iq" => {
+                        self.take_bind(root);
+                    }
+                    (ns::CLIENT, Stage::Bound) if self.take_session(root) => {}
+                    (ns::CLIENT, Stage::Bound) => self.take_stanza(flat),
+                    (_, Stage::Bound) => self.fail(StreamError::UnsupportedStanzaType),
+                    _ => self.fail(StreamError::NotAuthorized),
+                }
+            }
+        }
+    }
+
+    fn take_csi(&mut self, node: Node<'_>) {
+        match node.name() {
+            "active" => self.say(StreamEvent::Active(true)),
+            "inactive" => self.say(StreamEvent::Active(false)),
+            _ => self.fail(StreamError::UnsupportedStanzaType),
+        }
+    }
+
+    fn take_stanza(&mut self, flat: xml::Flat) {
+        if Kind::of(flat.root().name()).is_none() {
+            return self.fail(StreamError::UnsupportedStanzaType);
+        }
+        let own = self.session.clone();
+        match (Stanza::read(flat.clone()), own) {
+            (Ok(mut stanza), Some(own)) => {
+                // RFC 6120 §8.1.2.1. A client speaks for itself only.
+                let is_own = |from: &Jid| *from == own || (from.is_bare() && from.same_bare(&own));
+                if !stanza.from.as_ref().is_none_or(is_own) {
+                    return self.fail(StreamError::InvalidFrom);
+                }
+                stanza.from = Some(own);
+                self.say(StreamEvent::Stanza(stanza));
+            }
+            (Err(error), _) => self.bounce(flat.root(), error),
+            (Ok(_), None) => self.fail(StreamError::NotAuthorized),
+        }
+    }
+
+    /// Hands on a stanza whose addresses are none, so that it is counted and answered.
+    fn bounce(&mut self, root: Node<'_>, error: StanzaError) {
+        let mut copy = Element::new(ns::CLIENT, root.name());
+        for name in ["id", "type"] {
+            if let Some(value) = root.attr(name) {
+                copy.push_attr(name, &value);
+            }
+        }
+        match Stanza::from_element(&copy) {
+            Ok(mut stanza) => {
+                stanza.from.clone_from(&self.session);
+                self.say(StreamEvent::Malformed(stanza, error));
+            }
+            Err(_) => self.fail(StreamError::BadFormat),
+        }
+    }
+
+    fn start_tls(&mut self) {
+        // RFC 6120 §5.4.3.3. What came behind it came from who knows whom.
+        if !self.reader.is_empty() {
+            return self.fail(StreamError::PolicyViolation);
+        }
+        self.write_element(&Element::new(ns::TLS, "proceed"));
+        self.ask(Question::Tls, StreamEvent::StartTls);
+    }
+
+    fn open(&mut self, header: &Header) {
+        self.write_header(header);
+        if header.ns != ns::STREAMS || header.default_ns != ns::CLIENT {
+            return self.fail(StreamError::InvalidNamespace);
+        }
+        if header.name != "stream" {
+            return self.fail(StreamError::BadFormat);
+        }
+        let major = header.version.as_deref().and_then(|version| version.split('.').next());
+        if major.and_then(|major| major.parse::<u32>().ok()) != Some(1) {
+            return self.fail(StreamError::UnsupportedVersion);
+        }
+        let to = header.to.as_deref().map(Jid::parse);
+        let is_ours = |jid: &Jid| jid.as_str() == self.settings.domain;
+        match to {
+            None => return self.fail(StreamError::HostUnknown),
+            Some(Err(_)) => return self.fail(StreamError::ImproperAddressing),
+            Some(Ok(jid)) if !is_ours(&jid) => return self.fail(StreamError::HostUnknown),
+            Some(Ok(_)) => {}
+        }
+        self.offer_features();
+    }
+
+    pub(crate) fn offer_features(&mut self) {
+        let features = match self.stage {
+            Stage::Plain => features::before_tls(),
+            Stage::Login => features::before_login(&self.settings, &self.channel),
+            Stage::Authenticated => features::after_login(&self.settings, false),
+            Stage::Bound => features::after_login(&self.settings, true),
+            Stage::Over => return,
+        };
+        let xml = features.to_xml(ns::STREAMS);
+        // The header declared the prefix; children say their own namespaces.
+        let xml = xml.replacen("<features>", "<stream:features>", 1);
+        let end = xml.len().saturating_sub("</features>".len());
+        self.output.extend_from_slice(xml.get(..end).unwrap_or("").as_bytes());
+        self.output.extend_from_slice(b"</stream:features>");
+    }
+
+    fn write_header(&mut self, header: &Header) {
+        let id: String = self.draw(12).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut text = String::from("<?xml version='1.0'?><stream:stream xmlns='jabber:client'");
+        text.push_str(" xmlns:stream='http://etherx.jabber.org/streams' version='1.0'");
+        text.push_str(" xml:lang='en' id='");
+        text.push_str(&id);
+        text.push_str("' from='");
+        text.push_str(&self.settings.domain);
+        text.push('\'');
+        if let Some(from) = header.from.as_deref().and_then(|from| Jid::parse(from).ok()) {
+            text.push_str(" to='");
+            escape_attr(from.as_str(), &mut text);
+            text.push('\'');
+        }
+        text.push('>');
+        self.output.extend_from_slice(text.as_bytes());
+        self.is_open = true;
+    }
+
+    /// After SASL: a new header, a new id.
+    pub(crate) fn expect_restart(&mut self) {
+        self.reader.restart();
+        self.is_open = false;
+    }
+
+    /// The client is known now and may send larger stanzas.
+    pub(crate) fn login_limits_end(&mut self) {
+        let stanza_bytes = self.settings.stanza_bytes.max(BEFORE_LOGIN.stanza_bytes);
+        self.reader.set_limits(Limits { stanza_bytes, ..Limits::client() });
+    }
+
+    fn refuse(&mut self, error: XmlError) {
+        self.fail(match error {
+            XmlError::NotWellFormed(_) | XmlError::Incomplete => StreamError::NotWellFormed,
+            XmlError::Restricted(_) => StreamError::RestrictedXml,
+            XmlError::BadNamespacePrefix => StreamError::BadNamespacePrefix,
+            XmlError::Limit(_) => StreamError::PolicyViolation,
+            XmlError::Utf8 => StreamError::UnsupportedEncoding,
+        });
+    }
+
+    pub(crate) fn fail(&mut self, error: StreamError) {
+        self.fail_with(error, None);
+    }
+
+    pub(crate) fn fail_with(&mut self, error: StreamError, detail: Option<&Element>) {
+        if self.stage == Stage::Over {
+            return;
+        }
+        self.write_error(error, detail);
+        self.stage = Stage::Over;
+        self.question = None;
+        self.attempt = None;
+        self.say(StreamEvent::Failed(error));
+    }
+
+    fn write_error(&mut self, error: StreamError, detail: Option<&Element>) {
+        if self.stage == Stage::Over {
+            return;
+        }
+        if !self.is_open {
+            // RFC 6120 §4.9.1.2. An error before the header follows a header of ours.
+            self.write_header(&Header::default());
+        }
+        let mut text = String::from("<stream:error>");
+        Element::new(ns::STREAM_ERRORS, error.name()).write(&mut text, ns::CLIENT);
+        if let Some(detail) = detail {
+            detail.write(&mut text, ns::CLIENT);
+        }
+        text.push_str("</stream:error></stream:stream>");
+        self.output.extend_from_slice(text.as_bytes());
+    }
+
+    fn write_close(&mut self) {
+        if self.stage != Stage::Over && self.is_open {
+            self.output.extend_from_slice(b"</stream:stream>");
+        }
+    }
+
+    pub(crate) fn write_element(&mut self, element: &Element) {
+        if self.stage != Stage::Over {
+            let xml = element.to_xml(ns::CLIENT);
+            self.output.extend_from_slice(xml.as_bytes());
+        }
+    }
+
+    pub(crate) fn say(&mut self, event: StreamEvent) {
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn ask(&mut self, question: Question, event: StreamEvent) {
+        self.question = Some(question);
+        self.say(event);
+    }
+
+    /// Draws bytes that nobody can foresee who does not know the seed.
+    pub(crate) fn draw(&mut self, bytes: usize) -> Vec<u8> {
+        self.drawn = self.drawn.wrapping_add(1);
+        let block = crypto::keyed_hash(&self.chance, &self.drawn.to_le_bytes());
+        block.into_iter().take(bytes).collect()
+    }
+}

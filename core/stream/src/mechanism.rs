@@ -1,0 +1,59 @@
+//! Mechanisms of SASL.
+
+use crypto::Hash;
+
+use crate::{Channel, Settings};
+
+/// A mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mechanism {
+    Scram { hash: Hash, is_bound: bool },
+    Plain,
+}
+
+/// All of them, best first.
+const ALL: [(Mechanism, &str); 7] = [
+    (Mechanism::Scram { hash: Hash::Sha512, is_bound: true }, "SCRAM-SHA-512-PLUS"),
+    (Mechanism::Scram { hash: Hash::Sha256, is_bound: true }, "SCRAM-SHA-256-PLUS"),
+    (Mechanism::Scram { hash: Hash::Sha1, is_bound: true }, "SCRAM-SHA-1-PLUS"),
+    (Mechanism::Scram { hash: Hash::Sha512, is_bound: false }, "SCRAM-SHA-512"),
+    (Mechanism::Scram { hash: Hash::Sha256, is_bound: false }, "SCRAM-SHA-256"),
+    (Mechanism::Scram { hash: Hash::Sha1, is_bound: false }, "SCRAM-SHA-1"),
+    (Mechanism::Plain, "PLAIN"),
+];
+
+/// Returns what is offered on a channel, best first. Nothing without TLS.
+pub(crate) fn offered(
+    settings: &Settings,
+    channel: &Channel,
+) -> impl Iterator<Item = (Mechanism, &'static str)> {
+    let (is_tls, can_bind) = match channel {
+        Channel::Plain => (false, false),
+        Channel::Tls(facts) => (true, !facts.bindings().is_empty()),
+    };
+    let plain = settings.plain_allowed;
+    ALL.into_iter().filter(move |(mechanism, _)| {
+        is_tls
+            && match mechanism {
+                Mechanism::Scram { is_bound, .. } => !is_bound || can_bind,
+                Mechanism::Plain => plain,
+            }
+    })
+}
+
+/// Returns what the downgrade protection hashes (XEP-0474 §5.1).
+pub(crate) fn protected_list(settings: &Settings, channel: &Channel) -> String {
+    let mut names: Vec<_> = offered(settings, channel).map(|(_, name)| name).collect();
+    names.sort_unstable();
+    let mut list = names.join("\x1e");
+    let mut bindings = match channel {
+        Channel::Plain => Vec::new(),
+        Channel::Tls(facts) => facts.bindings(),
+    };
+    if !bindings.is_empty() {
+        bindings.sort_unstable();
+        list.push('\x1f');
+        list.push_str(&bindings.join("\x1e"));
+    }
+    list
+}
