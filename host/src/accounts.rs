@@ -257,3 +257,72 @@ fn after(prefix: &[u8]) -> Vec<u8> {
     }
     end
 }
+
+#[cfg(test)]
+mod tests {
+    use calypte::tables::{Contact, ROSTER};
+
+    use super::*;
+
+    fn jid(text: &str) -> Jid {
+        Jid::parse(text).unwrap()
+    }
+
+    fn contact(store: &Store, owner: &str, contact: &str) {
+        let mut batch = Batch::default();
+        let key = table::full_key(ROSTER.name, owner, &ROSTER.encode_key(contact));
+        batch.put(key, ROSTER.encode(&Contact::default()));
+        store.commit(batch).unwrap();
+    }
+
+    fn contacts(store: &Store, owner: &str) -> usize {
+        let prefix = table::full_key(ROSTER.name, owner, &[]);
+        store.reader().scan(&prefix, &after(&prefix), 5000, false).unwrap().len()
+    }
+
+    #[test]
+    fn a_deleted_account_leaves_nothing_and_takes_nothing_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let domain = jid("chat.example");
+        let config = crate::config::Config::standard(domain.clone(), folder.path());
+        let store = crate::start::open_store(&config).unwrap();
+        let accounts = Accounts::new(&domain, &store);
+        let password = record("secret", 4096).unwrap();
+        for name in ["an", "ana", "ana2"] {
+            accounts.add(&jid(&format!("{name}@chat.example")), &password).unwrap();
+        }
+        for number in 0..PAGE + 10 {
+            contact(&store, "ana@chat.example", &format!("friend{number}@far.example"));
+        }
+        contact(&store, "an@chat.example", "friend@far.example");
+        contact(&store, "ana2@chat.example", "friend@far.example");
+        assert_eq!(contacts(&store, "ana@chat.example"), PAGE + 10);
+        accounts.delete(&jid("ana@chat.example")).unwrap();
+        assert_eq!(contacts(&store, "ana@chat.example"), 0);
+        assert_eq!(contacts(&store, "an@chat.example"), 1);
+        assert_eq!(contacts(&store, "ana2@chat.example"), 1);
+        let names: Vec<String> =
+            accounts.list().unwrap().into_iter().map(|listed| listed.address).collect();
+        assert_eq!(names, ["an@chat.example", "ana2@chat.example"]);
+        // What was written while the account went away is not inherited.
+        contact(&store, "ana@chat.example", "late@far.example");
+        accounts.add(&jid("ana@chat.example"), &password).unwrap();
+        assert_eq!(contacts(&store, "ana@chat.example"), 0);
+    }
+
+    #[test]
+    fn names_are_prepared() {
+        let domain = jid("chat.example");
+        assert_eq!(address("Ana", &domain).unwrap().as_str(), "ana@chat.example");
+        assert_eq!(address("ana@Chat.Example", &domain).unwrap().as_str(), "ana@chat.example");
+        for wrong in ["", "a b", "ana@other.example", "@chat.example", "ana@chat.example/x"] {
+            assert!(address(wrong, &domain).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_key_behind_a_prefix() {
+        assert_eq!(after(b"a\0"), b"a\x01");
+        assert_eq!(after(b"a\xff"), b"b");
+    }
+}

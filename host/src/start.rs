@@ -74,3 +74,6 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), String> {
         Err(error) => Err(format!("the folder {told} cannot be made: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests;
