@@ -150,6 +150,14 @@ fn the_table_must_be_in_the_file() {
 }
 
 #[test]
+fn segments_must_be_in_the_file() {
+    let mut bytes = Made::good().bytes();
+    // How much of the file the one segment takes.
+    bytes[64 + 32 + 2] = 1;
+    assert_eq!(read(&bytes).unwrap_err(), LoadError::Truncated);
+}
+
+#[test]
 fn manifests_are_bounded_and_single() {
     let manifest = |text: Vec<u8>| move |made: &mut Made| made.manifest = text;
     let limit = usize::try_from(MANIFEST_BYTES).unwrap();

@@ -17,13 +17,15 @@ pub(crate) struct Fixture {
     pub(crate) kind: &'static str,
     /// More for the compiler.
     pub(crate) flags: &'static [&'static str],
+    /// More for the compiler, but not for what it uses.
+    pub(crate) own: &'static [&'static str],
     /// Modules that it uses, by name; they are built with the same flags.
     pub(crate) uses: &'static [&'static str],
 }
 
 /// A library that is built in the ordinary way.
 pub(crate) const fn library(source: &'static str) -> Fixture {
-    Fixture { source, kind: "cdylib", flags: &["-Copt-level=1"], uses: &[] }
+    Fixture { source, kind: "cdylib", flags: &["-Copt-level=1"], own: &[], uses: &[] }
 }
 
 /// The one that is made without our crate.
@@ -31,7 +33,7 @@ const FORGED: &str = "forged";
 
 /// A hand-made library with one deviation.
 pub(crate) const fn forged(cfg: &'static [&'static str]) -> Fixture {
-    Fixture { source: FORGED, kind: "cdylib", flags: cfg, uses: &[] }
+    Fixture { source: FORGED, kind: "cdylib", flags: cfg, own: &[], uses: &[] }
 }
 
 impl Fixture {
@@ -62,7 +64,8 @@ impl Fixture {
             run(&source(name), &place, (name, "rlib"), self.flags, &externs)?;
             externs.push(format!("--extern={name}={}/lib{name}.rlib", place.display()));
         }
-        run(&source(self.source), &place, (self.source, self.kind), self.flags, &externs)?;
+        let flags = [self.flags, self.own].concat();
+        run(&source(self.source), &place, (self.source, self.kind), &flags, &externs)?;
         Ok(place.join(match self.kind {
             "bin" => self.source.to_owned(),
             _ => format!("lib{}.so", self.source),

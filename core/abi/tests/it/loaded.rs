@@ -141,6 +141,8 @@ fn aborting_builds_are_refused() {
     let file = aborting.build();
     assert_eq!(Library::check(&file).unwrap_err(), LoadError::PanicAbort);
     // Only the module's own crate aborts; cargo does not build so, but somebody might.
+    let mixed = Fixture { own: &["-Cpanic=abort"], ..GOOD };
+    assert_eq!(Library::check(&mixed.build()).unwrap_err(), LoadError::PanicAbort);
     let program = Fixture { source: "program", kind: "bin", uses: &["good", "other"], ..aborting };
     let done = Command::new(program.build()).output().unwrap();
     let text = String::from_utf8(done.stdout).unwrap();
@@ -176,7 +178,8 @@ fn many_modules_fit_into_one_program() {
     let expected =
         format!("good 1.2.3 3\n{good}other 0.1.0 42\n{}", manifest("other", "0.1.0", ""));
     for flags in [&["-Copt-level=0"][..], &["-Copt-level=3", "-Clto=fat"][..]] {
-        let program = Fixture { source: "program", kind: "bin", flags, uses: &["good", "other"] };
+        let program =
+            Fixture { source: "program", kind: "bin", flags, own: &[], uses: &["good", "other"] };
         let done = Command::new(program.build()).output().unwrap();
         assert_eq!(String::from_utf8(done.stdout).unwrap(), expected, "{flags:?}");
     }
