@@ -1,7 +1,7 @@
 //! Files that are not what they should be, and who may change them.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -146,4 +146,26 @@ fn the_loaders_refusal_is_told() {
     let error = open(&file.build(), &fixtures::empty("refusal").join("loaded")).unwrap_err();
     let LoadError::Refused(text) = &error else { panic!("{error}") };
     assert!(text.contains("calypte_has_no_such_function"), "{text}");
+}
+
+#[test]
+fn a_file_of_somebody_else_needs_a_hash() {
+    let work = fixtures::empty("owner");
+    let path = work.join("good.so");
+    fs::copy(library("good").build(), &path).unwrap();
+    let folder = work.join("loaded");
+    let allowed = Allowed { hash: blake3, expected: None, folder: &folder };
+    Library::open(&path, &allowed).unwrap();
+    for foreign in [&path, &work] {
+        // Only root can give files away.
+        if chown(foreign, Some(65_534), None).is_err() {
+            return;
+        }
+        assert!(matches!(Library::open(&path, &allowed), Err(LoadError::Permissions(_))));
+        open(&path, &folder).unwrap();
+        chown(foreign, Some(0), None).unwrap();
+    }
+    // What others could change while it is loaded is not used, hash or not.
+    chown(&folder, Some(65_534), None).unwrap();
+    assert!(matches!(open(&path, &folder), Err(LoadError::Permissions(_))));
 }
