@@ -27,7 +27,7 @@ pub(crate) enum AccountError {
     Unknown(String),
     /// The password has characters that clients could not send.
     #[error("this password cannot be used: {0}")]
-    Password(&'static str),
+    Password(String),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -206,15 +206,12 @@ pub(crate) fn address(name: &str, domain: &Jid) -> Result<Jid, AccountError> {
 ///
 /// [`AccountError::Password`] when clients could not send it.
 pub(crate) fn record(password: &str, iterations: u32) -> Result<Account, AccountError> {
-    if password.is_empty() {
-        return Err(AccountError::Password("it is empty"));
-    }
-    let mut salts = [[0; 16]; 3];
+    let mut salts = [[0; scram::SALT_BYTES]; 3];
     for salt in &mut salts {
         crypto::random(salt);
     }
     let derived = scram::Verifiers::derive(password, &salts, iterations)
-        .map_err(|_| AccountError::Password("it has characters that cannot be typed everywhere"))?;
+        .map_err(|why| AccountError::Password(why.to_string()))?;
     let keep = |verifier: scram::Verifier| Verifier {
         salt: verifier.salt,
         iterations: verifier.iterations,
