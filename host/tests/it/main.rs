@@ -5,4 +5,5 @@
 
 mod configs;
 mod place;
+mod running;
 mod users;
