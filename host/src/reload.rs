@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::check::{self, Tolerance};
+use crate::check::{self, Failure, Tolerance};
 use crate::log;
 use crate::modules::Depth;
 use crate::server::Shared;
@@ -24,20 +24,32 @@ pub(crate) fn reload(shared: &Shared) -> Result<String, String> {
             shared.metrics.reloads.one();
             tracing::info!(told, "The configuration was reloaded.");
         }
-        Err(why) => tracing::error!(why, "The reload failed; the server goes on as before."),
+        Err(failure) => {
+            let lines = match failure {
+                Failure::Unreadable(why) => vec![why.clone()],
+                Failure::Broken(problems) => problems.lines(),
+            };
+            for why in lines {
+                tracing::error!(why, "The reload failed; the server goes on as before.");
+            }
+        }
     }
-    outcome
+    outcome.map_err(|failure| match failure {
+        Failure::Unreadable(why) => why,
+        Failure::Broken(problems) => {
+            format!("{problems}\nnothing was changed; the server goes on as before")
+        }
+    })
 }
 
-fn try_reload(shared: &Shared) -> Result<String, String> {
+fn try_reload(shared: &Shared) -> Result<String, Failure> {
     let Some(path) = &shared.config_path else {
-        return Err("a server of `calypte dev` has no configuration to reload".to_owned());
+        let why = "a server of `calypte dev` has no configuration to reload";
+        return Err(Failure::Unreadable(why.to_owned()));
     };
     let old = shared.config.load_full();
     let folder = crate::start::modules_folder(&old);
-    let checked = check::open(path, Depth::Open(&folder), Tolerance::None).map_err(|failure| {
-        format!("{failure}\nthe server goes on with the configuration it has")
-    })?;
+    let checked = check::open(path, Depth::Open(&folder), Tolerance::None)?;
     let changes = old.changes(&checked.config);
     // What needs a restart stays as it is, so that the parts of the server agree.
     let mut new = checked.config;
@@ -56,7 +68,7 @@ fn try_reload(shared: &Shared) -> Result<String, String> {
         shared.config.store(before.0);
         shared.modules.store(before.1);
         shared.tls.restore(certificate_before);
-        return Err(why);
+        return Err(Failure::Unreadable(why));
     }
     log::set_level(level);
     let days = shared.tls.current().days_left();

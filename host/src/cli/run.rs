@@ -1,5 +1,6 @@
 //! `calypte run`
 
+use std::io::IsTerminal;
 use std::path::Path;
 
 use super::{Exit, complain, fail, no_config};
@@ -35,11 +36,12 @@ fn try_run(path: &Path) -> Result<(), Exit> {
     let checked = check::check(draft, Depth::Open(&folder), Tolerance::Optional)
         .map_err(|problems| no_config(&Failure::Broken(problems)))?;
     log::start(&checked.config.log);
-    if !checked.warnings.is_empty() {
+    if !checked.warnings.is_empty() && std::io::stderr().is_terminal() {
         complain(checked.warnings.for_terminal());
-    }
-    for refused in &checked.modules.refused {
-        tracing::error!(why = refused.what, "A module is not used.");
+    } else {
+        for what in checked.warnings.lines() {
+            tracing::warn!(what, "Something in the configuration wants a look.");
+        }
     }
     let domain = checked.config.domain.clone();
     let listen = checked.config.listen.clone();

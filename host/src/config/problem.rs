@@ -85,6 +85,18 @@ impl Problems {
         self.render(if colour { Renderer::styled() } else { Renderer::plain() })
     }
 
+    /// Returns each problem on one line, for the log: `file:line:column: what; hint`.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let line = |problem: &Problem| {
+            let before = self.text.get(..self.inside(&problem.at).start).unwrap_or("");
+            let number = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            let path = self.path.display();
+            format!("{path}:{number}:{column}: {}; {}", problem.what, problem.hint)
+        };
+        self.list.iter().map(line).collect()
+    }
+
     fn render(&self, renderer: Renderer) -> String {
         let path = self.path.display().to_string();
         let mut out = String::new();
@@ -175,6 +187,13 @@ mod tests {
         let told = Problems::new(Path::new("x"), &"a ".repeat(50), problems).to_string();
         assert_eq!(told.matches("error: w").count(), REPEATS_MAX);
         assert!(told.contains("w: 50 times"));
+    }
+
+    #[test]
+    fn lines_have_places() {
+        let problems = vec![Problem::error(6..7, "w", "h"), Problem::error(99..99, "w", "h")];
+        let lines = Problems::new(Path::new("x"), "ä = 1\nb = 2", problems).lines();
+        assert_eq!(lines, ["x:1:6: w; h", "x:2:6: w; h"]);
     }
 
     #[test]
