@@ -1,0 +1,157 @@
+//! Plays a scene line by line.
+
+use xml::Flat;
+use xmpp::Stanza;
+
+use crate::fits::{Names, fill_xml, fits};
+use crate::modules::{Catalog, Form};
+use crate::world::World;
+use crate::{Line, Scene, ScriptError};
+
+/// Plays `scene` from its first line to its last.
+///
+/// # Errors
+///
+/// [`ScriptError`] at the first line where something else happened than is written.
+pub(crate) fn play(
+    scene: &Scene,
+    catalog: &Catalog,
+    form: Form,
+    shards: u16,
+) -> Result<(), ScriptError> {
+    let mut play = Play { world: World::new(catalog, form, shards), names: Names::new() };
+    for (line, step) in &scene.lines {
+        play.line(step).map_err(|problem| ScriptError { line: *line, problem })?;
+    }
+    let line = scene.lines.last().map_or(0, |(line, _)| *line);
+    // What a scene does not tell must not happen.
+    play.silence(None).map_err(|problem| ScriptError { line, problem })
+}
+
+struct Play<'a> {
+    world: World<'a>,
+    names: Names,
+}
+
+impl Play<'_> {
+    fn line(&mut self, line: &Line) -> Result<(), String> {
+        match line {
+            Line::Server(domain, modules, settings) => {
+                self.world.add_server(domain, modules, settings)
+            }
+            Line::Account(jid) => self.world.add_account(jid),
+            Line::Client(name, jid) => self.world.open(name, jid),
+            Line::Sends(name, xml) => {
+                let xml = fill_xml(xml, &self.names);
+                let stanza = Stanza::parse(&xml).map_err(|error| format!("{error}:\n    {xml}"))?;
+                self.world.send(name, stanza)
+            }
+            Line::Receives(name, expected) => self.receive(name, expected),
+            Line::AnyOrder(all) => self.receive_all(all),
+            Line::ReceivesNothing(name) => {
+                self.world.client(name)?;
+                self.silence(Some(name))
+            }
+            Line::Silence => self.silence(None),
+            Line::NeverShows(text) => {
+                let text = fill_xml(text, &self.names);
+                match self.world.wire.iter().find(|sent| sent.contains(&text)) {
+                    Some(sent) => Err(format!("the wire shows {text}:\n    {sent}")),
+                    None => Ok(()),
+                }
+            }
+            Line::Offers(domain, features) => self.offers(domain, features),
+            Line::Restarts(domain) => self.world.restart(domain),
+            Line::Disconnects(name) => self.world.leave(name, true),
+            Line::Closes(name) => self.world.leave(name, false),
+            Line::IsClosed(name, why) => match self.world.client(name)?.closed {
+                Some(closed) if closed == why => Ok(()),
+                Some(closed) => Err(format!("{name} was closed with {closed}")),
+                None => Err(format!("{name} is open")),
+            },
+            Line::Enables(name, resume) => self.world.enable(name, *resume),
+            Line::Resumes(name, works) => match (self.world.resume(name)?, works) {
+                (true, true) | (false, false) => Ok(()),
+                (true, false) => Err(format!("{name} resumed")),
+                (false, true) => Err(format!("{name} was refused")),
+            },
+            Line::Acks(name) => self.world.ack(name),
+            Line::After(ms) => self.world.pass(*ms),
+        }
+    }
+
+    fn receive(&mut self, name: &str, expected: &Flat) -> Result<(), String> {
+        let client = self.world.client(name)?;
+        let wanted = expected.raw();
+        let Some(received) = client.inbox.pop_front() else {
+            return Err(format!("{name} received nothing instead of\n    {wanted}"));
+        };
+        client.received = client.received.wrapping_add(1);
+        let xml = received.to_xml();
+        let got = read(&xml)?;
+        if fits(expected.root(), got.root(), Some(&client.jid), &mut self.names) {
+            Ok(())
+        } else {
+            Err(format!("{name} received\n    {xml}\ninstead of\n    {wanted}"))
+        }
+    }
+
+    fn receive_all(&mut self, all: &[(String, Flat)]) -> Result<(), String> {
+        for (name, expected) in all {
+            let client = self.world.client(name)?;
+            let mut found = None;
+            for (index, stanza) in client.inbox.iter().enumerate() {
+                let got = read(&stanza.to_xml())?;
+                if fits(expected.root(), got.root(), Some(&client.jid), &mut self.names) {
+                    found = Some(index);
+                    break;
+                }
+            }
+            let Some(index) = found else {
+                let inbox: Vec<_> = client.inbox.iter().map(Stanza::to_xml).collect();
+                let (inbox, wanted) = (inbox.join("\n    "), expected.raw());
+                return Err(format!("{name} received\n    {inbox}\nwithout\n    {wanted}"));
+            };
+            client.inbox.remove(index);
+            client.received = client.received.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    /// Checks that nothing waits to be received, by one client or by any.
+    fn silence(&self, only: Option<&String>) -> Result<(), String> {
+        let clients = self.world.clients.iter();
+        let mut clients = clients.filter(|(name, _)| only.is_none_or(|only| only == *name));
+        match clients.find(|(_, client)| !client.inbox.is_empty()) {
+            Some((name, client)) => {
+                let inbox: Vec<_> = client.inbox.iter().map(Stanza::to_xml).collect();
+                Err(format!("{name} also received\n    {}", inbox.join("\n    ")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn offers(&mut self, domain: &str, features: &[Flat]) -> Result<(), String> {
+        let now_ms = self.world.now_ms;
+        let server = self.world.servers.get_mut(domain).ok_or("no such server")?;
+        let offered = server.features(now_ms);
+        for expected in features {
+            let is_there = offered.iter().any(|xml| {
+                let got = Flat::parse(xml, xmpp::ns::STREAMS);
+                got.is_ok_and(|got| fits(expected.root(), got.root(), None, &mut self.names))
+            });
+            if !is_there {
+                let offered = offered.join("\n    ");
+                return Err(format!(
+                    "{domain} offers\n    {offered}\nwithout\n    {}",
+                    expected.raw()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(xml: &str) -> Result<Flat, String> {
+    Flat::parse(xml, xmpp::ns::CLIENT).map_err(|error| format!("{error}:\n    {xml}"))
+}

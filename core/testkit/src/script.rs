@@ -1,0 +1,216 @@
+//! The text form of a scene.
+
+use std::fmt;
+
+use xml::Flat;
+use xmpp::{Jid, ns};
+
+/// A whole script.
+#[derive(Debug, Default)]
+pub struct Scene {
+    /// Each sentence with the number of its line.
+    pub lines: Vec<(usize, Line)>,
+}
+
+/// One thing that happens.
+#[derive(Debug)]
+pub enum Line {
+    /// `capulet.example runs roster, presence`, then settings as TOML.
+    Server(String, Vec<String>, toml::Table),
+    /// `nurse@capulet.example has an account`
+    Account(Jid),
+    /// `phone is juliet@capulet.example/phone`
+    Client(String, Jid),
+    /// `phone sends`, then the stanza.
+    Sends(String, String),
+    /// `phone receives`, then the stanza.
+    Receives(String, Flat),
+    /// `in any order`, then what is received, further in.
+    AnyOrder(Vec<(String, Flat)>),
+    /// `phone receives nothing`
+    ReceivesNothing(String),
+    /// `nobody receives anything`
+    Silence,
+    /// `the wire never shows juliet@`
+    NeverShows(String),
+    /// `capulet.example offers`, then the stream features.
+    Offers(String, Vec<Flat>),
+    /// `capulet.example restarts`
+    Restarts(String),
+    /// `phone disconnects`: the connection is lost, with what was not received.
+    Disconnects(String),
+    /// `phone closes`: the client ends its stream.
+    Closes(String),
+    /// `phone is closed with conflict`
+    IsClosed(String, String),
+    /// `phone enables acknowledgements` or `phone enables resumption`
+    Enables(String, bool),
+    /// `phone resumes` or `phone cannot resume`
+    Resumes(String, bool),
+    /// `phone acks`: it counts what it received.
+    Acks(String),
+    /// `after 5 minutes`
+    After(u64),
+}
+
+/// A line cannot be read, or did not happen as written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ScriptError {
+    /// The line in the file, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.problem)
+    }
+}
+
+impl std::error::Error for ScriptError {}
+
+/// A sentence and what is indented below it.
+struct Block<'a> {
+    number: usize,
+    sentence: &'a str,
+    body: Vec<(usize, &'a str)>,
+}
+
+impl Scene {
+    /// Reads a script.
+    ///
+    /// # Errors
+    ///
+    /// [`ScriptError`] names the first line that is not understood.
+    pub fn read(text: &str) -> Result<Self, ScriptError> {
+        let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+        let mut scene = Self::default();
+        for block in blocks(lines.collect()) {
+            let fail = |problem| ScriptError { line: block.number, problem };
+            let line = sentence(&block).map_err(fail)?;
+            scene.lines.push((block.number, line));
+        }
+        Ok(scene)
+    }
+}
+
+/// Cuts lines into sentences with what is further in than they are.
+fn blocks(lines: Vec<(usize, &str)>) -> Vec<Block<'_>> {
+    let mut blocks: Vec<Block<'_>> = Vec::new();
+    let mut own = 0;
+    for (number, line) in lines {
+        let text = line.trim();
+        let indent = line.len() - line.trim_start().len();
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        match blocks.last_mut() {
+            Some(block) if indent > own => block.body.push((number, line)),
+            _ => {
+                own = indent;
+                blocks.push(Block { number, sentence: text, body: Vec::new() });
+            }
+        }
+    }
+    blocks
+}
+
+fn sentence(block: &Block<'_>) -> Result<Line, String> {
+    let text = block.sentence.trim_end_matches(':');
+    let words: Vec<_> = text.split_whitespace().collect();
+    let name = || words.first().copied().unwrap_or_default().to_owned();
+    let line = match words.as_slice() {
+        [_, "runs", modules @ ..] => {
+            let modules = modules.join(" ");
+            let modules = modules.split(',').map(|name| name.trim().to_owned());
+            let settings = body(block).parse().map_err(|error| format!("settings: {error}"))?;
+            return Ok(Line::Server(name(), modules.collect(), settings));
+        }
+        [_, "sends"] => return Ok(Line::Sends(name(), body(block))),
+        [_, "receives"] => return Ok(Line::Receives(name(), stanza(block)?)),
+        [_, "offers"] => return Ok(Line::Offers(name(), features(block)?)),
+        ["in", "any", "order"] => return any_order(block),
+        [jid, "has", "an", "account"] => Line::Account(address(jid)?),
+        ["nobody", "receives", "anything"] => Line::Silence,
+        ["the", "wire", "never", "shows", text] => Line::NeverShows((*text).to_owned()),
+        [_, "is", "closed", "with", why] => Line::IsClosed(name(), (*why).to_owned()),
+        [_, "is", jid] => Line::Client(name(), address(jid)?),
+        [_, "receives", "nothing"] => Line::ReceivesNothing(name()),
+        [_, "restarts"] => Line::Restarts(name()),
+        [_, "disconnects"] => Line::Disconnects(name()),
+        [_, "closes"] => Line::Closes(name()),
+        [_, "enables", "acknowledgements"] => Line::Enables(name(), false),
+        [_, "enables", "resumption"] => Line::Enables(name(), true),
+        [_, "resumes"] => Line::Resumes(name(), true),
+        [_, "cannot", "resume"] => Line::Resumes(name(), false),
+        [_, "acks"] => Line::Acks(name()),
+        ["after", time @ ..] => {
+            let span: calypte::config::Span =
+                time.join(" ").parse().map_err(|error| format!("{error}"))?;
+            Line::After(span.ms)
+        }
+        _ => return Err(format!("not understood: {text}")),
+    };
+    if block.body.is_empty() { Ok(line) } else { Err(format!("nothing belongs below: {text}")) }
+}
+
+fn body(block: &Block<'_>) -> String {
+    block.body.iter().map(|(_, line)| line.trim()).collect::<Vec<_>>().join("\n")
+}
+
+fn stanza(block: &Block<'_>) -> Result<Flat, String> {
+    let text = body(block);
+    Flat::parse(&text, ns::CLIENT).map_err(|error| format!("no stanza: {error}\n    {text}"))
+}
+
+fn features(block: &Block<'_>) -> Result<Vec<Flat>, String> {
+    let text = format!("<features>{}</features>", body(block));
+    let all = Flat::parse(&text, ns::STREAMS).map_err(|error| format!("no features: {error}"))?;
+    let alone = |node: xml::Node<'_>| Flat::parse(node.raw(), ns::STREAMS);
+    all.root().children().map(alone).collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+fn any_order(block: &Block<'_>) -> Result<Line, String> {
+    let mut all = Vec::new();
+    for block in blocks(block.body.clone()) {
+        match sentence(&block)? {
+            Line::Receives(name, stanza) => all.push((name, stanza)),
+            _ => return Err(format!("only `X receives` has no order: {}", block.sentence)),
+        }
+    }
+    Ok(Line::AnyOrder(all))
+}
+
+fn address(text: &str) -> Result<Jid, String> {
+    text.parse().map_err(|_| format!("{text} is not an address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_sentences() {
+        let text = "# A comment.\ncapulet.example runs roster, presence\n  [roster]\n  contacts = 3\n\
+                    juliet is juliet@capulet.example/balcony\njuliet sends\n    <presence\n\
+                    \x20     id=\"a\"/>\nin any order:\n  juliet receives\n    <presence/>\n\
+                    after 5 minutes\n";
+        let scene = Scene::read(text).unwrap();
+        let numbers: Vec<_> = scene.lines.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [2, 5, 6, 9, 12]);
+        assert!(matches!(&scene.lines[0].1, Line::Server(_, modules, settings)
+            if modules.len() == 2 && settings.contains_key("roster")));
+        assert!(matches!(&scene.lines[2].1, Line::Sends(_, xml) if xml == "<presence\nid=\"a\"/>"));
+        assert!(matches!(&scene.lines[3].1, Line::AnyOrder(all) if all.len() == 1));
+        assert!(matches!(scene.lines[4].1, Line::After(300_000)));
+    }
+
+    #[test]
+    fn says_what_it_does_not_understand() {
+        let error = Scene::read("\njuliet sings\n").unwrap_err();
+        assert_eq!(error.to_string(), "line 2: not understood: juliet sings");
+        assert!(Scene::read("juliet receives\n  <presence>\n").is_err());
+        assert!(Scene::read("juliet is nobody at all\n").is_err());
+    }
+}

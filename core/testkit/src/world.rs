@@ -1,0 +1,304 @@
+//! Servers and clients that share nothing but simulated wires and a clock.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use calypte::tables::{ACCOUNTS, Account, Verifier};
+use calypte::wire::LoginFacts;
+use engine::{Effect, Event, Outcome};
+use table::{Batch, Key, full_key};
+use xmpp::{Condition, ErrorKind, Jid, Stanza, StanzaError};
+
+use crate::modules::{Catalog, Form};
+use crate::server::Server;
+
+/// When every scene starts: 2026-01-01T00:00:00Z.
+const START_MS: u64 = 1_767_225_600_000;
+/// More steps than this after one line are a loop between servers.
+const STEPS_MAX: usize = 10_000;
+
+/// Everything in a scene.
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    catalog: &'a Catalog,
+    form: Form,
+    shards: u16,
+    pub(crate) now_ms: u64,
+    pub(crate) servers: BTreeMap<String, Server>,
+    pub(crate) clients: BTreeMap<String, Client>,
+    /// What went from server to server.
+    pub(crate) wire: Vec<String>,
+    sessions: u64,
+    waiting: VecDeque<(String, u16, Event)>,
+}
+
+/// A client and its connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) jid: Jid,
+    session: u64,
+    pub(crate) inbox: VecDeque<Stanza>,
+    pub(crate) is_connected: bool,
+    /// Why the server ended the stream.
+    pub(crate) closed: Option<&'static str>,
+    token: Option<String>,
+    /// How many stanzas it received since it turned acknowledgements on.
+    pub(crate) received: u32,
+    is_resumed: bool,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(catalog: &'a Catalog, form: Form, shards: u16) -> Self {
+        Self {
+            catalog,
+            form,
+            shards,
+            now_ms: START_MS,
+            servers: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            wire: Vec::new(),
+            sessions: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn add_server(
+        &mut self,
+        domain: &str,
+        modules: &[String],
+        settings: &toml::Table,
+    ) -> Result<(), String> {
+        let server = Server::new(domain, modules, settings);
+        self.servers.insert(domain.to_owned(), server);
+        self.start(domain)
+    }
+
+    /// Ends a server without a word and starts it from its store.
+    pub(crate) fn restart(&mut self, domain: &str) -> Result<(), String> {
+        for client in self.clients.values_mut().filter(|client| client.jid.domain() == domain) {
+            client.is_connected = false;
+            client.inbox.clear();
+        }
+        self.start(domain)
+    }
+
+    fn start(&mut self, domain: &str) -> Result<(), String> {
+        let server = self.servers.get_mut(domain).ok_or_else(|| no_server(domain))?;
+        let outcomes = server.start(self.catalog, self.form, self.shards, self.now_ms)?;
+        for (shard, outcome) in outcomes {
+            self.release(domain, shard, outcome);
+        }
+        self.settle()
+    }
+
+    pub(crate) fn add_account(&mut self, jid: &Jid) -> Result<(), String> {
+        let domain = jid.domain();
+        let server = self.servers.get_mut(domain).ok_or_else(|| no_server(domain))?;
+        let local = jid.local().ok_or("an account has a name")?;
+        let nothing = || Verifier {
+            salt: Vec::new(),
+            iterations: 4096,
+            stored_key: Vec::new(),
+            server_key: Vec::new(),
+        };
+        let account = Account {
+            sha1: nothing(),
+            sha256: nothing(),
+            sha512: nothing(),
+            disabled: false,
+            created_ms: self.now_ms,
+        };
+        let mut key = Vec::new();
+        local.encode(&mut key);
+        let mut batch = Batch::default();
+        batch.put(full_key(ACCOUNTS.name, "", &key), ACCOUNTS.encode(&account));
+        server.store.apply(&batch);
+        Ok(())
+    }
+
+    pub(crate) fn open(&mut self, name: &str, jid: &Jid) -> Result<(), String> {
+        self.add_account(&jid.bare())?;
+        self.sessions += 1;
+        let session = self.sessions;
+        let client = Client {
+            jid: jid.clone(),
+            session,
+            inbox: VecDeque::new(),
+            is_connected: true,
+            closed: None,
+            token: None,
+            received: 0,
+            is_resumed: false,
+        };
+        self.clients.insert(name.to_owned(), client);
+        let login = Box::new(LoginFacts {
+            mechanism: "SCRAM-SHA-256-PLUS".to_owned(),
+            channel_bound: true,
+            tls: "TLSv1.3".to_owned(),
+            exporter: Some(vec![7; 32]),
+            client_key: Some(vec![8; 32]),
+            user_agent: None,
+        });
+        self.tell(jid, Event::Opened { session, jid: jid.clone(), login })
+    }
+
+    pub(crate) fn client(&mut self, name: &str) -> Result<&mut Client, String> {
+        self.clients.get_mut(name).ok_or_else(|| format!("nobody is called {name}"))
+    }
+
+    fn connected(&mut self, name: &str) -> Result<&mut Client, String> {
+        let client = self.client(name)?;
+        if client.is_connected { Ok(client) } else { Err(format!("{name} is not connected")) }
+    }
+
+    pub(crate) fn send(&mut self, name: &str, stanza: Stanza) -> Result<(), String> {
+        let client = self.connected(name)?;
+        let (session, jid) = (client.session, client.jid.clone());
+        self.tell(&jid, Event::Sent { session, stanza })
+    }
+
+    pub(crate) fn enable(&mut self, name: &str, resume: bool) -> Result<(), String> {
+        let client = self.connected(name)?;
+        client.received = 0;
+        let (session, jid) = (client.session, client.jid.clone());
+        self.tell(&jid, Event::Enable { session, resume })?;
+        let has_token = self.client(name)?.token.is_some();
+        if has_token == resume { Ok(()) } else { Err("the server refused".to_owned()) }
+    }
+
+    pub(crate) fn ack(&mut self, name: &str) -> Result<(), String> {
+        let client = self.connected(name)?;
+        let (session, h, jid) = (client.session, client.received, client.jid.clone());
+        self.tell(&jid, Event::Acked { session, h })
+    }
+
+    /// Ends the connection: lost, or closed by the client.
+    pub(crate) fn leave(&mut self, name: &str, is_lost: bool) -> Result<(), String> {
+        let client = self.connected(name)?;
+        client.is_connected = false;
+        client.inbox.clear();
+        let (session, jid) = (client.session, client.jid.clone());
+        let event = if is_lost { Event::Detached { session } } else { Event::Closed { session } };
+        self.tell(&jid, event)
+    }
+
+    /// Comes back over a new connection and returns whether that worked.
+    pub(crate) fn resume(&mut self, name: &str) -> Result<bool, String> {
+        self.sessions += 1;
+        let session = self.sessions;
+        let client = self.client(name)?;
+        let token = client.token.clone().ok_or("it never enabled resumption")?;
+        client.session = session;
+        client.is_resumed = false;
+        client.is_connected = true;
+        client.inbox.clear();
+        let (jid, h) = (client.jid.clone(), client.received);
+        self.tell(&jid, Event::Resume { session, account: jid.bare(), token, h })?;
+        let client = self.client(name)?;
+        client.is_connected = client.is_resumed;
+        Ok(client.is_resumed)
+    }
+
+    /// Lets time pass, and wakes each shard when it wants to be.
+    pub(crate) fn pass(&mut self, ms: u64) -> Result<(), String> {
+        let until = self.now_ms.saturating_add(ms);
+        loop {
+            let wakes = self.servers.values().filter_map(|server| {
+                let (at, shard) = server.next_wake()?;
+                Some((at, shard, server.domain.clone()))
+            });
+            match wakes.min() {
+                Some((at, shard, domain)) if at <= until => {
+                    self.now_ms = self.now_ms.max(at);
+                    self.waiting.push_back((domain, shard, Event::Tick));
+                    self.settle()?;
+                }
+                _ => break,
+            }
+        }
+        self.now_ms = until;
+        Ok(())
+    }
+
+    fn tell(&mut self, jid: &Jid, event: Event) -> Result<(), String> {
+        let domain = jid.domain();
+        let server = self.servers.get(domain).ok_or_else(|| no_server(domain))?;
+        self.waiting.push_back((domain.to_owned(), server.shard_of(jid), event));
+        self.settle()
+    }
+
+    /// Works until nothing happens any more.
+    fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..STEPS_MAX {
+            let Some((domain, shard, event)) = self.waiting.pop_front() else { return Ok(()) };
+            let Some(server) = self.servers.get_mut(&domain) else {
+                return Err(no_server(&domain));
+            };
+            let outcome = server.step(shard, self.now_ms, event);
+            self.release(&domain, shard, outcome);
+        }
+        Err("the servers do not come to rest".to_owned())
+    }
+
+    /// Does what a step asks for. Its writes are in the store.
+    fn release(&mut self, domain: &str, shard: u16, outcome: Outcome) {
+        for effect in outcome.effects {
+            match effect {
+                Effect::ToSession { session, stanza } => {
+                    if let Some(client) = self.by_session(session) {
+                        client.inbox.push_back(stanza);
+                    }
+                }
+                Effect::Leg { shard, leg } => {
+                    self.waiting.push_back((domain.to_owned(), shard, Event::Leg(leg)));
+                }
+                Effect::Leaving { domain: to, stanza } => self.cross(domain, shard, &to, stanza),
+                Effect::Enabled { session, token } => {
+                    if let Some(client) = self.by_session(session) {
+                        client.token = token;
+                    }
+                }
+                Effect::Resumed { session, unacked, .. } => {
+                    if let Some(client) = self.by_session(session) {
+                        client.is_resumed = true;
+                        client.inbox.extend(unacked);
+                    }
+                }
+                Effect::Close { session, why } => {
+                    if let Some(client) = self.by_session(session) {
+                        client.is_connected = false;
+                        client.closed = Some(why.name());
+                    }
+                    self.waiting.push_back((domain.to_owned(), shard, Event::Closed { session }));
+                }
+                Effect::ResumeRefused { .. }
+                | Effect::Answer { .. }
+                | Effect::Count { .. }
+                | Effect::Log { .. } => {}
+            }
+        }
+    }
+
+    fn by_session(&mut self, session: u64) -> Option<&mut Client> {
+        self.clients.values_mut().find(|client| client.session == session && client.is_connected)
+    }
+
+    /// Takes a stanza to another server, or back when there is none.
+    fn cross(&mut self, from: &str, shard: u16, to: &str, stanza: Stanza) {
+        let text = stanza.to_xml();
+        self.wire.push(text.clone());
+        let to_jid = stanza.to.clone();
+        let server = self.servers.get(to).zip(to_jid);
+        // Only text crosses.
+        let (Some((server, jid)), Ok(stanza)) = (server, Stanza::parse(&text)) else {
+            let error = StanzaError::new(ErrorKind::Cancel, Condition::RemoteServerNotFound);
+            let event = Event::Bounced(stanza, error);
+            return self.waiting.push_back((from.to_owned(), shard, event));
+        };
+        let shard = server.shard_of(&jid);
+        self.waiting.push_back((to.to_owned(), shard, Event::Arriving(stanza)));
+    }
+}
+
+fn no_server(domain: &str) -> String {
+    format!("no server {domain}")
+}
