@@ -314,6 +314,16 @@ impl Context<'_, '_> {
         self.lines(op::FEATURES, whose)
     }
 
+    /// Returns the verification string of what the domain can do (XEP-0115 §5.1, SHA-1): of the
+    /// identity `server/im` with the name of the software, and of [`Context::features`].
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn caps(&mut self) -> Result<String, StanzaError> {
+        String::from_utf8(self.op(op::CAPS, &[], &[])?).map_err(|_| StanzaError::INTERNAL)
+    }
+
     /// Lists the subdomains that modules serve.
     ///
     /// # Errors

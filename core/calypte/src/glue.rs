@@ -118,7 +118,7 @@ fn run<M: Module>(
             let view = view(call).ok_or(StanzaError::INTERNAL)?;
             done(f(module, payload, view, cx))
         }
-        Run::Feature(f) => match f(module) {
+        Run::Feature(f) => match f(module, cx)? {
             Some(element) => {
                 let xml = element.to_xml(xmpp::ns::STREAMS);
                 cx.op(op::REPLY, xml.as_bytes(), &[]).map(|_| status::REPLY)

@@ -128,7 +128,7 @@ pub type NoticeFn<M> = fn(&M, &Notified<'_>, &mut Context<'_, '_>) -> Done;
 /// The function that gets the answer to a request of ours.
 pub type AnswerFn<M> = fn(&M, &[u8], StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
 /// The function that writes a stream feature.
-pub type FeatureFn<M> = fn(&M) -> Option<xml::Element>;
+pub type FeatureFn<M> = fn(&M, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
 /// The function behind an HTTP path or a command.
 pub type AskedFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> Result<Vec<u8>, StanzaError>;
 

@@ -98,6 +98,8 @@ pub mod op {
     pub const COMMANDS: u32 = 22;
     /// The name of the software, its version and the start time, separated by line ends.
     pub const SOFTWARE: u32 = 23;
+    /// The verification string of what the domain can do (XEP-0115 §5.1), with SHA-1.
+    pub const CAPS: u32 = 24;
 }
 
 /// Why an operation failed.

@@ -1,5 +1,6 @@
 //! Requests to accounts and to the domain, questions by HTTP and command, and what modules offer.
 
+use base64::Engine as _;
 use calypte::wire::{LoginFacts, encode, status};
 use xmpp::{Jid, Stanza, StanzaError};
 
@@ -150,6 +151,17 @@ impl Step<'_> {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Sums up what service discovery shows of the domain (XEP-0115 §5.1).
+    pub(crate) fn caps(&self) -> String {
+        let mut text = format!("server/im//{}<", self.state.setup.software.0);
+        for feature in self.features(true) {
+            text.push_str(&feature);
+            text.push('<');
+        }
+        let digest = crypto::digest(crypto::Hash::Sha1, text.as_bytes());
+        base64::engine::general_purpose::STANDARD.encode(digest)
     }
 
     /// Lists the subdomains that modules serve.

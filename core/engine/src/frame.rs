@@ -123,6 +123,7 @@ impl Frame<'_, '_> {
                 return Ok(());
             }
             op::COMMANDS => self.step.commands().join("\n"),
+            op::CAPS => self.step.caps(),
             op::SOFTWARE => {
                 let setup = &self.step.state.setup;
                 let (name, version) = &setup.software;

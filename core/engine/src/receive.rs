@@ -196,10 +196,23 @@ impl Step<'_> {
                 }
             }
         }
+        // §4.3.2. As an account answers somebody who may not see its presence.
+        if stanza.view().presence_kind() == Some(PresenceKind::Probe)
+            && stanza.kind == Kind::Presence
+        {
+            return self.route_unsubscribed(&stanza, is_assured);
+        }
         // §8.5.1. Presence is ignored; the rest looks as if the account existed and were away.
         if stanza.kind != Kind::Presence {
             self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured);
         }
+    }
+
+    fn route_unsubscribed(&mut self, probe: &Stanza, is_assured: bool) {
+        let Ok(mut answer) = Stanza::parse("<presence type='unsubscribed'/>") else { return };
+        answer.from = probe.to.as_ref().map(Jid::bare);
+        answer.to = probe.from.as_ref().map(Jid::bare);
+        self.route(answer, is_assured);
     }
 
     fn receive_served(&mut self, label: &str, owner: &Jid, leg: Leg) {

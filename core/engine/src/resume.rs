@@ -217,7 +217,7 @@ impl Step<'_> {
     }
 
     /// Sends a stanza that a session did not receive where RFC 6121 says.
-    fn reroute(&mut self, waiting: Waiting) {
+    pub(crate) fn reroute(&mut self, waiting: Waiting) {
         let Waiting { stanza, since_ms, .. } = waiting;
         let view = stanza.view();
         match stanza.kind {

@@ -149,7 +149,10 @@ impl Step<'_> {
     /// Gives a stanza to a session: to its connection, to its queue, or both.
     pub(crate) fn hand(&mut self, number: u64, stanza: Stanza, is_assured: bool, since_ms: u64) {
         let limit = self.state.setup.limits.queue_bytes;
-        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        let Some(session) = self.state.sessions.get_mut(number) else {
+            // It ended in this step, because it did not read. What it was to get goes elsewhere.
+            return self.reroute(Waiting { stanza, since_ms, row: None });
+        };
         let is_away = session.away;
         let mut keep = None;
         if let Some(sm) = &mut session.sm {

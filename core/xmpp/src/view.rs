@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use xml::{FlatRef, Node};
+use xml::{FlatRef, Node, escape_attr};
 
 use crate::{JidRef, ns};
 
@@ -116,6 +116,36 @@ impl<'a> StanzaRef<'a> {
     #[must_use]
     pub fn body(self) -> Option<Cow<'a, str>> {
         self.child(ns::CLIENT, "body").map(|body| body.text())
+    }
+
+    /// Writes it with another sender and recipient: what a fan-out does for each.
+    #[must_use]
+    pub fn readdressed(self, from: &str, to: &str) -> String {
+        let root = self.content.root();
+        let mut out = String::with_capacity(root.raw().len().saturating_add(128));
+        out.push('<');
+        out.push_str(self.kind.name());
+        let fields = [
+            (" from=\"", Some(from)),
+            (" to=\"", Some(to)),
+            (" id=\"", self.id),
+            (" type=\"", self.ty),
+            (" xml:lang=\"", self.lang),
+        ];
+        for (name, value) in fields {
+            if let Some(value) = value {
+                out.push_str(name);
+                escape_attr(value, &mut out);
+                out.push('"');
+            }
+        }
+        out.push_str(&root.extra_root(&["from", "to", "id", "type"]));
+        out.push('>');
+        out.push_str(root.inner());
+        out.push_str("</");
+        out.push_str(self.kind.name());
+        out.push('>');
+        out
     }
 
     /// Returns the payload of a request: its only child element.
