@@ -1,6 +1,26 @@
-//! The actors: listeners, clients, shards and the disk. Nothing here yet.
+//! The actors: one for each shard, listener and client, and the supervisor that owns them.
+//!
+//! A connection is read and written by its own actor. What it sends goes to the shard of its
+//! account, without a message when that is on the same arbiter; what a shard has for it goes to its
+//! outbox, from any arbiter, and wakes it once. README.md has the whole way.
+
+use std::panic;
+use std::sync::Arc;
 
 use crate::server::Prepared;
+
+mod client;
+mod gate;
+mod hall;
+mod inbox;
+mod listener;
+mod outbox;
+mod shard;
+mod supervisor;
+mod worker;
+
+use hall::Hall;
+use supervisor::{Control, Supervisor};
 
 /// Serves until the server is told to stop.
 ///
@@ -8,8 +28,31 @@ use crate::server::Prepared;
 ///
 /// A sentence when an actor cannot be started.
 pub(crate) fn serve(prepared: Prepared) -> Result<(), String> {
-    let Prepared { shared, sockets, ready } = prepared;
-    let _attendants = shared.attend(sockets.http, sockets.admin)?;
-    ready();
-    Err("there are no actors yet".to_owned())
+    let Prepared { shared, mut sockets, ready } = prepared;
+    note_panics();
+    let http = std::mem::take(&mut sockets.http);
+    let hall = Hall::new(Arc::clone(&shared));
+    let system = actix::System::new();
+    let outcome = system.block_on(async {
+        let (supervisor, stopped) = Supervisor::launch(&hall, sockets.c2s, sockets.c2s_tls).await?;
+        shared.set_running(Arc::new(Control::new(&hall, supervisor)));
+        let attendants = shared.attend(http, sockets.admin)?;
+        ready();
+        // It ends by sending, or by a panic.
+        let _ = stopped.await;
+        drop(attendants);
+        Ok(())
+    });
+    // All that was decided is on disk before the process ends.
+    let flushed = shared.store.commit(table::Batch::default());
+    outcome.and_then(|()| flushed.map_err(|error| error.to_string()))
+}
+
+/// Says in the log where something panicked, and nothing of what it was working on: the words of a
+/// panic may hold what a user wrote.
+fn note_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(at, "A part of the server panicked; what it was doing is undone.");
+    }));
 }

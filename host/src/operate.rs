@@ -126,6 +126,7 @@ fn status(shared: &Shared) -> AdminReply {
         "detached": metrics.detached.get(),
         "store_writable": health.writable,
         "store_free_bytes": health.free_bytes,
+        "store_broken": health.broken,
         "certificate_days": served.days_left(),
         "modules": names,
         "refused": refused,
@@ -146,6 +147,9 @@ fn status(shared: &Shared) -> AdminReply {
     let store = if health.writable { "writable" } else { "NOT WRITABLE" };
     let free = crate::text::bytes(health.free_bytes);
     text.push_str(&format!("store        {store}, {free} free\n"));
+    for (table, count) in &health.broken {
+        text.push_str(&format!("BROKEN       {count} records of table {table}\n"));
+    }
     text.push_str(&format!("certificate  valid for {} days\n", served.days_left()));
     text.push_str(&format!("modules      {}", names.join(", ")));
     for why in refused {

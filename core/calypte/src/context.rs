@@ -99,7 +99,8 @@ impl Context<'_, '_> {
     ///
     /// `not-authorized` when no session of the owner caused the call.
     pub fn set_value(&mut self, name: &str, value: &[u8]) -> Result<(), StanzaError> {
-        let resource = JidRef::trusted(self.session).resource().ok_or(StanzaError::NOT_AUTHORIZED)?;
+        let resource =
+            JidRef::trusted(self.session).resource().ok_or(StanzaError::NOT_AUTHORIZED)?;
         let key = [resource.as_bytes(), b"\0", name.as_bytes()].concat();
         self.op(op::SET_VALUE, &key, value).map(drop)
     }
@@ -356,7 +357,8 @@ impl Context<'_, '_> {
     }
 
     fn lines(&mut self, number: u32, a: &[u8]) -> Result<Vec<String>, StanzaError> {
-        let text = String::from_utf8(self.op(number, a, &[])?).map_err(|_| StanzaError::INTERNAL)?;
+        let text =
+            String::from_utf8(self.op(number, a, &[])?).map_err(|_| StanzaError::INTERNAL)?;
         Ok(text.lines().map(str::to_owned).collect())
     }
 

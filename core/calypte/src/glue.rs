@@ -8,7 +8,9 @@ use xmpp::{JidRef, Kind, StanzaError, StanzaRef};
 
 use crate::hooks::Run;
 use crate::wire::{self, LoginFacts, WireError, op, part, status};
-use crate::{Context, ConfigKey, Feature, Flow, HookResult, Module, Notified, Passing, Reply, Request};
+use crate::{
+    ConfigKey, Context, Feature, Flow, HookResult, Module, Notified, Passing, Reply, Request,
+};
 
 /// How a client logged in, for `channel` and `authenticated` hooks.
 pub struct Login<'a> {
@@ -183,8 +185,14 @@ pub const fn manifest_count<M: Module>() -> usize {
 pub const fn manifest_pieces<M: Module, const N: usize>() -> [&'static str; N] {
     let mut pieces = [""; N];
     let head = [
-        "calypte-manifest 1\nname ", M::NAME, "\nabout ", M::ABOUT, "\nsecurity ",
-        if M::SECURITY { "yes" } else { "no" }, "\n", "",
+        "calypte-manifest 1\nname ",
+        M::NAME,
+        "\nabout ",
+        M::ABOUT,
+        "\nsecurity ",
+        if M::SECURITY { "yes" } else { "no" },
+        "\n",
+        "",
     ];
     let mut at = put(&mut pieces, 0, &head);
     let mut i = 0;

@@ -275,12 +275,7 @@ impl<M> Hook<M> {
     }
 
     /// Offers a command: ad-hoc (XEP-0050) and on the command line.
-    pub const fn command(
-        node: &'static str,
-        title: &'static str,
-        who: Who,
-        f: AskedFn<M>,
-    ) -> Self {
+    pub const fn command(node: &'static str, title: &'static str, who: Who, f: AskedFn<M>) -> Self {
         let who = match who {
             Who::User => "user",
             Who::Admin => "admin",

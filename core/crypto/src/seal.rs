@@ -26,7 +26,12 @@ impl std::error::Error for Unsealed {}
 
 /// Seals `data` for the place that `bound` names. The nonce must never be used again.
 #[must_use]
-pub fn seal(key: &[u8; KEY_BYTES], nonce: &[u8; NONCE_BYTES], bound: &[u8], data: &[u8]) -> Vec<u8> {
+pub fn seal(
+    key: &[u8; KEY_BYTES],
+    nonce: &[u8; NONCE_BYTES],
+    bound: &[u8],
+    data: &[u8],
+) -> Vec<u8> {
     let cipher = XChaCha20Poly1305::new(&(*key).into());
     let payload = Payload { msg: data, aad: bound };
     // Only a text of more than 2³⁸ bytes fails.

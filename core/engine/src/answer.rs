@@ -28,8 +28,7 @@ impl Step<'_> {
         };
         let session = stanza.from.as_ref().filter(|_| is_own).map_or("", Jid::as_str);
         let session = session.to_owned();
-        let cause =
-            Cause { owner: owner.as_str(), session: &session, targets: &[], is_assured };
+        let cause = Cause { owner: owner.as_str(), session: &session, targets: &[], is_assured };
         match self.call_stanza(hook.function, cause, &stanza) {
             Called::Ran(status::REPLY, said) => {
                 let inner = said.reply.unwrap_or_default();
@@ -75,12 +74,8 @@ impl Step<'_> {
 
     /// Passes a notice on to the modules that listen.
     pub(crate) fn pass_on(&mut self, told: &Told) {
-        let cause = Cause {
-            owner: &told.owner,
-            session: &told.session,
-            targets: &[],
-            is_assured: true,
-        };
+        let cause =
+            Cause { owner: &told.owner, session: &told.session, targets: &[], is_assured: true };
         for hook in self.pipeline.plain("notice") {
             if hook.word == told.name {
                 self.call_plain(hook.function, cause, &told.name, &told.payload);
@@ -105,12 +100,8 @@ impl Step<'_> {
     /// Asks the modules that look at logins; the first refusal counts.
     pub(crate) fn admit_login(&mut self, jid: &Jid, login: &LoginFacts) -> Result<(), StanzaError> {
         let owner = jid.bare();
-        let cause = Cause {
-            owner: owner.as_str(),
-            session: jid.as_str(),
-            targets: &[],
-            is_assured: false,
-        };
+        let cause =
+            Cause { owner: owner.as_str(), session: jid.as_str(), targets: &[], is_assured: false };
         let facts = encode(login);
         for kind in ["channel", "authenticated"] {
             for hook in self.pipeline.plain(kind) {
@@ -127,12 +118,8 @@ impl Step<'_> {
     /// Runs the functions of a session: `opened`, `resumed` or `closed`.
     pub(crate) fn tell_session(&mut self, kind: &str, jid: &Jid) -> Result<(), StanzaError> {
         let owner = jid.bare();
-        let cause = Cause {
-            owner: owner.as_str(),
-            session: jid.as_str(),
-            targets: &[],
-            is_assured: false,
-        };
+        let cause =
+            Cause { owner: owner.as_str(), session: jid.as_str(), targets: &[], is_assured: false };
         for hook in self.pipeline.plain(kind) {
             if let Called::Refused(error) = self.call(hook.function, cause, None, "", &[]) {
                 return Err(error);
@@ -184,8 +171,7 @@ impl Step<'_> {
         let cause = Cause { owner: "", session: "", targets: &[], is_assured: false };
         let mut features = Vec::new();
         for hook in self.pipeline.plain("stream-feature") {
-            if let Called::Ran(status::REPLY, said) =
-                self.call(hook.function, cause, None, "", &[])
+            if let Called::Ran(status::REPLY, said) = self.call(hook.function, cause, None, "", &[])
             {
                 let xml = said.reply.and_then(|reply| String::from_utf8(reply).ok());
                 features.extend(xml.filter(|xml| xml::Flat::parse(xml, xmpp::ns::STREAMS).is_ok()));

@@ -63,12 +63,7 @@ impl Step<'_> {
         Verdict::Pass
     }
 
-    fn run_phase(
-        &mut self,
-        at: (Place, Phase),
-        cause: Cause<'_>,
-        stanza: &mut Stanza,
-    ) -> Verdict {
+    fn run_phase(&mut self, at: (Place, Phase), cause: Cause<'_>, stanza: &mut Stanza) -> Verdict {
         let is_away = cause.targets.is_empty();
         let fails_closed = matches!(at.1, Phase::Admit | Phase::Rewrite);
         let mut index = 0;
@@ -116,8 +111,7 @@ impl Step<'_> {
         let domain = self.state.setup.domain.clone();
         let parts = parts(cause, domain.as_str(), stanza, name, payload);
         let words = stanza.map(|stanza| stanza.content.words()).unwrap_or_default();
-        let call =
-            Call { hook: function.hook, now_ms: self.now_ms, parts: &parts, words };
+        let call = Call { hook: function.hook, now_ms: self.now_ms, parts: &parts, words };
         let module = self.pipeline.name(function.module).to_owned();
         let mut frame = Frame {
             step: self,

@@ -110,8 +110,7 @@ impl Pipeline {
                     });
                 }
                 kind @ ("iq-get" | "iq-set") => {
-                    let key =
-                        (kind == "iq-set", line.word(2).to_owned(), line.word(3).to_owned());
+                    let key = (kind == "iq-set", line.word(2).to_owned(), line.word(3).to_owned());
                     self.iq.entry(key).or_default().push(IqHook {
                         function,
                         of_domain: line.word(1) == "domain",

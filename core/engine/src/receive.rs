@@ -112,7 +112,11 @@ impl Step<'_> {
                 Way::To(vec![number])
             }
             _ if stanza.kind == Kind::Presence => {
-                if is_available { Way::To(vec![number]) } else { Way::Ignore }
+                if is_available {
+                    Way::To(vec![number])
+                } else {
+                    Way::Ignore
+                }
             }
             _ => Way::To(vec![number]),
         }
@@ -129,7 +133,8 @@ impl Step<'_> {
             MessageKind::Headline | MessageKind::Normal | MessageKind::Chat => {}
         }
         let rows = self.state.sessions.rows(owner.as_str());
-        let is_ready = |session: &crate::session::Session| session.available && session.priority >= 0;
+        let is_ready =
+            |session: &crate::session::Session| session.available && session.priority >= 0;
         let numbers: Vec<_> =
             rows.filter(|(_, session)| is_ready(session)).map(|(number, _)| number).collect();
         if !numbers.is_empty() {

@@ -57,16 +57,9 @@ impl Requests {
 
 impl Step<'_> {
     /// Sends a request of a module.
-    pub(crate) fn ask_out(
-        &mut self,
-        mut stanza: Stanza,
-        module: &str,
-        owner: &str,
-        cookie: &[u8],
-    ) {
+    pub(crate) fn ask_out(&mut self, mut stanza: Stanza, module: &str, owner: &str, cookie: &[u8]) {
         let Some(peer) = stanza.to.clone() else { return };
-        let id: String =
-            self.random(12).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id: String = self.random(12).iter().map(|byte| format!("{byte:02x}")).collect();
         stanza.id = Some(id.as_str().into());
         if self.state.requests.waiting.len() >= WAITING_MAX {
             let error = stanza.error_reply(&StanzaError::RESOURCE_CONSTRAINT);
@@ -136,10 +129,8 @@ impl Step<'_> {
             self.settle();
         }
         while let Some((_, pending)) = self.state.requests.overdue(self.now_ms) {
-            let error = StanzaError::new(
-                xmpp::ErrorKind::Wait,
-                xmpp::Condition::RemoteServerTimeout,
-            );
+            let error =
+                StanzaError::new(xmpp::ErrorKind::Wait, xmpp::Condition::RemoteServerTimeout);
             let answer = pending.request.error_reply(&error);
             let Pending { module, owner, cookie, .. } = pending;
             self.give_answer(&module, &owner, &cookie, answer.as_ref());

@@ -21,7 +21,8 @@ impl Step<'_> {
         }
         let account = jid.bare();
         // RFC 6120 §7.7.2.2. The newer session is the one that works.
-        if let Some(older) = self.state.sessions.find(account.as_str(), jid.resource().unwrap_or(""))
+        if let Some(older) =
+            self.state.sessions.find(account.as_str(), jid.resource().unwrap_or(""))
         {
             self.end(older, Some(StreamError::Conflict));
             self.settle();

@@ -30,12 +30,8 @@ impl Step<'_> {
             stanza.to = if is_broadcast { None } else { Some(jid.bare()) };
         }
         let (owner, session) = (jid.bare(), jid);
-        let cause = Cause {
-            owner: owner.as_str(),
-            session: session.as_str(),
-            targets: &[],
-            is_assured,
-        };
+        let cause =
+            Cause { owner: owner.as_str(), session: session.as_str(), targets: &[], is_assured };
         let first = [Phase::Admit, Phase::Rewrite, Phase::Record];
         let mut verdict = self.run(Place::Sent, &first, cause, &mut stanza);
         if matches!(verdict, Verdict::Pass) {
@@ -121,8 +117,7 @@ impl Step<'_> {
     /// A stanza crossed from another domain, whose name the link has checked.
     pub(crate) fn arrive(&mut self, mut stanza: Stanza) {
         let domain = self.state.setup.domain.clone();
-        let cause =
-            Cause { owner: domain.as_str(), session: "", targets: &[], is_assured: true };
+        let cause = Cause { owner: domain.as_str(), session: "", targets: &[], is_assured: true };
         match self.run(Place::Arriving, &Phase::ALL, cause, &mut stanza) {
             Verdict::Pass if stanza.to.as_ref().is_some_and(|to| self.is_local(to.domain())) => {
                 self.forward(Leg { stanza, is_assured: true, since_ms: None, transit: None });

@@ -88,10 +88,9 @@ impl Stream {
                 self.session = Some(jid);
                 self.stage = Stage::Bound;
                 match enable {
-                    Some(resume) => self.ask(
-                        Question::Enable { inline: true },
-                        StreamEvent::Enable { resume },
-                    ),
+                    Some(resume) => {
+                        self.ask(Question::Enable { inline: true }, StreamEvent::Enable { resume })
+                    }
                     None => self.bound_inline(None),
                 }
             }

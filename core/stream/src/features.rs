@@ -7,8 +7,7 @@ use crate::{Channel, Settings, mechanism};
 
 /// Before TLS: nothing but TLS.
 pub(crate) fn before_tls() -> Element {
-    let starttls =
-        Element::new(ns::TLS, "starttls").with_child(Element::new(ns::TLS, "required"));
+    let starttls = Element::new(ns::TLS, "starttls").with_child(Element::new(ns::TLS, "required"));
     Element::new(ns::STREAMS, "features").with_child(starttls)
 }
 
@@ -21,8 +20,7 @@ pub(crate) fn before_login(settings: &Settings, channel: &Channel) -> Element {
         sasl2.push_child(Element::new(ns::SASL2, "mechanism").with_text(name));
     }
     sasl2.push_child(inline(settings));
-    let mut features =
-        Element::new(ns::STREAMS, "features").with_child(sasl).with_child(sasl2);
+    let mut features = Element::new(ns::STREAMS, "features").with_child(sasl).with_child(sasl2);
     if let Channel::Tls(facts) = channel
         && !facts.bindings().is_empty()
     {

@@ -87,9 +87,9 @@ impl Stream {
         };
         if is_sasl2 {
             attempt.user_agent = node.child(ns::SASL2, "user-agent").map(user_agent);
-            attempt.resume = node.child(ns::SM, "resume").and_then(|resume| {
-                Some((resume.attr("previd")?.into_owned(), sm::count(resume)?))
-            });
+            attempt.resume = node
+                .child(ns::SM, "resume")
+                .and_then(|resume| Some((resume.attr("previd")?.into_owned(), sm::count(resume)?)));
             attempt.bind = node.child(ns::BIND2, "bind").map(BindRequest::read);
         }
         self.attempt = Some(attempt);
@@ -219,7 +219,8 @@ impl Stream {
         else {
             return Err(Failure::Condition("malformed-request"));
         };
-        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Failure::Condition("malformed-request"));
+        let text =
+            |bytes| std::str::from_utf8(bytes).map_err(|_| Failure::Condition("malformed-request"));
         let (authzid, name) = (text(authzid)?, text(name)?);
         if password.is_empty() || password.contains(&0) {
             return Err(Failure::Condition("malformed-request"));

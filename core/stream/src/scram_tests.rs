@@ -74,8 +74,19 @@ fn first_messages_are_read_strictly() {
     assert_eq!(first.binding, Binding::Type("tls-exporter".into()));
     assert_eq!((first.authzid.as_deref(), first.username.as_str()), (Some("x,y="), "us,er"));
     for bad in [
-        "", "n", "n,", "n,,", "n,,n=a", "n,,r=a,n=b", "x,,n=a,r=b", "n,b,n=a,r=b", "n,,n=,r=b",
-        "n,,n=a,r=", "n,,n=a=,r=b", "n,,n=a,r=b\0", "n,,m=x,n=a,r=b",
+        "",
+        "n",
+        "n,",
+        "n,,",
+        "n,,n=a",
+        "n,,r=a,n=b",
+        "x,,n=a,r=b",
+        "n,b,n=a,r=b",
+        "n,,n=,r=b",
+        "n,,n=a,r=",
+        "n,,n=a=,r=b",
+        "n,,n=a,r=b\0",
+        "n,,m=x,n=a,r=b",
     ] {
         assert_eq!(read(bad), Err(Refusal::Malformed), "{bad:?}");
     }

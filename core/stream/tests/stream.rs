@@ -108,7 +108,9 @@ impl Client {
         self.send(&format!(
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='{name}'>{auth}</auth>"
         ));
-        let Some((_, rest)) = self.heard.split_once("<challenge") else { return self.heard.clone() };
+        let Some((_, rest)) = self.heard.split_once("<challenge") else {
+            return self.heard.clone();
+        };
         let text = rest.split_once('>').unwrap().1.split_once('<').unwrap().0;
         let server_first = String::from_utf8(STANDARD.decode(text).unwrap()).unwrap();
         let last = client_final(hash, gs2, bound, password, &server_first);
@@ -133,7 +135,8 @@ impl Client {
 }
 
 fn client_final(hash: Hash, gs2: &str, bound: &[u8], password: &str, server_first: &str) -> String {
-    let attribute = |name: &str| server_first.split(',').find_map(|a| a.strip_prefix(name)).unwrap();
+    let attribute =
+        |name: &str| server_first.split(',').find_map(|a| a.strip_prefix(name)).unwrap();
     let salt = STANDARD.decode(attribute("s=")).unwrap();
     let iterations = attribute("i=").parse().unwrap();
     let binding = STANDARD.encode([gs2.as_bytes(), bound].concat());
@@ -160,9 +163,10 @@ fn every_mechanism_logs_in() {
         let name = format!("{name}-PLUS");
         let heard = client.scram(&name, hash, "p=tls-exporter,,", &exporter, "pencil");
         assert!(heard.contains("<success"), "{name}");
-        let bound = client.events.iter().any(|event| {
-            matches!(event, StreamEvent::Authenticated { channel_bound: true, .. })
-        });
+        let bound = client
+            .events
+            .iter()
+            .any(|event| matches!(event, StreamEvent::Authenticated { channel_bound: true, .. }));
         assert!(bound);
     }
     let mut client = Client::over_tls();
@@ -240,9 +244,14 @@ fn sasl2_does_all_at_once() {
     let bind = "<bind xmlns='urn:xmpp:bind:0'><tag>Test</tag>\
                 <enable xmlns='urn:xmpp:sm:3' resume='true'/></bind>";
     let client = login(bind);
-    for part in ["<success", "additional-data", "user@a.example/Test", "<bound", "<enabled",
-        "<stream:features>"]
-    {
+    for part in [
+        "<success",
+        "additional-data",
+        "user@a.example/Test",
+        "<bound",
+        "<enabled",
+        "<stream:features>",
+    ] {
         assert!(client.heard.contains(part), "{part} in {}", client.heard);
     }
     let client = login("<resume xmlns='urn:xmpp:sm:3' previd='token' h='3'/>");

@@ -188,7 +188,8 @@ impl<'a> Node<'a> {
             let packed = flat.word(at + 3);
             let name_len = usize::try_from(packed >> 16).unwrap_or(0);
             let raw = flat.cut(value, value.saturating_add(flat.place(at + 2)));
-            let value = if flat.word(at + 4) == 0 { Cow::Borrowed(raw) } else { unescape(raw, true) };
+            let value =
+                if flat.word(at + 4) == 0 { Cow::Borrowed(raw) } else { unescape(raw, true) };
             (flat.ns(packed & 0xFFFF), flat.cut(name, name.saturating_add(name_len)), value)
         })
     }

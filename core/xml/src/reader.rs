@@ -86,8 +86,7 @@ impl Reader {
         if end > self.limits.tag_bytes {
             return Err(Limit("the stream header"));
         }
-        let (header, names) =
-            header::read(waiting.get(..end).unwrap_or_default(), &self.limits)?;
+        let (header, names) = header::read(waiting.get(..end).unwrap_or_default(), &self.limits)?;
         self.names = Some(names);
         self.consume(end);
         Ok(Some(Item::Open(header)))

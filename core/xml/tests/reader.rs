@@ -62,9 +62,8 @@ fn bounds_hold_before_anything_is_kept() {
     read_all(&mut reader).unwrap();
     let piece = vec![b'a'; 4096];
     reader.push(b"<message a='").unwrap();
-    let error = (0..1000).find_map(|_| {
-        reader.push(&piece).err().or_else(|| read_all(&mut reader).err())
-    });
+    let error =
+        (0..1000).find_map(|_| reader.push(&piece).err().or_else(|| read_all(&mut reader).err()));
     assert!(matches!(error, Some(XmlError::Limit(_))), "{error:?}");
     assert!(reader.buffered() < 20_000);
 }
@@ -120,18 +119,69 @@ fn refused(body: &str) {
 #[test]
 fn ill_formed_input_is_refused() {
     for body in [
-        "", "a", "<a", "<a>", "<a></b>", "<a/><b/>", "<a/>x", " <a/>", "<a b=c/>", "<a b='1'c='2'/>",
-        "<a b='1' b='2'/>", "<a b='<'/>", "<1/>", "<-a/>", "<a:b:c xmlns:a='u:a'/>", "<a: xmlns:a='u:a'/>",
-        "<:a/>", "<a>]]></a>", "<a>\u{0}</a>", "<a>\u{1b}</a>", "<a>\u{FFFE}</a>", "<a b='\u{FFFF}'/>",
-        "<a>&#0;</a>", "<a>&#1;</a>", "<a>&#xFFFE;</a>", "<a>&#xD800;</a>", "<a>&#x110000;</a>",
-        "<a>&#4294967361;</a>", "<a>&#x100000041;</a>", "<a>&#+65;</a>", "<a>&#;</a>", "<a>&#x;</a>",
-        "<a>&nbsp;</a>", "<a>&</a>", "<a>& b</a>", "<a>&amp</a>", "<!-- c --><a/>", "<a><!-- c --></a>",
-        "<a><?p i?></a>", "<!DOCTYPE a><a/>", "<a><![CDATA[x]]</a>", "<a/b/>", "<x<y/>", "< a/>", "<a / >",
-        "<p:a/>", "<a p:b='c'/>", "<a xmlns:p=''/>", "<a xmlns:xml='urn:x'/>", "<a xmlns:xmlns='urn:x'/>",
-        "<a xmlns='http://www.w3.org/2000/xmlns/'/>", "<a xmlns:p='urn:x' xmlns:q='urn:x' p:b='1' q:b='2'/>",
-        "<a xmlns:p='urn:x' xmlns:p='urn:y'/>", "<a xmlns='urn:a}b'/>", "<a xmlns='urn:a b'/>",
-        "<a xmlns='urn:a|b'/>", "<a xmlns='urn:&#x7d;b'/>", "<\u{d7}/>", "<a\u{d7}/>", "</a>",
-        "<a></a >x", "<a></ a>", "<xmlns:a/>",
+        "",
+        "a",
+        "<a",
+        "<a>",
+        "<a></b>",
+        "<a/><b/>",
+        "<a/>x",
+        " <a/>",
+        "<a b=c/>",
+        "<a b='1'c='2'/>",
+        "<a b='1' b='2'/>",
+        "<a b='<'/>",
+        "<1/>",
+        "<-a/>",
+        "<a:b:c xmlns:a='u:a'/>",
+        "<a: xmlns:a='u:a'/>",
+        "<:a/>",
+        "<a>]]></a>",
+        "<a>\u{0}</a>",
+        "<a>\u{1b}</a>",
+        "<a>\u{FFFE}</a>",
+        "<a b='\u{FFFF}'/>",
+        "<a>&#0;</a>",
+        "<a>&#1;</a>",
+        "<a>&#xFFFE;</a>",
+        "<a>&#xD800;</a>",
+        "<a>&#x110000;</a>",
+        "<a>&#4294967361;</a>",
+        "<a>&#x100000041;</a>",
+        "<a>&#+65;</a>",
+        "<a>&#;</a>",
+        "<a>&#x;</a>",
+        "<a>&nbsp;</a>",
+        "<a>&</a>",
+        "<a>& b</a>",
+        "<a>&amp</a>",
+        "<!-- c --><a/>",
+        "<a><!-- c --></a>",
+        "<a><?p i?></a>",
+        "<!DOCTYPE a><a/>",
+        "<a><![CDATA[x]]</a>",
+        "<a/b/>",
+        "<x<y/>",
+        "< a/>",
+        "<a / >",
+        "<p:a/>",
+        "<a p:b='c'/>",
+        "<a xmlns:p=''/>",
+        "<a xmlns:xml='urn:x'/>",
+        "<a xmlns:xmlns='urn:x'/>",
+        "<a xmlns='http://www.w3.org/2000/xmlns/'/>",
+        "<a xmlns:p='urn:x' xmlns:q='urn:x' p:b='1' q:b='2'/>",
+        "<a xmlns:p='urn:x' xmlns:p='urn:y'/>",
+        "<a xmlns='urn:a}b'/>",
+        "<a xmlns='urn:a b'/>",
+        "<a xmlns='urn:a|b'/>",
+        "<a xmlns='urn:&#x7d;b'/>",
+        "<\u{d7}/>",
+        "<a\u{d7}/>",
+        "</a>",
+        "<a></a >x",
+        "<a></ a>",
+        "<xmlns:a/>",
     ] {
         refused(body);
     }
@@ -139,7 +189,9 @@ fn ill_formed_input_is_refused() {
 
 #[test]
 fn bytes_that_are_no_utf8_are_refused() {
-    for bad in [&b"\xc0\xbc"[..], b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xff", b"\xc3", b"\xe2\x82"] {
+    for bad in
+        [&b"\xc0\xbc"[..], b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xff", b"\xc3", b"\xe2\x82"]
+    {
         let text = [HEADER.as_bytes(), b"<message><body>", bad, b"</body></message>"].concat();
         assert_eq!(feed(&text, 7).unwrap_err(), XmlError::Utf8, "{bad:?}");
     }

@@ -251,9 +251,10 @@ fn prepare_domain(text: &str) -> Result<Cow<'_, str>, BadJid> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     let prepared = if text.is_ascii() {
-        let is_ipv6 = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).is_some_and(|t| {
-            t.parse::<std::net::Ipv6Addr>().is_ok()
-        });
+        let is_ipv6 = text
+            .strip_prefix('[')
+            .and_then(|t| t.strip_suffix(']'))
+            .is_some_and(|t| t.parse::<std::net::Ipv6Addr>().is_ok());
         let empty_label = text.split('.').any(str::is_empty);
         if !is_ipv6 && (!text.bytes().all(is_name) || empty_label) {
             return Err(BadJid);

@@ -209,7 +209,8 @@ fn stands_alone(root: Node<'_>) -> bool {
     let inner = root.inner();
     let start = rest.len().saturating_sub(inner.len() + name.len() + 3);
     let tag = if inner.is_empty() { rest } else { rest.get(..start).unwrap_or(rest) };
-    !tag.contains("xmlns=") || tag.contains("xmlns='jabber:client'")
+    !tag.contains("xmlns=")
+        || tag.contains("xmlns='jabber:client'")
         || tag.contains("xmlns=\"jabber:client\"")
 }
 
@@ -258,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_prefixed_root_becomes_plain() {
-        let stanza = Stanza::parse("<c:iq xmlns:c='jabber:client' xmlns='urn:x' id='1'><q/></c:iq>");
+        let stanza =
+            Stanza::parse("<c:iq xmlns:c='jabber:client' xmlns='urn:x' id='1'><q/></c:iq>");
         let xml = stanza.unwrap().to_xml();
         let again = Stanza::parse(&xml).unwrap();
         assert!(again.view().has("urn:x", "q"), "{xml}");
@@ -268,10 +270,7 @@ mod tests {
     #[test]
     fn refuses_what_is_no_stanza() {
         assert_eq!(Stanza::parse("<a/>").unwrap_err(), StanzaError::BAD_REQUEST);
-        assert_eq!(
-            Stanza::parse("<message to='@'/>").unwrap_err(),
-            StanzaError::JID_MALFORMED
-        );
+        assert_eq!(Stanza::parse("<message to='@'/>").unwrap_err(), StanzaError::JID_MALFORMED);
         assert_eq!(
             Stanza::parse("<message xmlns='urn:x'/>").unwrap_err(),
             StanzaError::BAD_REQUEST

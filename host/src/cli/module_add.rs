@@ -110,3 +110,45 @@ fn replace(path: &Path, text: &str) -> Result<(), String> {
     file.sync_all().map_err(failed)?;
     std::fs::rename(&beside, &path).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const NEW: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+
+    fn draft(text: &str) -> Draft {
+        Draft::read(Path::new("x.toml"), text.to_owned())
+    }
+
+    #[test]
+    fn a_table_is_added_at_the_end() {
+        let text = "domain = \"chat.example\" # ours";
+        let new = format!("{text}{}", table(text, "/a \"b\".so", NEW, "[\"messages\"]"));
+        let config = draft(&new).config.unwrap();
+        assert_eq!(config.loads.len(), 1);
+        assert_eq!(config.loads[0].file, Path::new("/a \"b\".so"));
+        assert_eq!(config.loads[0].blake3.0, [0x11; 32]);
+        assert_eq!(config.loads[0].grant, ["messages"]);
+        assert!(new.starts_with(text));
+    }
+
+    #[test]
+    fn a_table_that_is_there_is_brought_up_to_date() {
+        let old = "0".repeat(64);
+        for grant in ["", "grant = [\"x\", \"y\"] # theirs\n"] {
+            let first = format!("file = \"a.so\"\nblake3 = \"{old}\"\n");
+            let second = format!("file = \"b.so\"\n{grant}blake3 = '{old}' # mine\n");
+            let text =
+                format!("domain = \"d\"\n[[modules.load]]\n{first}[[modules.load]]\n{second}");
+            let new = update(&draft(&text), 1, NEW, "[\"messages\"]").unwrap();
+            let config = draft(&new).config.unwrap();
+            assert_eq!(config.loads[0].blake3.0, [0; 32]);
+            assert_eq!(config.loads[1].blake3.0, [0x11; 32]);
+            assert_eq!(config.loads[1].grant, ["messages"]);
+            assert!(new.contains("# mine"), "{new}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What shards say to a connection.
+
+use stream::Resumed as Answer;
+use xmpp::StreamError;
+
+use super::{Client, Stage};
+use crate::actors::outbox::{Resumed, Word};
+
+impl Client {
+    /// Does what a shard, the gate or the supervisor says.
+    pub(super) fn take_word(&mut self, word: Word) {
+        if matches!(self.stage, Stage::Ending(_) | Stage::Over) {
+            return;
+        }
+        match word {
+            Word::Stanza(stanza) => self.wrote(&stanza),
+            Word::Enabled(token) => {
+                self.acks.base = Some((self.acks.taken, 0));
+                self.stream.answer_enable(token.as_deref());
+                self.go_on();
+            }
+            Word::Resumed(resumed) => self.resumed(*resumed),
+            Word::ResumeRefused => {
+                self.is_linked = false;
+                self.stream.answer_resume(None);
+                self.go_on();
+            }
+            Word::Close(why) => self.end(Some(why), false),
+            Word::Farewell => self.end(Some(StreamError::SystemShutdown), true),
+        }
+    }
+
+    fn resumed(&mut self, resumed: Resumed) {
+        let Resumed { jid, token, handled, unacked } = resumed;
+        self.login = None;
+        self.welcome();
+        self.acks.base = Some((self.acks.taken, handled));
+        self.stream.answer_resume(Some(Answer { jid, token, handled }));
+        for stanza in &unacked {
+            self.wrote(stanza);
+        }
+        self.go_on();
+    }
+
+    /// Takes what the stream kept back while a shard was asked.
+    fn go_on(&mut self) {
+        self.stage = Stage::Open;
+        self.take_events();
+        self.submit();
+    }
+}

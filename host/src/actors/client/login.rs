@@ -1,0 +1,188 @@
+//! From a name to a session: accounts, passwords, resources.
+
+use std::sync::LazyLock;
+use std::task::{Context as Poller, Poll};
+
+use calypte::tables::{ACCOUNTS, Account, Verifier as Row};
+use calypte::wire::LoginFacts;
+use crypto::Secret;
+use engine::Event;
+use stream::StreamEvent;
+use stream::scram::{Verifier, Verifiers};
+use tokio::sync::Semaphore;
+use xmpp::{Jid, StreamError};
+
+use super::{Client, Stage};
+
+/// Bytes of chance in a resource.
+const RESOURCE_BYTES: usize = 8;
+
+/// Password checks at a time. Each takes a processor for milliseconds.
+static CHECKS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+
+impl Client {
+    /// Answers what the stream has to know, or asks the shard.
+    pub(super) fn take_question(&mut self, question: StreamEvent) {
+        let session = self.outbox.id();
+        match question {
+            StreamEvent::StartTls => self.stage = Stage::Securing,
+            StreamEvent::Account { username } => {
+                let found = self.find(&username).filter(|(_, account)| !account.disabled);
+                let verifiers = found.map(|(_, account)| verifiers(account));
+                self.stream.answer_account(verifiers.as_ref());
+            }
+            StreamEvent::Password { username, password } => {
+                self.begin_check(&username, password);
+            }
+            StreamEvent::Authenticated { .. } => self.authenticated(question),
+            StreamEvent::Bind { resource, tag, .. } => self.bind(resource, tag),
+            StreamEvent::Enable { resume, .. } => {
+                self.batch.events.push(Event::Enable { session, resume });
+                self.stage = Stage::Asking;
+            }
+            StreamEvent::Resume { account, token, h } => {
+                self.batch.events.push(Event::Resume { session, account, token, h });
+                self.stage = Stage::Asking;
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads the record of an account.
+    fn find(&self, username: &str) -> Option<(Jid, Account)> {
+        let jid = Jid::parse(&format!("{username}@{}", self.hall.domain)).ok()?;
+        if !jid.is_bare() || jid.domain() != self.hall.domain.domain() {
+            return None;
+        }
+        let key = ACCOUNTS.encode_key(jid.local()?);
+        let key = table::full_key(ACCOUNTS.name, "", &key);
+        let row = match self.hall.shared.store.reader().get(&key) {
+            Ok(row) => row?,
+            Err(_) => {
+                tracing::error!("An account cannot be read; its logins are refused.");
+                return None;
+            }
+        };
+        let account = ACCOUNTS.decode(&row).ok()?;
+        Some((jid, account))
+    }
+
+    /// Checks a password on a thread of its own. A name that does not exist takes as long.
+    fn begin_check(&mut self, username: &str, password: Secret) {
+        let found = self.find(username).filter(|(_, account)| !account.disabled);
+        let is_account = found.is_some();
+        let row = found.map_or_else(|| self.nobody(), |(_, account)| account);
+        let verifiers = verifiers(row);
+        self.check = Some(Box::pin(async move {
+            let Ok(_turn) = CHECKS.acquire().await else { return false };
+            let check = tokio::task::spawn_blocking(move || verifiers.check(&password));
+            check.await.unwrap_or(false) && is_account
+        }));
+    }
+
+    /// Returns a record that no password fits.
+    fn nobody(&self) -> Account {
+        let iterations = self.hall.shared.config.load().login.iterations;
+        let row = || Row {
+            salt: vec![0; 16],
+            iterations,
+            stored_key: Vec::new(),
+            server_key: Vec::new(),
+        };
+        Account { sha1: row(), sha256: row(), sha512: row(), disabled: true, created_ms: 0 }
+    }
+
+    /// Takes the outcome of a password check.
+    pub(super) fn poll_check(&mut self, poller: &mut Poller<'_>) {
+        let Some(check) = &mut self.check else { return };
+        if let Poll::Ready(is_right) = check.as_mut().poll(poller) {
+            self.check = None;
+            if !is_right {
+                self.hall.shared.metrics.login_failures.one();
+            }
+            self.stream.answer_password(is_right);
+            self.take_events();
+            self.submit();
+        }
+    }
+
+    fn authenticated(&mut self, proof: StreamEvent) {
+        let StreamEvent::Authenticated { jid, mechanism, channel_bound, client_key, user_agent } =
+            proof
+        else {
+            return;
+        };
+        let metrics = &self.hall.shared.metrics;
+        metrics.logins.of(mechanism).one();
+        let facts = self.facts.take().unwrap_or_default();
+        let agent = user_agent.and_then(|agent| agent.id);
+        self.login = Some(Box::new(LoginFacts {
+            mechanism: mechanism.to_owned(),
+            channel_bound,
+            tls: facts.version,
+            exporter: facts.exporter,
+            client_key: client_key.map(|key| key.expose().to_vec()),
+            user_agent: agent,
+        }));
+        self.account = Some(jid);
+    }
+
+    /// Notes that the client has a session.
+    pub(super) fn welcome(&mut self) {
+        self.place.logged_in();
+        self.pace.logged_in();
+    }
+
+    fn bind(&mut self, wish: Option<String>, tag: Option<String>) {
+        let (Some(account), Some(login)) = (self.account.clone(), self.login.take()) else {
+            return self.end(Some(StreamError::NotAuthorized), true);
+        };
+        // It may have been removed since the password was checked.
+        let username = account.local().unwrap_or("");
+        if self.find(username).is_none_or(|(_, record)| record.disabled) {
+            return self.end(Some(StreamError::NotAuthorized), true);
+        }
+        let wish = wish.or_else(|| tag.map(|tag| self.tagged(&tag, &login)));
+        let wished = wish.and_then(|wish| account.with_resource(&wish).ok());
+        let jid = wished.or_else(|| account.with_resource(&chance()).ok());
+        let Some(jid) = jid else {
+            return self.end(Some(StreamError::InternalServerError), true);
+        };
+        let session = self.outbox.id();
+        self.batch.events.push(Event::Opened { session, jid: jid.clone(), login });
+        self.welcome();
+        self.stream.answer_bind(Ok(jid));
+    }
+
+    /// Returns a resource that begins with the name of the program (XEP-0386 §5): the same one for
+    /// an installation that says which it is.
+    fn tagged(&self, tag: &str, login: &LoginFacts) -> String {
+        let part = login.user_agent.as_ref().map(|agent| self.hall.blur(agent));
+        format!("{tag}/{}", part.unwrap_or_else(chance))
+    }
+}
+
+/// Returns a resource that nobody can guess.
+fn chance() -> String {
+    let mut bytes = [0; RESOURCE_BYTES];
+    crypto::random(&mut bytes);
+    crate::hex::write(&bytes)
+}
+
+fn verifiers(account: Account) -> Verifiers {
+    Verifiers {
+        sha1: verifier(account.sha1),
+        sha256: verifier(account.sha256),
+        sha512: verifier(account.sha512),
+    }
+}
+
+fn verifier(row: Row) -> Verifier {
+    Verifier {
+        salt: row.salt,
+        iterations: row.iterations,
+        stored_key: row.stored_key,
+        server_key: row.server_key,
+    }
+}

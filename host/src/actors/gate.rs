@@ -1,0 +1,155 @@
+//! Who is connected: bounds for each address and for all, and who goes first when it is full.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use xmpp::StreamError;
+
+use super::outbox::{Outbox, Word};
+use crate::server::Shared;
+
+/// All connections.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    all: BTreeMap<u64, Arc<Outbox>>,
+    /// Those that have not logged in, the oldest first.
+    strangers: BTreeMap<u64, Arc<Outbox>>,
+    by_address: BTreeMap<IpAddr, u32>,
+    is_closed: bool,
+}
+
+/// The place of one connection. Dropping it gives the place back.
+#[derive(Debug)]
+pub(crate) struct Place {
+    gate: Arc<Gate>,
+    address: IpAddr,
+    id: u64,
+    is_stranger: bool,
+}
+
+impl Gate {
+    /// Returns a gate that nobody has passed.
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, state: Mutex::default() }
+    }
+
+    /// Lets a connection in, for which an older one that has not logged in may have to go. `None`:
+    /// there is no place.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, outbox: &Arc<Outbox>) -> Option<Place> {
+        let metrics = &self.shared.metrics;
+        let config = self.shared.config.load();
+        let limits = &config.limits;
+        let address = network(address);
+        metrics.accepted.one();
+        let mut goes = None;
+        {
+            let mut state = self.lock();
+            if state.is_closed {
+                return None;
+            }
+            let same = state.by_address.get(&address).copied().unwrap_or(0);
+            if same >= limits.connections_per_address {
+                metrics.refused.of("address").one();
+                return None;
+            }
+            let is_full =
+                |have: usize, limit: u32| have >= usize::try_from(limit).unwrap_or(usize::MAX);
+            let too_many = is_full(state.all.len(), limits.connections);
+            if too_many || is_full(state.strangers.len(), limits.logging_in) {
+                metrics.refused.of("connections").one();
+                let Some((_, oldest)) = state.strangers.pop_first() else { return None };
+                goes = Some(oldest);
+            }
+            let id = outbox.id();
+            state.all.insert(id, Arc::clone(outbox));
+            state.strangers.insert(id, Arc::clone(outbox));
+            state.by_address.insert(address, same.saturating_add(1));
+        }
+        if let Some(oldest) = goes {
+            oldest.push(Word::Close(StreamError::ResourceConstraint));
+        }
+        metrics.connections.add(1);
+        metrics.logging_in.add(1);
+        Some(Place { gate: Arc::clone(self), address, id: outbox.id(), is_stranger: true })
+    }
+
+    /// Lets nobody in any more and says goodbye to all.
+    pub(crate) fn close(&self) {
+        let all: Vec<_> = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            state.all.values().cloned().collect()
+        };
+        for outbox in all {
+            outbox.push(Word::Farewell);
+        }
+    }
+
+    /// Tells whether nobody is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().all.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Notes that the connection has logged in.
+    pub(crate) fn logged_in(&mut self) {
+        if std::mem::take(&mut self.is_stranger) {
+            self.gate.lock().strangers.remove(&self.id);
+            self.gate.shared.metrics.logging_in.add(-1);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.logged_in();
+        let mut state = self.gate.lock();
+        state.all.remove(&self.id);
+        if let Some(count) = state.by_address.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                state.by_address.remove(&self.address);
+            }
+        }
+        drop(state);
+        self.gate.shared.metrics.connections.add(-1);
+    }
+}
+
+/// Who has one address of IPv6 has all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(network.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::network;
+
+    #[test]
+    fn addresses_of_one_network_are_one() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+}

@@ -1,0 +1,175 @@
+//! What all actors share: where the shards are, what new streams are offered, who is connected.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use actix::prelude::*;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use crypto::Secret;
+use engine::Limits;
+use stream::Settings;
+use table::Batch;
+use xmpp::Jid;
+
+use super::gate::Gate;
+use super::inbox::Inbox;
+use super::supervisor::{Died, Supervisor};
+use crate::clock;
+use crate::server::Shared;
+
+/// The most that the engine keeps for a session which does not acknowledge, as a multiple of what
+/// waits for its connection.
+const UNACKED_FACTOR: u64 = 4;
+/// The table of what the host itself has to remember.
+const SECRET_TABLE: &str = "host.secrets";
+
+/// See the file.
+pub(crate) struct Hall {
+    /// What the whole server shares.
+    pub(crate) shared: Arc<Shared>,
+    /// The domain. It stays the same until a restart.
+    pub(crate) domain: Jid,
+    /// When the server started, in milliseconds since 1970.
+    pub(crate) started_ms: u64,
+    /// Who is connected.
+    pub(crate) gate: Arc<Gate>,
+    settings: ArcSwap<Settings>,
+    features: ArcSwap<Vec<String>>,
+    secret: Secret,
+    inboxes: Vec<Arc<Inbox>>,
+    next_id: AtomicU64,
+    supervisor: ArcSwapOption<Addr<Supervisor>>,
+}
+
+impl fmt::Debug for Hall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hall").field("shards", &self.inboxes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Hall {
+    /// Returns a hall for as many shards as the configuration says.
+    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        let config = shared.config.load_full();
+        let inboxes = (0..config.shards()).map(|_| Arc::new(Inbox::default())).collect();
+        let secret = salt_secret(&shared);
+        let settings = settings(&shared, secret.clone(), &[]);
+        Arc::new(Self {
+            domain: config.domain.clone(),
+            started_ms: clock::now_ms(),
+            gate: Arc::new(Gate::new(Arc::clone(&shared))),
+            settings: ArcSwap::from_pointee(settings),
+            secret,
+            features: ArcSwap::default(),
+            inboxes,
+            next_id: AtomicU64::new(1),
+            supervisor: ArcSwapOption::empty(),
+            shared,
+        })
+    }
+
+    /// Returns how many shards there are.
+    pub(crate) fn shards(&self) -> u16 {
+        u16::try_from(self.inboxes.len()).unwrap_or(1)
+    }
+
+    /// Returns what waits for a shard.
+    pub(crate) fn inbox(&self, shard: u16) -> Option<&Arc<Inbox>> {
+        self.inboxes.get(usize::from(shard))
+    }
+
+    /// Returns all inboxes, in the order of the shards.
+    pub(crate) fn inboxes(&self) -> &[Arc<Inbox>] {
+        &self.inboxes
+    }
+
+    /// Returns the shard of an account.
+    pub(crate) fn shard_of(&self, account: &Jid) -> u16 {
+        engine::shard_of(account.as_ref().bare_str(), self.shards())
+    }
+
+    /// Returns a number for a new connection.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Relaxed)
+    }
+
+    /// Returns what new streams are offered.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Notes what modules add to the features of a stream; one shard speaks for all.
+    pub(crate) fn set_features(&self, shard: u16, features: Vec<String>) {
+        if shard == 0 {
+            self.features.store(Arc::new(features));
+            self.refresh();
+        }
+    }
+
+    /// Puts the configuration into force for new streams.
+    pub(crate) fn refresh(&self) {
+        let settings = settings(&self.shared, self.secret.clone(), &self.features.load());
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Returns a short text that stands for `text` and does not tell it.
+    pub(crate) fn blur(&self, text: &str) -> String {
+        let key = crypto::derive_key("calypte v0 resources", self.secret.expose());
+        let hash = crypto::keyed_hash(&key, text.as_bytes());
+        crate::hex::write(hash.get(..8).unwrap_or_default())
+    }
+
+    /// Returns the bounds of a shard.
+    pub(crate) fn engine_limits(&self) -> Limits {
+        let limits = &self.shared.config.load().limits;
+        let unacked = limits.queue.0.saturating_mul(UNACKED_FACTOR);
+        Limits {
+            sessions: usize::try_from(limits.devices).unwrap_or(usize::MAX),
+            queue_bytes: usize::try_from(unacked).unwrap_or(usize::MAX),
+            resume_ms: u64::try_from(limits.resume_for.0.as_millis()).unwrap_or(u64::MAX),
+            ..Limits::default()
+        }
+    }
+
+    /// Connects the supervisor.
+    pub(crate) fn set_supervisor(&self, supervisor: Addr<Supervisor>) {
+        self.supervisor.store(Some(Arc::new(supervisor)));
+    }
+
+    /// Tells the supervisor that a shard does not serve any more.
+    pub(crate) fn report_death(&self, shard: u16) {
+        if let Some(supervisor) = &*self.supervisor.load() {
+            supervisor.do_send(Died(shard));
+        }
+    }
+}
+
+fn settings(shared: &Shared, salt_secret: Secret, features: &[String]) -> Settings {
+    let config = shared.config.load();
+    Settings {
+        domain: config.domain.as_str().to_owned(),
+        stanza_bytes: usize::try_from(config.limits.stanza.0).unwrap_or(usize::MAX),
+        plain_allowed: config.login.plain,
+        iterations: config.login.iterations,
+        resume_seconds: u32::try_from(config.limits.resume_for.0.as_secs()).unwrap_or(u32::MAX),
+        salt_secret,
+        more_features: features.to_vec(),
+        inline_features: Vec::new(),
+    }
+}
+
+/// Returns what the made-up salts of unknown users derive from. It has to outlive a restart: a salt
+/// that changes would tell that there is no such user.
+fn salt_secret(shared: &Shared) -> Secret {
+    let key = table::full_key(SECRET_TABLE, "", b"salt");
+    if let Ok(Some(known)) = shared.store.reader().get(&key) {
+        return Secret::new(known);
+    }
+    let mut fresh = [0; 32];
+    crypto::random(&mut fresh);
+    let mut batch = Batch::default();
+    batch.put(key, fresh.to_vec());
+    shared.store.submit(batch);
+    Secret::new(fresh.to_vec())
+}

@@ -1,0 +1,294 @@
+//! Owns everything that runs: starts it, makes shards anew after a panic, reloads and stops it.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use engine::{Event, Pipeline};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use xmpp::Jid;
+
+use super::client::Port;
+use super::hall::Hall;
+use super::inbox::Parcel;
+use super::listener::{self, Listener};
+use super::shard::{End, Shard};
+use crate::reload;
+use crate::server::Running;
+
+/// A shard that panicked is made anew after this.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// A shard that panics again and again is made anew after this.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A panic this long after the last one counts as the first.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
+/// How often a stopping server looks whether everybody is gone.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// See the file.
+pub(crate) struct Supervisor {
+    hall: Arc<Hall>,
+    arbiters: Vec<Arbiter>,
+    shards: Vec<Addr<Shard>>,
+    listeners: Vec<Addr<Listener>>,
+    /// When each shard panicked last, and how long the pause was.
+    deaths: BTreeMap<u16, (Instant, Duration)>,
+    stopped: Option<oneshot::Sender<()>>,
+    is_stopping: bool,
+}
+
+impl Supervisor {
+    /// Starts the shards and then the listeners.
+    ///
+    /// # Errors
+    ///
+    /// A sentence.
+    pub(crate) async fn launch(
+        hall: &Arc<Hall>,
+        with_starttls: Vec<TcpListener>,
+        direct: Vec<TcpListener>,
+    ) -> Result<(Addr<Self>, oneshot::Receiver<()>), String> {
+        let (stopped, wait) = oneshot::channel();
+        let mut supervisor = Self {
+            hall: Arc::clone(hall),
+            arbiters: Vec::new(),
+            shards: Vec::new(),
+            listeners: Vec::new(),
+            deaths: BTreeMap::new(),
+            stopped: Some(stopped),
+            is_stopping: false,
+        };
+        for number in 0..hall.shards() {
+            supervisor.start_shard(number).await?;
+        }
+        let watch = Arc::clone(hall);
+        hall.shared.store.on_durable(Box::new(move |_| {
+            for inbox in watch.inboxes() {
+                inbox.on_durable();
+            }
+        }));
+        supervisor.listen(Port::StartTls, with_starttls)?;
+        supervisor.listen(Port::Direct, direct)?;
+        let address = supervisor.start();
+        hall.set_supervisor(address.clone());
+        Ok((address, wait))
+    }
+
+    async fn start_shard(&mut self, number: u16) -> Result<(), String> {
+        let arbiter = Arbiter::new();
+        let pipeline = self.hall.shared.modules.load().pipeline()?;
+        let hall = Arc::clone(&self.hall);
+        let (tell, told) = oneshot::channel();
+        arbiter.spawn_fn(move || {
+            let shard = Shard::new(number, &hall);
+            let risen = shard.rise(pipeline).map(|()| shard.start());
+            drop(tell.send(risen));
+        });
+        self.arbiters.push(arbiter);
+        let risen = told.await.unwrap_or_else(|_| Err("a thread ended".to_owned()));
+        self.shards.push(risen?);
+        Ok(())
+    }
+
+    fn listen(&mut self, port: Port, sockets: Vec<TcpListener>) -> Result<(), String> {
+        let handles: Vec<_> = self.arbiters.iter().map(Arbiter::handle).collect();
+        for socket in sockets {
+            let at = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
+            let listener = Listener::new(&self.hall, &handles, port, socket)
+                .map_err(|error| format!("{at} cannot be served: {error}"))?;
+            self.listeners.push(listener.start());
+            tracing::info!(at, tls = port.name(), "Listening for clients.");
+        }
+        Ok(())
+    }
+
+    /// Makes a shard that failed anew, after a pause that grows while it fails again and again.
+    fn bury(&mut self, number: u16, context: &mut Context<Self>) {
+        let now = Instant::now();
+        let pause = match self.deaths.get(&number) {
+            Some((last, pause)) if now.duration_since(*last) < FORGIVEN_AFTER => {
+                pause.saturating_mul(2).min(PAUSE_MAX)
+            }
+            _ => PAUSE_MIN,
+        };
+        self.deaths.insert(number, (now, pause));
+        self.hall.shared.metrics.restarts.one();
+        tracing::error!(shard = number, "A shard failed and is made anew; its clients reconnect.");
+        context.run_later(pause, move |supervisor, context| supervisor.revive(number, context));
+    }
+
+    fn revive(&mut self, number: u16, context: &mut Context<Self>) {
+        let pipeline = match self.hall.shared.modules.load().pipeline() {
+            Ok(pipeline) => pipeline,
+            Err(why) => {
+                tracing::error!(shard = number, why, "A shard cannot be made anew yet.");
+                return self.bury(number, context);
+            }
+        };
+        let index = usize::from(number);
+        let is_alive = self.shards.get(index).is_some_and(Addr::connected);
+        if let (false, Some(arbiter)) = (is_alive, self.arbiters.get(index)) {
+            let hall = Arc::clone(&self.hall);
+            let shard =
+                Shard::start_in_arbiter(&arbiter.handle(), move |_| Shard::new(number, &hall));
+            if let Some(slot) = self.shards.get_mut(index) {
+                *slot = shard;
+            }
+        }
+        if let Some(inbox) = self.hall.inbox(number) {
+            inbox.push(Parcel::Rise(Box::new(pipeline)));
+        }
+    }
+
+    fn stop(&mut self, context: &mut Context<Self>) {
+        if std::mem::replace(&mut self.is_stopping, true) {
+            return;
+        }
+        tracing::info!("Stopping; clients are told.");
+        self.hall.shared.set_stopping();
+        for listener in &self.listeners {
+            listener.do_send(listener::Close);
+        }
+        self.hall.gate.close();
+        let until = Instant::now() + self.hall.shared.config.load().server.goodbye.0;
+        context.run_interval(LOOK, move |supervisor, context| {
+            let hall = &supervisor.hall;
+            let is_quiet =
+                hall.gate.is_empty() && hall.inboxes().iter().all(|inbox| inbox.is_empty());
+            if is_quiet || Instant::now() >= until {
+                supervisor.finish();
+                context.stop();
+            }
+        });
+    }
+
+    /// Everybody is gone, or has had the time for it.
+    fn finish(&mut self) {
+        for shard in &self.shards {
+            shard.do_send(End);
+        }
+        for arbiter in self.arbiters.drain(..) {
+            arbiter.stop();
+            // Who panicked there has said so.
+            let _ = arbiter.join();
+        }
+        if let Some(stopped) = self.stopped.take() {
+            // Who waits for it may be gone; then the process ends anyway.
+            let _ = stopped.send(());
+        }
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        for (kind, what) in [
+            (SignalKind::terminate(), Signal::Stop),
+            (SignalKind::interrupt(), Signal::Stop),
+            (SignalKind::hangup(), Signal::Reload),
+        ] {
+            match signal(kind) {
+                Ok(signals) => {
+                    let each =
+                        futures_util::stream::unfold(signals, move |mut signals| async move {
+                            signals.recv().await.map(|()| (what, signals))
+                        });
+                    context.add_stream(each);
+                }
+                Err(error) => tracing::error!(%error, "A signal cannot be watched."),
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Signal {
+    Stop,
+    Reload,
+}
+
+impl StreamHandler<Signal> for Supervisor {
+    fn handle(&mut self, signal: Signal, context: &mut Self::Context) {
+        match signal {
+            Signal::Stop => self.stop(context),
+            Signal::Reload => {
+                let shared = Arc::clone(&self.hall.shared);
+                // It reads files, and says in the log what came of it.
+                drop(tokio::task::spawn_blocking(move || drop(reload::reload(&shared))));
+            }
+        }
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+/// A shard does not serve any more.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Died(pub(crate) u16);
+
+impl Handler<Died> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, died: Died, context: &mut Self::Context) {
+        if !self.is_stopping {
+            self.bury(died.0, context);
+        }
+    }
+}
+
+/// Stop the server.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Stop;
+
+impl Handler<Stop> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
+        self.stop(context);
+    }
+}
+
+/// What other threads ask of the actors.
+pub(crate) struct Control {
+    hall: Arc<Hall>,
+    supervisor: Addr<Supervisor>,
+}
+
+impl Control {
+    /// Returns the controls of a running server.
+    pub(crate) fn new(hall: &Arc<Hall>, supervisor: Addr<Supervisor>) -> Self {
+        Self { hall: Arc::clone(hall), supervisor }
+    }
+}
+
+impl Running for Control {
+    fn account_changed(&self, account: &Jid, is_gone: bool) {
+        let event = Event::Account { account: account.clone(), is_gone };
+        if let Some(inbox) = self.hall.inbox(self.hall.shard_of(account)) {
+            inbox.push(Parcel::Event(Box::new(event)));
+        }
+    }
+
+    fn reconfigure(&self) -> Result<(), String> {
+        let modules = self.hall.shared.modules.load_full();
+        // All are made before the first is used, so that it works everywhere or nowhere.
+        let pipelines: Vec<Pipeline> =
+            self.hall.inboxes().iter().map(|_| modules.pipeline()).collect::<Result<_, _>>()?;
+        let limits = self.hall.engine_limits();
+        for (inbox, pipeline) in self.hall.inboxes().iter().zip(pipelines) {
+            inbox.push(Parcel::Reconfigure(Box::new(pipeline), limits));
+        }
+        self.hall.refresh();
+        Ok(())
+    }
+
+    fn stop(&self) {
+        self.supervisor.do_send(Stop);
+    }
+}
