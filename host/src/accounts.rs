@@ -1,5 +1,7 @@
 //! Accounts in the store: making, changing, listing and removing them.
 
+use std::collections::BTreeSet;
+
 use calypte::tables::{ACCOUNTS, Account, Verifier};
 use store::{Store, StoreError};
 use stream::scram;
@@ -67,6 +69,22 @@ impl<'a> Accounts<'a> {
         let mut batch = self.erasure(account)?;
         put(&mut batch, account, record);
         Ok(self.store.commit(batch)?)
+    }
+
+    /// Makes accounts in one commit and returns those that are there already, which stay as they
+    /// are.
+    pub(crate) fn add_all(&self, wanted: &[(Jid, Account)]) -> Result<Vec<Jid>, AccountError> {
+        let (mut batch, mut known, mut seen) = (Batch::default(), Vec::new(), BTreeSet::new());
+        for (account, record) in wanted {
+            if !seen.insert(account) || self.find(account)?.is_some() {
+                known.push(account.clone());
+                continue;
+            }
+            batch.ops.append(&mut self.erasure(account)?.ops);
+            put(&mut batch, account, record);
+        }
+        self.store.commit(batch)?;
+        Ok(known)
     }
 
     /// Replaces the password of an account.

@@ -46,6 +46,11 @@ pub(crate) enum AdminRequest {
         /// Its record, hexadecimal: the password itself stays with the command.
         record: String,
     },
+    /// Make accounts, as many as fit. The answer's data are the addresses that existed already.
+    UserImport {
+        /// Their addresses and records, as in `UserAdd`.
+        accounts: Vec<(String, String)>,
+    },
     /// Replace a password.
     UserPasswd {
         /// The address.

@@ -23,6 +23,7 @@ mod reload;
 mod run;
 mod status;
 mod user;
+mod user_import;
 
 /// A federated XMPP server in which every feature is a module
 ///

@@ -51,6 +51,16 @@ pub(crate) fn users(
             tell(&account, false);
             format!("{account} can log in now")
         }
+        AdminRequest::UserImport { accounts: list } => {
+            let mut wanted = Vec::with_capacity(list.len());
+            for (account, record) in list {
+                wanted.push((address(&account)?, decode(&record)?));
+            }
+            let known = accounts.add_all(&wanted)?;
+            let known: Vec<_> = known.iter().map(Jid::as_str).collect();
+            let text = format!("{} can log in now", wanted.len().saturating_sub(known.len()));
+            return Ok(AdminReply::Done { text, data: json!(known) });
+        }
         AdminRequest::UserPasswd { account, record } => {
             let account = address(&account)?;
             accounts.set_password(&account, &decode(&record)?)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::password::{self, Source};
-use super::{Exit, fail, no_config, say};
+use super::{Exit, fail, no_config, say, user_import};
 use crate::accounts;
 use crate::admin::{self, AdminReply, AdminRequest};
 use crate::check;
@@ -22,6 +22,12 @@ pub(super) enum Command {
         #[command(flatten)]
         password: Source,
     },
+
+    /// Make many accounts, from a file
+    ///
+    /// Nothing is made when a line is wrong. Accounts that exist already are left as they are and
+    /// named at the end.
+    Import(user_import::Args),
 
     /// Change a password; devices that are connected stay
     Passwd {
@@ -73,6 +79,9 @@ pub(super) fn run(path: &Path, command: &Command) -> Exit {
 }
 
 fn try_run(config: &Config, command: &Command) -> Result<(), String> {
+    if let Command::Import(args) = command {
+        return user_import::run(config, args);
+    }
     let account = |name: &str| {
         accounts::address(name, &config.domain)
             .map(|jid| jid.to_string())
@@ -96,6 +105,8 @@ fn try_run(config: &Config, command: &Command) -> Result<(), String> {
             let account = account(name)?;
             AdminRequest::UserPasswd { record: record(&account, password)?, account }
         }
+        // Done above.
+        Command::Import(_) => return Ok(()),
         Command::List { json } => {
             is_json = *json;
             AdminRequest::UserList
@@ -119,7 +130,7 @@ fn try_run(config: &Config, command: &Command) -> Result<(), String> {
 }
 
 /// Asks the running server, or opens the store when none runs.
-fn carry_out(
+pub(super) fn carry_out(
     config: &Config,
     request: AdminRequest,
 ) -> Result<(String, serde_json::Value), String> {

@@ -41,6 +41,23 @@ fn passwords_come_from_anywhere_but_the_arguments() {
 }
 
 #[test]
+fn many_accounts_come_from_a_file() {
+    let place = Place::with_config();
+    place.calypte(&["user", "add", "ben"], "secret\n").succeeds();
+    let lines: String = (0..70).map(|number| format!("u{number} two words {number}\n")).collect();
+    place.write("accounts", &lines);
+    let said = place.calypte(&["user", "import", "accounts"], "").succeeds();
+    assert_eq!(said, "70 accounts can log in now\n");
+    let said = place.calypte(&["user", "import", "-"], "ana secret\n\nben other\n").fails(2);
+    assert!(said.contains("left as they are: ben@chat.example"), "{said}");
+    let said = place.calypte(&["user", "import", "-"], "cleo secret\ndora\n").fails(2);
+    assert!(said.contains("line 2: a name, a space and a password"), "{said}");
+    let list = place.calypte(&["user", "list"], "").succeeds();
+    assert_eq!(list.lines().count(), 72, "{list}");
+    assert!(list.contains("ana@") && list.contains("u69@") && !list.contains("cleo"), "{list}");
+}
+
+#[test]
 fn names_that_are_no_addresses_are_refused() {
     let place = Place::with_config();
     for name in ["a b", "", "a/b", "a<b", "ana@other.example", "ana@chat.example/phone"] {
