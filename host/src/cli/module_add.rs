@@ -74,8 +74,10 @@ fn table(text: &str, path: &str, hash: &str, grant: &str) -> String {
 /// Replaces the values of a table that is there; everything else in the file stays.
 fn update(draft: &Draft, number: usize, hash: &str, grant: &str) -> Result<String, String> {
     let place = |key: &str| draft.notes.place(&format!("modules.load.{number}.{key}"));
+    // The place of a key that is not there is that of its table, which begins with `[[`.
     let is_value = |at: &Range<usize>, first: &[char]| {
-        draft.text.get(at.clone()).is_some_and(|text| text.starts_with(first))
+        let text = draft.text.get(at.clone()).unwrap_or_default();
+        text.starts_with(first) && !text.starts_with("[[")
     };
     let (hash_at, grant_at) = (place("blake3"), place("grant"));
     if !is_value(&hash_at, &['"', '\'']) {
@@ -83,13 +85,12 @@ fn update(draft: &Draft, number: usize, hash: &str, grant: &str) -> Result<Strin
     }
     let mut new = draft.text.clone();
     let quoted = format!("\"{hash}\"");
-    let changes = if is_value(&grant_at, &['[']) && grant_at != hash_at {
+    let mut changes = if is_value(&grant_at, &['[']) {
         vec![(hash_at, quoted), (grant_at, grant.to_owned())]
     } else {
         vec![(hash_at, format!("{quoted}\ngrant = {grant}"))]
     };
     // From the back, so that the places in front stay right.
-    let mut changes = changes;
     changes.sort_by_key(|(at, _)| std::cmp::Reverse(at.start));
     for (at, value) in changes {
         new.replace_range(at, &value);
