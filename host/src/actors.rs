@@ -34,8 +34,8 @@ pub(crate) fn serve(prepared: Prepared) -> Result<(), String> {
     let hall = Hall::new(Arc::clone(&shared));
     let system = actix::System::new();
     let outcome = system.block_on(async {
-        let (supervisor, stopped) = Supervisor::launch(&hall, sockets.c2s, sockets.c2s_tls).await?;
-        shared.set_running(Arc::new(Control::new(&hall, supervisor)));
+        let stopped = Supervisor::launch(&hall, sockets.c2s, sockets.c2s_tls).await?;
+        shared.set_running(Arc::new(Control::new(&hall)));
         let attendants = shared.attend(http, sockets.admin)?;
         ready();
         // It ends by sending, or by a panic.

@@ -39,11 +39,6 @@ impl Gauge {
         self.0.fetch_add(change, Relaxed);
     }
 
-    /// Sets it.
-    pub(crate) fn set(&self, value: i64) {
-        self.0.store(value, Relaxed);
-    }
-
     /// Returns it.
     pub(crate) fn get(&self) -> i64 {
         self.0.load(Relaxed)
@@ -68,11 +63,6 @@ impl Family {
         static NOWHERE: Counter = Counter(AtomicU64::new(0));
         let found = self.counters.iter().find(|(name, _)| *name == value);
         found.or_else(|| self.counters.last()).map_or(&NOWHERE, |(_, counter)| counter)
-    }
-
-    /// Returns the sum over all values.
-    pub(crate) fn sum(&self) -> u64 {
-        self.counters.iter().map(|(_, counter)| counter.get()).sum()
     }
 }
 

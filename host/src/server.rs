@@ -80,9 +80,6 @@ pub(crate) trait Running: Send + Sync {
     ///
     /// A sentence when it cannot be done; what was in force before stays then.
     fn reconfigure(&self) -> Result<(), String>;
-
-    /// Begins to stop, as after SIGTERM. Returns at once.
-    fn stop(&self);
 }
 
 impl Shared {

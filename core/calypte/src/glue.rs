@@ -181,6 +181,7 @@ pub const fn manifest_count<M: Module>() -> usize {
 }
 
 /// Returns the manifest as pieces of text, to be joined while compiling.
+#[allow(clippy::indexing_slicing, reason = "runs while compiling, where a wrong index is an error")]
 #[must_use]
 pub const fn manifest_pieces<M: Module, const N: usize>() -> [&'static str; N] {
     let mut pieces = [""; N];
@@ -227,6 +228,7 @@ pub const fn manifest_pieces<M: Module, const N: usize>() -> [&'static str; N] {
 }
 
 /// Puts pieces behind each other and returns the next free place.
+#[allow(clippy::indexing_slicing, reason = "runs while compiling, where a wrong index is an error")]
 const fn put<const N: usize>(
     pieces: &mut [&'static str; N],
     mut at: usize,

@@ -171,7 +171,7 @@ impl Step<'_> {
         to: &[u8],
         limit: usize,
         reverse: bool,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+    ) -> Result<table::Rows, Fault> {
         if from >= to {
             return Ok(Vec::new());
         }

@@ -158,11 +158,11 @@ fn read_frame(from: &mut impl Read) -> Option<Vec<u8>> {
     (crypto::hash(&frame) == hash).then_some(frame)
 }
 
+/// Takes a row of a backup: key and value.
+type TakeRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
+
 /// Reads a backup and gives each row to `f`.
-fn read_backup(
-    path: &Path,
-    f: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
-) -> Result<Report, StoreError> {
+fn read_backup(path: &Path, f: &mut TakeRow<'_>) -> Result<Report, StoreError> {
     let damaged = || StoreError::Damaged { path: path.to_owned() };
     let mut from = BufReader::new(File::open(path).map_err(StoreError::disk(path))?);
     let mut line = [0; FIRST_LINE.len()];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sled::Db;
-use table::{Fault, Storage};
+use table::{Fault, Rows, Storage};
 
 use crate::open::Shared;
 use crate::row::{self, Row};
@@ -50,13 +50,7 @@ impl Storage for Reader {
         }
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-        reverse: bool,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize, reverse: bool) -> Result<Rows, Fault> {
         if from >= to {
             return Ok(Vec::new());
         }

@@ -180,7 +180,7 @@ impl Work {
 
     /// Waits while the disk is nearly full: sled must not meet its end.
     fn wait_for_room(&self, queue: &Queue) {
-        let is_due = self.mark.number % ROOM_EVERY == 0;
+        let is_due = self.mark.number.is_multiple_of(ROOM_EVERY);
         let was_writable = self.shared.is_writable.load(SeqCst);
         if was_writable && !is_due {
             return;

@@ -1,5 +1,17 @@
 //! What the store promises, with real files, kills and a real full disk.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test may panic, wait and speak"
+)]
+
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -72,7 +84,7 @@ fn tickets_are_durable_in_order() {
     store.on_durable(Box::new(move |ticket| {
         assert!(seen.swap(ticket, Ordering::SeqCst) < ticket);
     }));
-    let last = (0..2000).map(|n| store.submit(batch(&[("n", &[n as u8])]))).last().unwrap();
+    let last = (0..2000).map(|n| store.submit(batch(&[("n", &[n as u8])]))).next_back().unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while store.durable() < last {
         assert!(Instant::now() < deadline);

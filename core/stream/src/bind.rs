@@ -89,7 +89,7 @@ impl Stream {
                 self.stage = Stage::Bound;
                 match enable {
                     Some(resume) => {
-                        self.ask(Question::Enable { inline: true }, StreamEvent::Enable { resume })
+                        self.ask(Question::Enable { inline: true }, StreamEvent::Enable { resume });
                     }
                     None => self.bound_inline(None),
                 }

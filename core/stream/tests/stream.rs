@@ -1,5 +1,7 @@
 //! Whole logins, seen from the client.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -80,7 +82,8 @@ impl Client {
                 self.stream.answer_password(verifiers.check(password));
             }
             StreamEvent::Bind { resource, tag, .. } => {
-                let resource = resource.clone().or_else(|| tag.clone()).unwrap_or("r".into());
+                let resource =
+                    resource.clone().or_else(|| tag.clone()).unwrap_or_else(|| "r".into());
                 let jid = Jid::parse(&format!("user@a.example/{resource}")).unwrap();
                 self.stream.answer_bind(Ok(jid));
             }
@@ -126,10 +129,9 @@ impl Client {
     }
 
     fn stanzas(&self) -> Vec<&Stanza> {
-        let stanza = |event| match event {
-            &StreamEvent::Stanza(ref stanza) => Some(stanza),
-            _ => None,
-        };
+        fn stanza(event: &StreamEvent) -> Option<&Stanza> {
+            if let StreamEvent::Stanza(stanza) = event { Some(stanza) } else { None }
+        }
         self.events.iter().filter_map(stanza).collect()
     }
 }

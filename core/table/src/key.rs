@@ -20,7 +20,7 @@ impl Key for str {
     }
 
     fn decode(bytes: &[u8]) -> Option<String> {
-        std::str::from_utf8(bytes).ok().map(str::to_owned)
+        std::str::from_utf8(bytes).ok().map(Self::to_owned)
     }
 }
 

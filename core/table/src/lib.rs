@@ -9,7 +9,7 @@ mod table;
 pub use key::Key;
 pub use overlay::Overlay;
 pub use record::{Broken, Record, decode_body, encode_body};
-pub use storage::{Batch, Fault, Memory, Storage, Ticket};
+pub use storage::{Batch, Fault, Memory, Rows, Storage, Ticket};
 pub use table::{Scope, Table, full_key};
 
 #[doc(hidden)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
-use crate::{Batch, Fault, Storage, Ticket};
+use crate::{Batch, Fault, Rows, Storage, Ticket};
 
 /// The newest value of each key that waits for its ticket.
 #[derive(Clone, Debug, Default)]
@@ -67,13 +67,7 @@ impl Storage for Over<'_> {
         }
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-        reverse: bool,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize, reverse: bool) -> Result<Rows, Fault> {
         if from >= to {
             return Ok(Vec::new());
         }

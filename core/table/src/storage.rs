@@ -26,6 +26,9 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// Rows: keys and values.
+pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Something that keeps rows in the order of their keys.
 pub trait Storage {
     /// Reads a row.
@@ -40,14 +43,7 @@ pub trait Storage {
     /// # Errors
     ///
     /// [`Fault`] when the store cannot be read or a row is broken.
-    #[expect(clippy::type_complexity, reason = "a key and a value")]
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-        reverse: bool,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault>;
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize, reverse: bool) -> Result<Rows, Fault>;
 }
 
 impl Batch {
@@ -105,13 +101,7 @@ impl Storage for Memory {
         Ok(self.rows.get(key).cloned())
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-        reverse: bool,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize, reverse: bool) -> Result<Rows, Fault> {
         if from >= to {
             return Ok(Vec::new());
         }

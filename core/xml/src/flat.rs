@@ -60,7 +60,6 @@ impl Flat {
 
     /// Borrows it.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "returns a view, not a reference")]
     pub fn as_ref(&self) -> FlatRef<'_> {
         FlatRef { text: &self.0.text, words: &self.0.words }
     }
@@ -232,7 +231,7 @@ impl<'a> Node<'a> {
 
     /// Finds an element inside.
     #[must_use]
-    pub fn child(self, ns: &str, name: &str) -> Option<Node<'a>> {
+    pub fn child(self, ns: &str, name: &str) -> Option<Self> {
         self.children().find(|child| child.is(ns, name))
     }
 

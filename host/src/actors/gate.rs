@@ -64,7 +64,7 @@ impl Gate {
             let too_many = is_full(state.all.len(), limits.connections);
             if too_many || is_full(state.strangers.len(), limits.logging_in) {
                 metrics.refused.of("connections").one();
-                let Some((_, oldest)) = state.strangers.pop_first() else { return None };
+                let (_, oldest) = state.strangers.pop_first()?;
                 goes = Some(oldest);
             }
             let id = outbox.id();

@@ -20,7 +20,7 @@ use crate::server::Shared;
 
 /// The most that the engine keeps for a session which does not acknowledge, as a multiple of what
 /// waits for its connection.
-const UNACKED_FACTOR: u64 = 4;
+const UNACKED_FACTOR: usize = 4;
 /// The table of what the host itself has to remember.
 const SECRET_TABLE: &str = "host.secrets";
 
@@ -123,10 +123,9 @@ impl Hall {
     /// Returns the bounds of a shard.
     pub(crate) fn engine_limits(&self) -> Limits {
         let limits = &self.shared.config.load().limits;
-        let unacked = limits.queue.0.saturating_mul(UNACKED_FACTOR);
         Limits {
             sessions: usize::try_from(limits.devices).unwrap_or(usize::MAX),
-            queue_bytes: usize::try_from(unacked).unwrap_or(usize::MAX),
+            queue_bytes: limits.queue.bytes().saturating_mul(UNACKED_FACTOR),
             resume_ms: u64::try_from(limits.resume_for.0.as_millis()).unwrap_or(u64::MAX),
             ..Limits::default()
         }
@@ -149,10 +148,10 @@ fn settings(shared: &Shared, salt_secret: Secret, features: &[String]) -> Settin
     let config = shared.config.load();
     Settings {
         domain: config.domain.as_str().to_owned(),
-        stanza_bytes: usize::try_from(config.limits.stanza.0).unwrap_or(usize::MAX),
+        stanza_bytes: config.limits.stanza.bytes(),
         plain_allowed: config.login.plain,
         iterations: config.login.iterations,
-        resume_seconds: u32::try_from(config.limits.resume_for.0.as_secs()).unwrap_or(u32::MAX),
+        resume_seconds: config.limits.resume_for.seconds(),
         salt_secret,
         more_features: features.to_vec(),
         inline_features: Vec::new(),

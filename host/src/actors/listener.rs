@@ -42,8 +42,7 @@ impl Listener {
 
     /// Lets a connection in, or drops it.
     fn welcome(&mut self, stream: StdStream, peer: SocketAddr) {
-        let queue = self.hall.shared.config.load().limits.queue.0;
-        let limit = usize::try_from(queue).unwrap_or(usize::MAX);
+        let limit = self.hall.shared.config.load().limits.queue.bytes();
         let outbox = Outbox::new(self.hall.next_id(), limit);
         let Some(place) = self.hall.gate.enter(peer.ip(), &outbox) else { return };
         self.next = self.next.wrapping_add(1);

@@ -50,7 +50,7 @@ impl Supervisor {
         hall: &Arc<Hall>,
         with_starttls: Vec<TcpListener>,
         direct: Vec<TcpListener>,
-    ) -> Result<(Addr<Self>, oneshot::Receiver<()>), String> {
+    ) -> Result<oneshot::Receiver<()>, String> {
         let (stopped, wait) = oneshot::channel();
         let mut supervisor = Self {
             hall: Arc::clone(hall),
@@ -72,9 +72,8 @@ impl Supervisor {
         }));
         supervisor.listen(Port::StartTls, with_starttls)?;
         supervisor.listen(Port::Direct, direct)?;
-        let address = supervisor.start();
-        hall.set_supervisor(address.clone());
-        Ok((address, wait))
+        hall.set_supervisor(supervisor.start());
+        Ok(wait)
     }
 
     async fn start_shard(&mut self, number: u16) -> Result<(), String> {
@@ -173,7 +172,7 @@ impl Supervisor {
         for arbiter in self.arbiters.drain(..) {
             arbiter.stop();
             // Who panicked there has said so.
-            let _ = arbiter.join();
+            drop(arbiter.join());
         }
         if let Some(stopped) = self.stopped.take() {
             // Who waits for it may be gone; then the process ends anyway.
@@ -241,29 +240,15 @@ impl Handler<Died> for Supervisor {
     }
 }
 
-/// Stop the server.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Stop;
-
-impl Handler<Stop> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
-        self.stop(context);
-    }
-}
-
 /// What other threads ask of the actors.
 pub(crate) struct Control {
     hall: Arc<Hall>,
-    supervisor: Addr<Supervisor>,
 }
 
 impl Control {
     /// Returns the controls of a running server.
-    pub(crate) fn new(hall: &Arc<Hall>, supervisor: Addr<Supervisor>) -> Self {
-        Self { hall: Arc::clone(hall), supervisor }
+    pub(crate) fn new(hall: &Arc<Hall>) -> Self {
+        Self { hall: Arc::clone(hall) }
     }
 }
 
@@ -286,9 +271,5 @@ impl Running for Control {
         }
         self.hall.refresh();
         Ok(())
-    }
-
-    fn stop(&self) {
-        self.supervisor.do_send(Stop);
     }
 }

@@ -43,11 +43,6 @@ impl Size {
     pub(crate) fn bytes(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
-
-    /// Returns the number of bytes, or the largest number that fits.
-    pub(crate) fn bytes_u32(self) -> u32 {
-        u32::try_from(self.0).unwrap_or(u32::MAX)
-    }
 }
 
 impl Span {

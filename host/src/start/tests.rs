@@ -31,8 +31,6 @@ impl Running for Actors {
         self.reconfigured.fetch_add(1, Relaxed);
         if self.refuses.load(Relaxed) { Err("not now".to_owned()) } else { Ok(()) }
     }
-
-    fn stop(&self) {}
 }
 
 struct Server {

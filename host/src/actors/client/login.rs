@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use xmpp::{Jid, StreamError};
 
 use super::{Client, Stage};
+use crate::log;
 
 /// Bytes of chance in a resource.
 const RESOURCE_BYTES: usize = 8;
@@ -150,6 +151,8 @@ impl Client {
             return self.end(Some(StreamError::InternalServerError), true);
         };
         let session = self.outbox.id();
+        let (who, mechanism) = (log::who(&jid), &login.mechanism);
+        tracing::debug!(conn = session, ?who, mechanism, "A client logged in.");
         self.batch.events.push(Event::Opened { session, jid: jid.clone(), login });
         self.welcome();
         self.stream.answer_bind(Ok(jid));

@@ -67,11 +67,6 @@ impl Pace {
         self.login_until = None;
     }
 
-    /// Tells whether it has a session.
-    pub(super) fn is_logged_in(&self) -> bool {
-        self.login_until.is_none()
-    }
-
     /// Notes bytes that it sent.
     pub(super) fn heard(&mut self, bytes: usize, now: Instant) {
         self.refill(now);
