@@ -42,7 +42,6 @@ impl Client {
     pub(super) fn turn(&mut self, poller: &mut Poller<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
             self.shake_hands(poller);
-            self.poll_check(poller);
             let mut read = Read::Some;
             for _ in 0..READS {
                 read = self.read(poller);
@@ -51,6 +50,8 @@ impl Client {
                 }
                 self.submit();
             }
+            // After reading, because what was read may begin one.
+            self.poll_check(poller);
             self.take_words();
             self.acknowledge();
             let is_blocked = self.write(poller);
