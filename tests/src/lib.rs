@@ -1,1 +1,59 @@
-//! Whole-server, boundary and source tests.
+//! What whole-server tests need: the built program in a folder of its own ([`Server`]), and a
+//! blocking client that says exactly what a test wants ([`Client`]).
+//!
+//! Nothing of the server's own code is used here, so that both cannot be wrong in the same way.
+//! Everything panics with a sentence when it does not go as a test expects.
+//!
+//! ```no_run
+//! use calypte_tests::{Client, Server};
+//!
+//! let server = Server::start();
+//! let mut ana = Client::login(&server, "ana");
+//! let mut ben = Client::login(&server, "ben");
+//! ana.send("<message to='ben@chat.example' type='chat'><body>Hi</body></message>");
+//! ben.expect(&["<message", "Hi"]);
+//! ```
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::panic, reason = "a test may panic")]
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::string_slice, reason = "a test may panic")]
+#![allow(clippy::missing_panics_doc, reason = "all of it panics when a test fails")]
+
+mod authority;
+mod client;
+mod cut;
+mod program;
+mod scram;
+mod server;
+
+use std::time::{Duration, Instant};
+
+pub use authority::Authority;
+pub use client::{Client, Heard, How, Mechanism, Memory, Port, attr};
+pub use program::Form;
+pub use scram::Scram;
+pub use server::{Ran, Server, Setup, load};
+
+/// The domain of every test server.
+pub const DOMAIN: &str = "chat.example";
+
+/// How long something that will happen may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Returns the password of the account `name`.
+#[must_use]
+pub fn password(name: &str) -> String {
+    format!("pa55-{name}-Wort")
+}
+
+/// Waits until `is_so`, for at most [`PATIENCE`].
+#[track_caller]
+pub fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,396 @@
+//! A blocking client that sends what a test says and shows what comes back.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
+
+use crate::cut::{Cut, Piece};
+use crate::{DOMAIN, PATIENCE, Server};
+
+mod login;
+
+pub use login::{How, Mechanism, Port};
+
+const SM: &str = "urn:xmpp:sm:3";
+
+/// Something that came from the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A whole element below the stream, as it came.
+    Element(String),
+    /// `</stream:stream>`
+    End,
+    /// The connection is gone.
+    Gone,
+}
+
+/// A connection to a server.
+#[derive(Debug)]
+pub struct Client {
+    wire: Wire,
+    cut: Cut,
+    /// Whole elements that a test did not want yet.
+    kept: VecDeque<String>,
+    jid: String,
+    name: String,
+    counts: Option<Counts>,
+    answers_requests: bool,
+}
+
+#[derive(Debug)]
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// The state of XEP-0198.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    token: Option<String>,
+    sent: u32,
+    received: u32,
+    acknowledged: u32,
+}
+
+/// What a client needs to resume its session.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// The name of the account.
+    pub name: String,
+    /// The name of the session.
+    pub token: String,
+    /// How many stanzas it received.
+    pub received: u32,
+    /// How many stanzas it sent.
+    pub sent: u32,
+    jid: String,
+}
+
+/// Returns the value of the first attribute `name` in `xml`.
+#[must_use]
+pub fn attr(xml: &str, name: &str) -> Option<String> {
+    [('\'', format!(" {name}='")), ('"', format!(" {name}=\""))].iter().find_map(|(end, start)| {
+        let from = xml.find(start)? + start.len();
+        Some(xml[from..].split(*end).next()?.to_owned())
+    })
+}
+
+impl Client {
+    /// Logs in the usual way: see [`How`].
+    #[must_use]
+    #[track_caller]
+    pub fn login(server: &Server, name: &str) -> Self {
+        How::default().login(server, name)
+    }
+
+    /// Connects and says nothing.
+    #[must_use]
+    #[track_caller]
+    pub fn connect(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self {
+            wire: Wire::Plain(socket),
+            cut: Cut::default(),
+            kept: VecDeque::new(),
+            jid: String::new(),
+            name: String::new(),
+            counts: None,
+            answers_requests: true,
+        }
+    }
+
+    /// Begins TLS. What was received before and not read is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// What the handshake says.
+    pub fn secure(self, config: Arc<ClientConfig>) -> std::io::Result<Self> {
+        let Wire::Plain(mut socket) = self.wire else { panic!("TLS in TLS") };
+        let name = ServerName::try_from(DOMAIN).unwrap();
+        let mut tls = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket)?;
+        }
+        let wire = Wire::Tls(Box::new(StreamOwned::new(tls, socket)));
+        Ok(Self { wire, cut: Cut::default(), ..self })
+    }
+
+    /// Returns the full address that the server gave.
+    #[must_use]
+    pub fn jid(&self) -> &str {
+        &self.jid
+    }
+
+    fn tls(&self) -> &ClientConnection {
+        match &self.wire {
+            Wire::Plain(_) => panic!("there is no TLS"),
+            Wire::Tls(tls) => &tls.conn,
+        }
+    }
+
+    /// Returns the version of TLS.
+    #[must_use]
+    pub fn tls_version(&self) -> Option<ProtocolVersion> {
+        self.tls().protocol_version()
+    }
+
+    /// Returns the certificate that the server showed, in DER.
+    #[must_use]
+    pub fn certificate(&self) -> Vec<u8> {
+        self.tls().peer_certificates().unwrap()[0].to_vec()
+    }
+
+    /// Returns the value of `tls-exporter` (RFC 9266).
+    #[must_use]
+    pub fn exporter(&self) -> Vec<u8> {
+        let label = b"EXPORTER-Channel-Binding";
+        self.tls().export_keying_material([0; 32], label, Some(b"")).unwrap().to_vec()
+    }
+
+    /// Returns the value of `tls-server-end-point` (RFC 5929), for certificates with SHA-256.
+    #[must_use]
+    pub fn end_point(&self) -> Vec<u8> {
+        digest::digest(&digest::SHA256, &self.certificate()).as_ref().to_vec()
+    }
+
+    /// Returns the socket.
+    #[must_use]
+    pub fn socket(&self) -> &TcpStream {
+        match &self.wire {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(tls) => &tls.sock,
+        }
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, above all when the server has closed.
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match &mut self.wire {
+            Wire::Plain(socket) => socket.write_all(bytes),
+            Wire::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+        }
+    }
+
+    /// Sends one element, and counts it when it is a stanza.
+    #[track_caller]
+    pub fn send(&mut self, xml: &str) {
+        let kinds = ["<message", "<presence", "<iq"];
+        if let (Some(counts), true) =
+            (&mut self.counts, kinds.iter().any(|kind| xml.starts_with(kind)))
+        {
+            counts.sent = counts.sent.wrapping_add(1);
+        }
+        if let Err(error) = self.try_send(xml.as_bytes()) {
+            panic!("{error} while sending {xml:.200}");
+        }
+    }
+
+    /// Opens a stream, and returns its features once they are there.
+    #[track_caller]
+    pub fn open_stream(&mut self) -> String {
+        self.cut.clear();
+        self.send(&format!(
+            "<?xml version='1.0'?><stream:stream to='{DOMAIN}' version='1.0' xml:lang='en' \
+             xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+        ));
+        self.expect(&["<stream:features"])
+    }
+
+    /// Returns what comes next, or `None` when nothing came in this time.
+    #[track_caller]
+    pub fn hear(&mut self, within: Duration) -> Option<Heard> {
+        if let Some(kept) = self.kept.pop_front() {
+            return Some(Heard::Element(kept));
+        }
+        self.read(within)
+    }
+
+    fn read(&mut self, within: Duration) -> Option<Heard> {
+        let until = Instant::now() + within;
+        loop {
+            match self.cut.next() {
+                Some(Piece::Header(_)) => continue,
+                Some(Piece::End) => return Some(Heard::End),
+                Some(Piece::Element(xml)) => {
+                    if self.note(&xml) {
+                        continue;
+                    }
+                    return Some(Heard::Element(xml));
+                }
+                None => {}
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let left = left.max(Duration::from_millis(1));
+            self.socket().set_read_timeout(Some(left)).unwrap();
+            let mut bytes = [0; 16 << 10];
+            let read = match &mut self.wire {
+                Wire::Plain(socket) => socket.read(&mut bytes),
+                Wire::Tls(tls) => tls.read(&mut bytes),
+            };
+            match read {
+                Ok(0) => return Some(Heard::Gone),
+                Ok(count) => self.cut.push(&bytes[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut if Instant::now() >= until => {
+                        return None;
+                    }
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                    _ => return Some(Heard::Gone),
+                },
+            }
+        }
+    }
+
+    /// Counts what came. Returns whether it is dealt with.
+    fn note(&mut self, xml: &str) -> bool {
+        let Some(counts) = &mut self.counts else { return false };
+        if xml.starts_with("<r ") && self.answers_requests {
+            let answer = format!("<a xmlns='{SM}' h='{}'/>", counts.received);
+            // A connection that is going down is noticed when it is read.
+            drop(self.try_send(answer.as_bytes()));
+            return true;
+        }
+        if xml.starts_with("<a ") {
+            counts.acknowledged = attr(xml, "h").unwrap().parse().unwrap();
+        } else if ["<message", "<presence", "<iq"].iter().any(|kind| xml.starts_with(kind)) {
+            counts.received = counts.received.wrapping_add(1);
+        }
+        false
+    }
+
+    /// Waits for an element with all these `parts` and returns it. Others are kept for later.
+    #[track_caller]
+    pub fn expect(&mut self, parts: &[&str]) -> String {
+        let is_it = |xml: &String| parts.iter().all(|part| xml.contains(part));
+        if let Some(index) = self.kept.iter().position(is_it) {
+            return self.kept.remove(index).unwrap();
+        }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.read(until.saturating_duration_since(Instant::now())) {
+                Some(Heard::Element(xml)) if is_it(&xml) => return xml,
+                Some(Heard::Element(xml)) => self.kept.push_back(xml),
+                other => panic!("{other:?} instead of {parts:?}; before: {:#?}", self.kept),
+            }
+        }
+    }
+
+    /// Returns the next element, whatever it is.
+    #[track_caller]
+    pub fn element(&mut self) -> String {
+        match self.hear(PATIENCE) {
+            Some(Heard::Element(xml)) => xml,
+            other => panic!("{other:?} instead of an element"),
+        }
+    }
+
+    /// Returns everything that comes until nothing came for `silence`.
+    #[track_caller]
+    pub fn drain(&mut self, silence: Duration) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Some(Heard::Element(xml)) = self.hear(silence) {
+            all.push(xml);
+        }
+        all
+    }
+
+    /// Waits for the end of the stream and of the connection; returns the stream error, if any.
+    #[track_caller]
+    pub fn ended(&mut self) -> Option<String> {
+        let mut error = None;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.hear(until.saturating_duration_since(Instant::now())) {
+                Some(Heard::Gone) => return error,
+                Some(Heard::End) => {
+                    drop(self.try_send(b"</stream:stream>"));
+                }
+                Some(Heard::Element(xml)) if xml.starts_with("<stream:error") => error = Some(xml),
+                Some(Heard::Element(_)) => {}
+                None => panic!("the connection does not end; so far {error:?}"),
+            }
+        }
+    }
+
+    /// Asks the server's own address and returns how long the answer took.
+    #[track_caller]
+    pub fn ping(&mut self) -> Duration {
+        let start = Instant::now();
+        let id = format!("ping-{}", start.elapsed().as_nanos());
+        self.send(&format!(
+            "<iq type='get' to='{DOMAIN}' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>"
+        ));
+        self.expect(&["<iq", &id]);
+        start.elapsed()
+    }
+
+    /// Turns acknowledgements on (XEP-0198), with resumption.
+    #[track_caller]
+    pub fn enable(&mut self) {
+        self.send(&format!("<enable xmlns='{SM}' resume='true'/>"));
+        // Stanzas may come right behind the answer, so the counting begins before it is read.
+        self.counts = Some(Counts::default());
+        let enabled = self.expect(&["<enabled"]);
+        self.counts.as_mut().unwrap().token = attr(&enabled, "id");
+    }
+
+    /// Asks how many stanzas the server has handled, and returns its count.
+    #[track_caller]
+    pub fn acknowledged(&mut self) -> u32 {
+        self.send(&format!("<r xmlns='{SM}'/>"));
+        self.expect(&["<a "]);
+        self.counts.as_ref().unwrap().acknowledged
+    }
+
+    /// Returns the newest count that the server told of itself.
+    #[must_use]
+    pub fn told(&self) -> u32 {
+        self.counts.as_ref().map_or(0, |counts| counts.acknowledged)
+    }
+
+    /// Sets whether `<r/>` of the server is answered by itself; it is unless a test says no.
+    pub fn answer_requests(&mut self, does: bool) {
+        self.answers_requests = does;
+    }
+
+    /// Returns what is needed to resume the session.
+    #[must_use]
+    #[track_caller]
+    pub fn memory(&self) -> Memory {
+        let counts = self.counts.as_ref().expect("acknowledgements are on");
+        Memory {
+            name: self.name.clone(),
+            token: counts.token.clone().expect("the session can be resumed"),
+            received: counts.received,
+            sent: counts.sent,
+            jid: self.jid.clone(),
+        }
+    }
+
+    /// Cuts the connection without a word, as a lost network does, and says what to remember.
+    #[track_caller]
+    pub fn cut(self) -> Memory {
+        drop(self.socket().shutdown(Shutdown::Both));
+        self.memory()
+    }
+
+    /// Says goodbye properly.
+    #[track_caller]
+    pub fn close(mut self) {
+        self.send("</stream:stream>");
+        self.ended();
+    }
+}

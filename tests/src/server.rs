@@ -1,0 +1,392 @@
+//! The program in a folder of its own.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::program::MODULES;
+use crate::{Authority, DOMAIN, Form, PATIENCE, password, wait};
+
+/// How a server is to be.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    form: Form,
+    settings: Vec<(String, String)>,
+    raw: String,
+    accounts: Vec<String>,
+    environment: Vec<(String, String)>,
+    data: Option<PathBuf>,
+}
+
+impl Setup {
+    /// Returns the usual one: two shards, accounts `ana` and `ben`, all modules.
+    #[must_use]
+    pub fn new() -> Self {
+        let setup = Self { accounts: vec!["ana".to_owned(), "ben".to_owned()], ..Self::default() };
+        setup
+            .set("login.iterations", "4096")
+            .set("server.shards", "2")
+            .set("server.goodbye", "\"2 seconds\"")
+            .set("limits.connections_per_address", "20000")
+            .set("log.level", "\"debug\"")
+    }
+
+    /// Chooses how the modules come into the program.
+    #[must_use]
+    pub fn form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
+    }
+
+    /// Sets a key of the configuration, such as `limits.queue` to `"64 KiB"` (TOML, with quotes).
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.retain(|(have, _)| have != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds tables to the end of the configuration as they are.
+    #[must_use]
+    pub fn raw(mut self, toml: &str) -> Self {
+        self.raw.push_str(toml);
+        self
+    }
+
+    /// Adds an account. Its password is [`password`].
+    #[must_use]
+    pub fn account(mut self, name: &str) -> Self {
+        self.accounts.push(name.to_owned());
+        self
+    }
+
+    /// Sets a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Keeps the data somewhere else than in the folder of the server.
+    #[must_use]
+    pub fn data(mut self, folder: &Path) -> Self {
+        self.data = Some(folder.to_owned());
+        self
+    }
+
+    fn toml(&self, ports: [u16; 3]) -> String {
+        let [c2s, c2s_tls, http] = ports;
+        let data = self.data.clone().unwrap_or_else(|| "data".into());
+        let mut text = format!("domain = \"{DOMAIN}\"\ndata = {:?}\n", data.display().to_string());
+        let own = [
+            ("tls.certificate", "\"cert.pem\"".to_owned()),
+            ("tls.key", "\"key.pem\"".to_owned()),
+            ("listen.c2s", format!("\"127.0.0.1:{c2s}\"")),
+            ("listen.c2s_tls", format!("\"127.0.0.1:{c2s_tls}\"")),
+            ("listen.http", format!("\"127.0.0.1:{http}\"")),
+        ];
+        let own = own.iter().map(|(key, value)| (*key, value.as_str()));
+        let settings = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        // Keys with their tables in front are TOML as well, as long as no table has begun.
+        for (key, value) in own.chain(settings) {
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        if self.form == Form::Slim {
+            for module in MODULES {
+                text.push_str(&load(&Form::library(module)));
+            }
+        }
+        text + &self.raw
+    }
+
+    /// Starts a server like this.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Server {
+        let mut server = self.prepare();
+        server.launch();
+        server
+    }
+
+    /// Makes the folder and the accounts, and starts nothing.
+    #[must_use]
+    #[track_caller]
+    pub fn prepare(self) -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::default();
+        authority.certify(DOMAIN, folder.path());
+        let server = Server { folder, setup: self, authority, ports: free_ports(), child: None };
+        server.configure();
+        for name in server.setup.accounts.clone() {
+            server.add(&name);
+        }
+        server
+    }
+}
+
+/// Returns the `[[modules.load]]` of a file, with its hash and every right there is.
+#[must_use]
+pub fn load(file: &Path) -> String {
+    let hash = blake3::hash(&std::fs::read(file).unwrap());
+    format!(
+        "[[modules.load]]\nfile = {file:?}\nblake3 = \"{hash}\"\ngrant = [\"messages\", \
+         \"presence\", \"requests\", \"sessions\", \"logins\", \"addresses\", \"stream\", \
+         \"http\", \"commands\"]\n"
+    )
+}
+
+/// What a command said and how it ended.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// The exit code; -1 after a signal.
+    pub code: i32,
+    /// What it wrote to standard output.
+    pub out: String,
+    /// What it wrote to standard error.
+    pub err: String,
+}
+
+/// A server in a folder of its own. Dropping it kills it.
+#[derive(Debug)]
+pub struct Server {
+    folder: tempfile::TempDir,
+    setup: Setup,
+    authority: Authority,
+    ports: [u16; 3],
+    child: Option<Child>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Server {
+    /// Starts the usual server: see [`Setup::new`].
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Setup::new().start()
+    }
+
+    /// Starts the program and waits until clients can log in.
+    #[track_caller]
+    pub fn launch(&mut self) {
+        for _ in 0..5 {
+            if self.try_launch() {
+                return;
+            }
+            // Another test may have taken a port in the meantime.
+            assert!(self.log().contains("is held by"), "it does not start: {}", self.log());
+            self.ports = free_ports();
+            self.configure();
+        }
+        panic!("no free ports");
+    }
+
+    fn try_launch(&mut self) -> bool {
+        assert!(self.child.is_none(), "it runs already");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.file("log"));
+        let start = self.log().len();
+        let child = self.command(&["run"]).stdin(Stdio::null()).stderr(log.unwrap()).spawn();
+        let mut child = child.unwrap();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if self.log()[start..].contains("The server is ready.") {
+                self.child = Some(child);
+                return true;
+            }
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(Instant::now() < until, "it does not get ready: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.setup.form.program());
+        command
+            .args(["--config", "calypte.toml"])
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_remove("CALYPTE_CONFIG")
+            .envs(self.setup.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs a command of the program on this server's configuration.
+    pub fn run(&self, args: &[&str], input: &str) -> Ran {
+        let mut command = self.command(args);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        // A program that reads nothing may be gone already.
+        drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Makes an account with its [`password`].
+    #[track_caller]
+    pub fn add(&self, name: &str) {
+        let ran = self.run(&["user", "add", name], &format!("{}\n", password(name)));
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+
+    /// Asks for a reload and returns the verdict.
+    pub fn reload(&self) -> Ran {
+        self.run(&["reload"], "")
+    }
+
+    /// Changes the setup and writes the configuration anew; nothing is reloaded.
+    pub fn change(&mut self, change: impl FnOnce(Setup) -> Setup) {
+        self.setup = change(std::mem::take(&mut self.setup));
+        self.configure();
+    }
+
+    fn configure(&self) {
+        std::fs::write(self.file("calypte.toml"), self.setup.toml(self.ports)).unwrap();
+    }
+
+    /// Replaces the certificate on disk by another one of the same authority.
+    pub fn renew_certificate(&self) {
+        self.authority.certify(DOMAIN, self.folder.path());
+    }
+
+    /// Returns the authority that its clients trust.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Returns the path of a file in the folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Returns where clients begin in the clear.
+    #[must_use]
+    pub fn c2s(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[0]))
+    }
+
+    /// Returns where clients begin with TLS.
+    #[must_use]
+    pub fn c2s_tls(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[1]))
+    }
+
+    /// Returns the text of a page such as `/metrics`, with its status line and headers.
+    #[must_use]
+    pub fn http(&self, path: &str) -> String {
+        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[2])).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// Returns a figure of `/metrics`, 0 when it is not there. A label belongs to the name.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.http("/metrics");
+        let mut lines = text.lines().filter_map(|line| line.rsplit_once(' '));
+        let found = lines.find(|(have, _)| *have == name);
+        found.map_or(0.0, |(_, value)| value.parse().unwrap())
+    }
+
+    /// Returns all that was logged since the folder was made.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    /// Returns the number of the process.
+    #[must_use]
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Sends a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
+    }
+
+    /// Kills the process as a power switch would, as far as a process goes.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    /// Asks it to stop and waits for that.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.ended()
+    }
+
+    /// Waits for the end of the process.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let mut status = None;
+        wait("the end of the server", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// Tells whether the process is there.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// Returns how much memory the process has in use, in bytes.
+    #[must_use]
+    #[track_caller]
+    pub fn memory(&self) -> u64 {
+        self.status_kib("VmRSS:") * 1024
+    }
+
+    /// Returns the most memory that the process ever had in use, in bytes.
+    #[must_use]
+    #[track_caller]
+    pub fn memory_peak(&self) -> u64 {
+        self.status_kib("VmHWM:") * 1024
+    }
+
+    fn status_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+/// Returns ports that nobody listens on. They lie below those that the system gives to clients.
+fn free_ports() -> [u16; 3] {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let spread = u16::try_from(std::process::id() % 89).unwrap() * 11;
+    let mut found = std::iter::repeat_with(|| 16_000 + (spread + NEXT.fetch_add(1, Relaxed)) % 999)
+        .take(5000)
+        .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    std::array::from_fn(|_| found.next().expect("a free port"))
+}
