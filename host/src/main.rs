@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod clock;
 mod config;
+mod fault;
 mod hex;
 mod http;
 mod log;

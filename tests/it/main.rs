@@ -9,4 +9,5 @@
 )]
 
 mod login;
+mod serving;
 mod tidy;

@@ -15,7 +15,7 @@ use xmpp::{StanzaError, StreamError};
 use super::hall::Hall;
 use super::inbox::Parcel;
 use super::outbox::{Outbox, Receipt, Resumed, Word};
-use crate::clock;
+use crate::{clock, fault};
 
 thread_local! {
     /// The shard of this arbiter. What a connection of the same arbiter has for it needs no
@@ -211,7 +211,10 @@ impl Worker {
     fn step(&mut self, event: Event, receipt: Option<&Receipt>) {
         let Some(engine) = &mut self.engine else { return };
         let store = self.overlay.over(&*self.reader);
-        let step = AssertUnwindSafe(|| engine.step(clock::now_ms(), event, &store));
+        let step = AssertUnwindSafe(|| {
+            fault::strike(&event);
+            engine.step(clock::now_ms(), event, &store)
+        });
         match catch_unwind(step) {
             Ok(outcome) => self.accept(outcome, receipt),
             Err(_) => self.fall(),
