@@ -205,6 +205,20 @@ impl Context<'_, '_> {
         self.op(op::SEND, stanza.as_bytes(), &[]).map(drop)
     }
 
+    /// Sends a stanza given as text to each of `recipients`, whatever its `to` says.
+    ///
+    /// It is read once, however many get it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::send`], and when a recipient is no address.
+    pub fn send_each(&mut self, stanza: &str, recipients: &[&str]) -> Result<(), StanzaError> {
+        if recipients.is_empty() {
+            return Ok(());
+        }
+        self.op(op::SEND_EACH, stanza.as_bytes(), recipients.join("\0").as_bytes()).map(drop)
+    }
+
     /// Hands a stanza to one session of the owner, past all rules of delivery.
     ///
     /// # Errors

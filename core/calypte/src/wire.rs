@@ -100,6 +100,8 @@ pub mod op {
     pub const SOFTWARE: u32 = 23;
     /// The verification string of what the domain can do (XEP-0115 §5.1), with SHA-1.
     pub const CAPS: u32 = 24;
+    /// Sends a stanza to many. a = text, b = addresses, separated by NUL.
+    pub const SEND_EACH: u32 = 25;
 }
 
 /// Why an operation failed.

@@ -78,6 +78,7 @@ impl Frame<'_, '_> {
             op::DELETE => self.put(a, None),
             op::SCAN => self.scan(a, b, out),
             op::SEND => self.send(a),
+            op::SEND_EACH => self.send_each(a, b),
             op::DELIVER => self.deliver(a, b),
             op::REPLACE => {
                 self.said.replacement = Some(stanza(a)?);
@@ -206,6 +207,19 @@ impl Frame<'_, '_> {
         let mut stanza = stanza(a)?;
         self.stamp(&mut stanza)?;
         self.later.push(Later::Send(stanza));
+        Ok(())
+    }
+
+    fn send_each(&mut self, a: &[u8], recipients: &[u8]) -> Done {
+        let mut stanza = stanza(a)?;
+        self.stamp(&mut stanza)?;
+        let recipients = std::str::from_utf8(recipients).map_err(|_| fault::MALFORMED)?;
+        for recipient in recipients.split('\0') {
+            let left = self.step.operations_left.checked_sub(1).ok_or(fault::BUDGET)?;
+            self.step.operations_left = left;
+            stanza.to = Some(Jid::parse(recipient).map_err(|_| fault::MALFORMED)?);
+            self.later.push(Later::Send(stanza.clone()));
+        }
         Ok(())
     }
 
