@@ -1,0 +1,152 @@
+//! Subscriptions: who may see whose presence (RFC 6121 §3).
+
+use calypte::prelude::*;
+use calypte::tables::{Contact, ROSTER};
+
+use crate::Roster;
+use crate::keep::{State, interested, keep};
+use crate::states::{Inbound, Step};
+
+/// A request that is longer is kept without what the stranger wrote into it.
+const REQUEST_BYTES_MAX: usize = 4096;
+
+impl Roster {
+    /// A client of the owner sends a stanza about a subscription.
+    pub(crate) fn outbound(
+        &self,
+        presence: &mut Passing<'_>,
+        cx: &mut Context<'_, '_>,
+    ) -> HookResult {
+        let (Some(step), Some(to)) = (Step::of(presence.presence_kind()), presence.to) else {
+            return Ok(Flow::Pass);
+        };
+        let contact = to.bare_str();
+        if contact == cx.owner().as_str() {
+            return Err(StanzaError::NOT_ALLOWED.with_text("you see your own presence anyway"));
+        }
+        let before = cx.get(&ROSTER, contact)?.unwrap_or_default();
+        let mut after = before.clone();
+        let is_sent = step.out(&mut after);
+        if before.from && !after.from {
+            // §3.2.2. While the contact still expects to hear of it.
+            vanish(cx, contact)?;
+        }
+        keep(cx, &self.0, contact, &before, &after)?;
+        if !is_sent {
+            return Ok(Flow::Handled);
+        }
+        // §3.1.2. Subscriptions are between bare addresses.
+        presence.set_from(cx.owner_jid());
+        presence.set_to(to.bare().to_jid());
+        Ok(Flow::Pass)
+    }
+
+    /// A contact or a stranger sent a stanza about a subscription.
+    pub(crate) fn inbound(
+        &self,
+        presence: &mut Passing<'_>,
+        cx: &mut Context<'_, '_>,
+    ) -> HookResult {
+        let (Some(step), Some(from)) = (Step::of(presence.presence_kind()), presence.from) else {
+            return Ok(Flow::Pass);
+        };
+        if !is_account(cx) {
+            return Ok(Flow::Pass);
+        }
+        let contact = from.bare_str();
+        let before = cx.get(&ROSTER, contact)?.unwrap_or_default();
+        let mut after = before.clone();
+        let owner = cx.owner().as_str().to_owned();
+        let became = step.come(&mut after, || request(presence, contact, &owner));
+        let is_new_stranger =
+            !after.listed && after.pending_in.is_some() && before.pending_in.is_none();
+        if is_new_stranger && State::load(cx)?.strangers >= self.0.requests {
+            // Whoever asks must not learn that it was in vain.
+            cx.count("requests_dropped", 1)?;
+            return Ok(Flow::Handled);
+        }
+        match became {
+            Inbound::Deliver => hand_on(step, presence, contact, cx)?,
+            Inbound::Approve => {
+                let answer = Element::new(ns::CLIENT, "presence")
+                    .with_attr("to", contact)
+                    .with_attr("type", "subscribed");
+                cx.send(&answer)?;
+            }
+            Inbound::Ignore => {}
+        }
+        keep(cx, &self.0, contact, &before, &after)?;
+        if before.from && !after.from {
+            // §3.3.3.
+            vanish(cx, contact)?;
+        }
+        Ok(Flow::Handled)
+    }
+}
+
+/// Tells whether the owner is an account, and not a room or the domain itself.
+fn is_account(cx: &Context<'_, '_>) -> bool {
+    let owner = cx.owner();
+    owner.local().is_some() && owner.domain() == cx.domain()
+}
+
+/// Returns what is kept of a request, to be shown at each login until it is answered.
+fn request(presence: &Passing<'_>, from: &str, to: &str) -> String {
+    let text = presence.readdressed(from, to);
+    if text.len() <= REQUEST_BYTES_MAX {
+        return text;
+    }
+    Element::new(ns::CLIENT, "presence")
+        .with_attr("from", from)
+        .with_attr("to", to)
+        .with_attr("type", "subscribe")
+        .to_xml(ns::CLIENT)
+}
+
+/// Hands a stanza on: a request to who is there to answer it, the rest to whoever keeps a roster.
+fn hand_on(step: Step, presence: &Passing<'_>, contact: &str, cx: &mut Context<'_, '_>) -> Done {
+    let resources = if step == Step::Subscribe {
+        let mut sessions = cx.sessions()?;
+        sessions.retain(|session| session.available);
+        sessions.into_iter().map(|session| session.resource).collect()
+    } else {
+        interested(cx)?
+    };
+    let text = presence.readdressed(contact, cx.owner().as_str());
+    for resource in resources {
+        cx.deliver_xml(&resource, &text)?;
+    }
+    Ok(())
+}
+
+/// Ends what is between the owner and a contact that is removed (§2.5.2).
+pub(crate) fn end_all(cx: &mut Context<'_, '_>, contact: &str, before: &Contact) -> Done {
+    let send = |cx: &mut Context<'_, '_>, kind: &str| {
+        let presence = Element::new(ns::CLIENT, "presence").with_attr("type", kind);
+        cx.send(&presence.with_attr("to", contact))
+    };
+    if before.to || before.asked {
+        send(cx, "unsubscribe")?;
+    }
+    if before.from {
+        vanish(cx, contact)?;
+    }
+    if before.from || before.pending_in.is_some() {
+        send(cx, "unsubscribed")?;
+    }
+    Ok(())
+}
+
+/// Shows each available session as gone to who is not to see it any more.
+fn vanish(cx: &mut Context<'_, '_>, contact: &str) -> Done {
+    for session in cx.sessions()?.into_iter().filter(|session| session.available) {
+        let from = cx.owner_jid().with_resource(&session.resource);
+        let from = from.map_err(|_| StanzaError::INTERNAL)?;
+        let presence = Element::new(ns::CLIENT, "presence")
+            .with_attr("from", from.as_str())
+            .with_attr("to", contact)
+            .with_attr("type", "unavailable");
+        cx.send(&presence)?;
+    }
+    Ok(())
+}
