@@ -2,7 +2,7 @@
 //! is made anew finds it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -88,6 +88,16 @@ impl Inbox {
         queue.parcels = parcels;
     }
 
+    /// Says who is woken for news. To be called before looking for any: what comes while the shard
+    /// is at work wakes it again.
+    pub(crate) fn attend(&self, waker: &Waker) {
+        let mut queue = self.lock();
+        match &queue.waker {
+            Some(known) if known.will_wake(waker) => {}
+            _ => queue.waker = Some(waker.clone()),
+        }
+    }
+
     /// Waits for the next parcel. Returns false when there are more than `known` already.
     pub(crate) fn sleep(&self, waker: &Waker, known: usize) -> bool {
         let mut queue = self.lock();
@@ -109,14 +119,15 @@ impl Inbox {
         }
     }
 
-    /// Says whether the shard waits for the disk.
+    /// Says whether the shard waits for the disk. Ordered with the ticket of the store that the
+    /// shard reads next: either it sees the news, or the writer sees that it waits.
     pub(crate) fn set_waits_for_disk(&self, waits: bool) {
-        self.waits_for_disk.store(waits, Relaxed);
+        self.waits_for_disk.store(waits, SeqCst);
     }
 
     /// Wakes the shard if it waits for the disk.
     pub(crate) fn on_durable(&self) {
-        if self.waits_for_disk.load(Relaxed) {
+        if self.waits_for_disk.load(SeqCst) {
             self.wake();
         }
     }
@@ -175,6 +186,31 @@ mod tests {
         inbox.remove(10);
         assert!(inbox.has_room(waker));
         assert!(inbox.lock().held_up.is_empty());
+    }
+
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn news_of_the_disk_during_a_turn_is_not_lost() {
+        let inbox = Inbox::default();
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        // A parcel took the waker, so that the turn began.
+        assert!(inbox.sleep(&waker, 0));
+        inbox.push(Parcel::Event(Box::new(Event::Tick)));
+        assert_eq!(woken.0.load(Relaxed), 1);
+        inbox.attend(&waker);
+        assert_eq!(inbox.take().len(), 1);
+        inbox.set_waits_for_disk(true);
+        inbox.on_durable();
+        assert_eq!(woken.0.load(Relaxed), 2);
+        assert!(inbox.sleep(&waker, 0));
     }
 
     #[test]

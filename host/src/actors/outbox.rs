@@ -66,6 +66,8 @@ struct Work {
     ahead: Vec<(u64, u64)>,
     stanzas: usize,
     bytes: usize,
+    /// How often something was dealt with.
+    news: u64,
     /// Whether the connection wants to know when something was dealt with.
     is_awaited: bool,
 }
@@ -79,6 +81,8 @@ pub(crate) struct UnderWay {
     pub(crate) stanzas: usize,
     /// Their bytes.
     pub(crate) bytes: usize,
+    /// How often something was dealt with: tells whether this is still the newest.
+    pub(crate) news: u64,
 }
 
 /// A promise to say when stanzas of a connection are dealt with: when the last copy is dropped.
@@ -158,13 +162,18 @@ impl Outbox {
         self.lock().is_full
     }
 
-    /// Waits for the next word. Returns false when one is there already and `wants_words`.
-    pub(crate) fn sleep(&self, waker: &Waker, wants_words: bool, wants_work: bool) -> bool {
+    /// Waits for the next word, and for stanzas that are dealt with when `wants_work` has what
+    /// [`UnderWay::news`] was. Returns false when one is there already and `wants_words`, or when
+    /// there is other news by now.
+    pub(crate) fn sleep(&self, waker: &Waker, wants_words: bool, wants_work: Option<u64>) -> bool {
         let mut state = self.lock();
         if state.is_full || (wants_words && !state.words.is_empty()) {
             return false;
         }
-        state.work.is_awaited = wants_work;
+        if wants_work.is_some_and(|seen| seen != state.work.news) {
+            return false;
+        }
+        state.work.is_awaited = wants_work.is_some();
         match &state.waker {
             Some(known) if known.will_wake(waker) => {}
             _ => state.waker = Some(waker.clone()),
@@ -194,7 +203,12 @@ impl Outbox {
     /// Returns how much is under way.
     pub(crate) fn under_way(&self) -> UnderWay {
         let work = &self.lock().work;
-        UnderWay { handled: work.handled, stanzas: work.stanzas, bytes: work.bytes }
+        UnderWay {
+            handled: work.handled,
+            stanzas: work.stanzas,
+            bytes: work.bytes,
+            news: work.news,
+        }
     }
 
     fn done(&self, first: u64, stanzas: usize, bytes: usize) {
@@ -203,6 +217,7 @@ impl Outbox {
             let work = &mut state.work;
             work.stanzas = work.stanzas.saturating_sub(stanzas);
             work.bytes = work.bytes.saturating_sub(bytes);
+            work.news = work.news.wrapping_add(1);
             work.ahead.push((first, u64::try_from(stanzas).unwrap_or(0)));
             work.advance();
             if std::mem::take(&mut work.is_awaited) { state.waker.take() } else { None }
@@ -276,6 +291,18 @@ mod tests {
         drop(first);
         let under_way = outbox.under_way();
         assert_eq!((under_way.handled, under_way.stanzas, under_way.bytes), (3, 0, 0));
+    }
+
+    #[test]
+    fn what_was_dealt_with_before_sleeping_is_not_missed() {
+        let outbox = Outbox::new(1, 1000);
+        let receipt = outbox.receipt(1, 1, 10);
+        let seen = outbox.under_way().news;
+        drop(receipt);
+        assert!(!outbox.sleep(Waker::noop(), true, Some(seen)));
+        let seen = outbox.under_way().news;
+        assert!(outbox.sleep(Waker::noop(), true, Some(seen)));
+        assert!(outbox.sleep(Waker::noop(), true, None));
     }
 
     #[test]

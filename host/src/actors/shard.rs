@@ -70,6 +70,7 @@ impl Shard {
     }
 
     fn turn(&mut self, poller: &mut Poller<'_>) {
+        self.inbox.attend(poller.waker());
         let mut worker = self.worker.borrow_mut();
         worker.settle();
         let mut parcels = self.inbox.take();

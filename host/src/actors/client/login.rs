@@ -96,8 +96,9 @@ impl Client {
 
     /// Takes the outcome of a password check.
     pub(super) fn poll_check(&mut self, poller: &mut Poller<'_>) {
-        let Some(check) = &mut self.check else { return };
-        if let Poll::Ready(is_right) = check.as_mut().poll(poller) {
+        // One that fails may uncover the next, which came behind it.
+        while let Some(check) = &mut self.check {
+            let Poll::Ready(is_right) = check.as_mut().poll(poller) else { return };
             self.check = None;
             if !is_right {
                 self.hall.shared.metrics.login_failures.one();

@@ -41,6 +41,7 @@ impl Client {
     /// Does all that can be done now. Ready: the connection is over.
     pub(super) fn turn(&mut self, poller: &mut Poller<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
+            let seen = self.outbox.under_way().news;
             self.shake_hands(poller);
             let mut read = Read::Some;
             for _ in 0..READS {
@@ -69,7 +70,7 @@ impl Client {
                 Read::Dry => true,
                 Read::Held => !self.may_read(Instant::now(), poller),
             };
-            let wants_work = self.wants_work();
+            let wants_work = self.wants_work().then_some(seen);
             if is_done && !is_due && self.outbox.sleep(poller.waker(), !is_blocked, wants_work) {
                 return Poll::Pending;
             }
