@@ -166,7 +166,7 @@ pub struct WireError {
 }
 
 /// A login as modules see it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub struct LoginFacts {
     /// `SCRAM-SHA-256-PLUS`.
     pub mechanism: String,
@@ -180,6 +180,13 @@ pub struct LoginFacts {
     pub client_key: Option<Vec<u8>>,
     /// The client's own stable id (XEP-0388), where it gave one.
     pub user_agent: Option<String>,
+}
+
+impl std::fmt::Debug for LoginFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The client key and the exporter value are secrets.
+        f.debug_struct("LoginFacts").field("mechanism", &self.mechanism).finish_non_exhaustive()
+    }
 }
 
 /// The most that a record of a call may decode to, in bytes.

@@ -125,6 +125,8 @@ impl Step<'_> {
             undo: Vec::new(),
         };
         let returned = instance.call(&call, &mut frame);
+        // It is back before its wishes are carried out: they may end a session, of which it is told.
+        frame.step.pipeline.put_back(function.module, instance);
         let outcome = match returned {
             Ok(status::ERROR) => {
                 frame.take_back();
@@ -136,7 +138,6 @@ impl Step<'_> {
                 Called::Failed
             }
         };
-        self.pipeline.put_back(function.module, instance);
         if returned.is_err() {
             self.note_panic(function.module);
         }

@@ -1,11 +1,13 @@
 //! What happens to a shard, and what comes of it.
 
+use std::fmt;
+
 use calypte::wire::LoginFacts;
 use table::Batch;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
 /// What a shard is made of, besides its modules.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Setup {
     /// The domain.
     pub domain: Jid,
@@ -21,6 +23,16 @@ pub struct Setup {
     pub started_ms: u64,
     /// Where all randomness comes from. Must be unpredictable and different at each start.
     pub seed: [u8; 32],
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Who knows the seed knows all randomness.
+        f.debug_struct("Setup")
+            .field("domain", &self.domain)
+            .field("shard", &self.shard)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Bounds of a shard.
@@ -124,6 +136,8 @@ pub enum Event {
         token: String,
         /// How many stanzas it received then.
         h: u32,
+        /// How it logged in over the new connection.
+        login: Box<LoginFacts>,
     },
     /// An account was changed, disabled or deleted.
     Account {

@@ -18,6 +18,7 @@ mod send;
 mod session;
 mod shard;
 mod step;
+mod wakes;
 
 pub use event::{Ask, Effect, Event, Leg, Limits, Outcome, Setup};
 pub use manifest::{HookLine, Manifest};

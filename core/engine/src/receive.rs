@@ -133,10 +133,8 @@ impl Step<'_> {
             MessageKind::Headline | MessageKind::Normal | MessageKind::Chat => {}
         }
         let rows = self.state.sessions.rows(owner.as_str());
-        let is_ready =
-            |session: &crate::session::Session| session.available && session.priority >= 0;
-        let numbers: Vec<_> =
-            rows.filter(|(_, session)| is_ready(session)).map(|(number, _)| number).collect();
+        let ready = rows.filter(|(_, session)| session.ready_since.is_some());
+        let numbers: Vec<_> = ready.map(|(number, _)| number).collect();
         if !numbers.is_empty() {
             Way::To(numbers)
         } else if kind == MessageKind::Headline {

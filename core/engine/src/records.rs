@@ -15,7 +15,7 @@ pub(crate) const UNACKED: Table<(String, u64), Kept> = Table::account("engine.un
 /// Timers, by module and name.
 pub(crate) const WAKES: Table<(String, String), At> = Table::account("engine.wakes");
 
-/// Stanzas that cross from shard to shard, by time and chance.
+/// Stanzas that cross from shard to shard, by time, sender's shard and order.
 pub(crate) const CROSSING: Table<(u64, u64), Kept> = Table::domain("engine.crossing");
 
 /// A session that can be resumed.
@@ -24,6 +24,7 @@ pub(crate) struct Resumable {
     pub(crate) resource: String,
     pub(crate) available: bool,
     pub(crate) priority: i8,
+    pub(crate) ready_since: Option<u64>,
     pub(crate) presence: Option<String>,
     pub(crate) values: Vec<(String, Vec<u8>)>,
 }
@@ -65,9 +66,10 @@ mod tests {
             resource: "r".into(),
             available: true,
             priority: -1,
+            ready_since: Some(7),
             presence: None,
             values: vec![("n".into(), vec![9])],
         };
-        assert_eq!(RESUMABLE.encode(&resumable), b"\x01\x01r\x01\xff\x00\x01\x01n\x01\x09");
+        assert_eq!(RESUMABLE.encode(&resumable), b"\x01\x01r\x01\xff\x01\x07\x00\x01\x01n\x01\x09");
     }
 }

@@ -12,6 +12,19 @@ use crate::step::Step;
 /// The most requests that wait at a time; more are answered with an error at once.
 const WAITING_MAX: usize = 10_000;
 
+/// Times that are dealt with in one step; the rest follows in the next, so that none is lost to
+/// the budget of a step.
+const WAKES_MAX: usize = 64;
+
+/// An answer to a request that was not sent.
+#[derive(Debug)]
+pub(crate) struct Late {
+    module: String,
+    owner: String,
+    cookie: Vec<u8>,
+    answer: Stanza,
+}
+
 /// Requests on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
@@ -63,7 +76,10 @@ impl Step<'_> {
         stanza.id = Some(id.as_str().into());
         if self.state.requests.waiting.len() >= WAITING_MAX {
             let error = stanza.error_reply(&StanzaError::RESOURCE_CONSTRAINT);
-            return self.give_answer(module, owner, cookie, error.as_ref());
+            let (module, owner, cookie) = (module.to_owned(), owner.to_owned(), cookie.to_vec());
+            // Not here: the module may ask again at once, and again.
+            let late = error.map(|answer| Late { module, owner, cookie, answer });
+            return self.late.extend(late);
         }
         let deadline = self.now_ms.saturating_add(self.state.setup.limits.answer_ms);
         self.state.requests.deadlines.insert((deadline, id.clone()));
@@ -83,6 +99,11 @@ impl Step<'_> {
         }
     }
 
+    pub(crate) fn give_late(&mut self, late: Late) {
+        let Late { module, owner, cookie, answer } = late;
+        self.give_answer(&module, &owner, &cookie, Some(&answer));
+    }
+
     fn give_answer(&mut self, module: &str, owner: &str, cookie: &[u8], answer: Option<&Stanza>) {
         let Some(answer) = answer else { return };
         let cause = Cause { owner, session: "", targets: &[], is_assured: false };
@@ -96,26 +117,20 @@ impl Step<'_> {
 
     /// Keeps a time that a module asked for.
     pub(crate) fn wake_at(&mut self, at: u64, owner: &str, module: &str, name: &str) {
-        self.forget_wake(owner, module, name);
-        let entry = (at, owner.to_owned(), module.to_owned(), name.to_owned());
-        self.state.wakes.insert(entry);
+        self.state.wakes.set(at, owner, module, name);
         if let Ok(account) = Jid::parse(owner) {
             let key = account_key(&WAKES, &account, &(module.to_owned(), name.to_owned()));
             self.write(key, Some(WAKES.encode(&At(at))));
         }
     }
 
-    fn forget_wake(&mut self, owner: &str, module: &str, name: &str) {
-        self.state.wakes.retain(|(_, o, m, n)| o != owner || m != module || n != name);
-    }
-
     /// Does what is due.
     pub(crate) fn tick(&mut self) {
-        while let Some((at, owner, module, name)) = self.state.wakes.first().cloned() {
-            if at > self.now_ms {
+        for _ in 0..WAKES_MAX {
+            if self.calls_left == 0 {
                 break;
             }
-            self.state.wakes.pop_first();
+            let Some((owner, module, name)) = self.state.wakes.due(self.now_ms) else { break };
             if let Ok(account) = Jid::parse(&owner) {
                 let key = account_key(&WAKES, &account, &(module.clone(), name.clone()));
                 self.write(key, None);

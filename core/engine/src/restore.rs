@@ -25,7 +25,7 @@ impl Step<'_> {
         let mut wakes = Vec::new();
         self.each(&WAKES, |owner, (module, name), at| wakes.push((at.0, owner, module, name)))?;
         for (at, owner, module, name) in wakes {
-            self.state.wakes.insert((at, owner.as_str().to_owned(), module, name));
+            self.state.wakes.set(at, owner.as_str(), &module, &name);
         }
         self.restore_crossing()?;
         self.settle();
@@ -55,13 +55,12 @@ impl Step<'_> {
         let mut session = Session::new(jid);
         session.available = row.available;
         session.priority = row.priority;
+        session.ready_since = row.ready_since;
         session.presence = row.presence.and_then(|xml| Stanza::parse(&xml).ok());
         session.values = row.values.into_iter().collect();
-        session.away = true;
         session.sm = Some(sm);
         let number = self.state.sessions.insert_restored(session);
-        let until = self.now_ms.saturating_add(self.state.setup.limits.resume_ms);
-        self.state.expiries.insert((until, number));
+        self.await_return(number);
         Ok(())
     }
 

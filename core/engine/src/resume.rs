@@ -9,6 +9,9 @@ use crate::send::account_key;
 use crate::session::{Session, Sm, Waiting};
 use crate::step::Step;
 
+/// Sessions that end in one step because they waited too long; the rest follows in the next, so
+/// that the budget of a step is enough for what modules do about each.
+const ENDS_MAX: usize = 16;
 /// Letters of the name that a session comes back by: 128 bits.
 const TOKEN_BYTES: usize = 16;
 
@@ -82,10 +85,26 @@ impl Step<'_> {
         if session.token().is_none() {
             return self.end(number, None);
         }
-        session.away = true;
-        let until = self.now_ms.saturating_add(self.state.setup.limits.resume_ms);
-        self.state.expiries.insert((until, number));
+        self.await_return(number);
         self.keep_queue(number);
+    }
+
+    /// Notes that a session has no connection, and how long it may come back.
+    pub(crate) fn await_return(&mut self, number: u64) {
+        self.forget_expiry(number);
+        let until = self.now_ms.saturating_add(self.state.setup.limits.resume_ms);
+        if let Some(session) = self.state.sessions.get_mut(number) {
+            session.away = true;
+            session.until = Some(until);
+            self.state.expiries.insert((until, number));
+        }
+    }
+
+    fn forget_expiry(&mut self, number: u64) {
+        let session = self.state.sessions.get_mut(number);
+        if let Some(until) = session.and_then(|session| session.until.take()) {
+            self.state.expiries.remove(&(until, number));
+        }
     }
 
     /// Writes down what a session has not acknowledged.
@@ -123,6 +142,7 @@ impl Step<'_> {
             resource: row.resource,
             available: row.available,
             priority: row.priority,
+            ready_since: session.ready_since,
             presence: row.presence,
             values: row.values,
         };
@@ -142,19 +162,27 @@ impl Step<'_> {
     }
 
     /// A client wants to go on with an earlier session of its own account.
-    pub(crate) fn resume(&mut self, number: u64, account: &Jid, token: &str, h: u32) {
+    pub(crate) fn resume(
+        &mut self,
+        number: u64,
+        account: &Jid,
+        (token, h): (&str, u32),
+        login: &LoginFacts,
+    ) {
         let refused = Effect::ResumeRefused { session: number };
         let earlier = self.state.sessions.find_token(account.as_ref().bare_str(), token);
-        let Some(mut session) = earlier.and_then(|earlier| self.state.sessions.remove(earlier))
-        else {
-            return self.effects.push(refused);
-        };
-        let before = earlier.filter(|_| !session.away);
-        if let Some(earlier) = earlier {
-            self.state.expiries.retain(|(_, waiting)| *waiting != earlier);
-        }
-        session.away = false;
+        let found = earlier.and_then(|earlier| Some((earlier, self.state.sessions.get(earlier)?)));
+        let Some((earlier, session)) = found else { return self.effects.push(refused) };
         let jid = session.jid.clone();
+        if let Err(error) = self.admit_login(&jid, login) {
+            // The session waits for a login that is admitted.
+            self.log(3, "engine", format!("a module refused a resumption: {error}"));
+            return self.close_stream(number, StreamError::PolicyViolation);
+        }
+        self.forget_expiry(earlier);
+        let Some(mut session) = self.state.sessions.remove(earlier) else { return };
+        let before = Some(earlier).filter(|_| !session.away);
+        session.away = false;
         let Some(sm) = &mut session.sm else { return self.effects.push(refused) };
         let handled = sm.handled;
         let was_restored = sm.is_restored;
@@ -163,6 +191,9 @@ impl Step<'_> {
         self.state.sessions.insert(number, session);
         let Some(done) = done else {
             // The client counts what it was never sent, or takes back what it had.
+            if let Some(before) = before {
+                self.close_stream(before, StreamError::Conflict);
+            }
             return self.end(number, Some(StreamError::UndefinedCondition));
         };
         self.forget(number, &done);
@@ -195,6 +226,11 @@ impl Step<'_> {
 
     /// A session is over: its modules are told, and what it did not receive goes elsewhere.
     pub(crate) fn end(&mut self, number: u64, why: Option<StreamError>) {
+        self.end_with(number, why, None);
+    }
+
+    /// Ends a session for which there is one stanza `more` than its queue holds.
+    fn end_with(&mut self, number: u64, why: Option<StreamError>, more: Option<Waiting>) {
         let Some(session) = self.state.sessions.get(number) else { return };
         let jid = session.jid.clone();
         if let (Some(why), false) = (why, session.away) {
@@ -203,7 +239,7 @@ impl Step<'_> {
         if let Err(error) = self.tell_session("closed", &jid) {
             self.log(2, "engine", format!("a module failed at the end of a session: {error}"));
         }
-        self.state.expiries.retain(|(_, waiting)| *waiting != number);
+        self.forget_expiry(number);
         let queue = self.state.sessions.get_mut(number).and_then(|session| session.sm.as_mut());
         let queue: Vec<_> = queue.map(|sm| sm.queue.drain(..).collect()).unwrap_or_default();
         self.forget(number, &queue);
@@ -212,52 +248,74 @@ impl Step<'_> {
             self.write(account_key(&RESUMABLE, &jid, token), None);
             self.write(account_key(&HANDLED, &jid, token), None);
         }
-        for waiting in queue {
-            self.reroute(waiting);
+        let mut legs = Vec::new();
+        for waiting in queue.into_iter().chain(more) {
+            legs.extend(self.reroute(Some(&jid), waiting));
+        }
+        // In front of newer stanzas that wait in this step.
+        for leg in legs.into_iter().rev() {
+            self.legs.push_front(leg);
         }
     }
 
-    /// Sends a stanza that a session did not receive where RFC 6121 says.
-    pub(crate) fn reroute(&mut self, waiting: Waiting) {
+    /// Finds the way of a stanza that a session, which was `own`, did not receive, as RFC 6121
+    /// says.
+    pub(crate) fn reroute(&mut self, own: Option<&Jid>, waiting: Waiting) -> Option<Leg> {
         let Waiting { stanza, since_ms, .. } = waiting;
         let view = stanza.view();
         match stanza.kind {
-            Kind::Message
-                if matches!(view.message_kind(), MessageKind::Chat | MessageKind::Normal) =>
-            {
-                let leg = Leg { stanza, is_assured: true, since_ms: Some(since_ms), transit: None };
-                self.legs.push_back(leg);
+            Kind::Message => {
+                let is_kept =
+                    matches!(view.message_kind(), MessageKind::Chat | MessageKind::Normal);
+                let is_lost = is_kept && !self.is_elsewhere(own, &stanza, since_ms);
+                let since_ms = Some(since_ms);
+                is_lost.then_some(Leg { stanza, is_assured: true, since_ms, transit: None })
             }
-            Kind::Iq if matches!(view.iq_kind(), Some(IqKind::Get | IqKind::Set)) => {
-                self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, false);
+            Kind::Iq => {
+                if matches!(view.iq_kind(), Some(IqKind::Get | IqKind::Set)) {
+                    self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, false);
+                }
+                None
             }
-            Kind::Message | Kind::Iq | Kind::Presence => {}
+            Kind::Presence => None,
         }
     }
 
+    /// Tells whether nobody else needs a message that a session did not receive: it was made for
+    /// that session, or others of the account got it too.
+    fn is_elsewhere(&self, own: Option<&Jid>, stanza: &Stanza, since_ms: u64) -> bool {
+        let Some(to) = &stanza.to else { return false };
+        // Copies and results of queries come from the account itself.
+        if stanza.from.as_ref().is_some_and(|from| from.is_bare() && from.same_bare(to)) {
+            return true;
+        }
+        if own.map_or_else(|| !to.is_bare(), |own| own == to) {
+            return false;
+        }
+        let mut rows = self.state.sessions.rows(to.as_ref().bare_str());
+        rows.any(|(_, session)| session.ready_since.is_some_and(|ready| ready < since_ms))
+    }
+
     /// A client does not read, and its queue is full.
-    pub(crate) fn overflow(&mut self, number: u64, stanza: Stanza, is_assured: bool) {
+    pub(crate) fn overflow(&mut self, number: u64, stanza: Stanza, since_ms: u64) {
         if stanza.view().presence_kind() == Some(PresenceKind::Available)
             && stanza.kind == Kind::Presence
         {
             // The newest presence is asked for again when the client comes back.
             return;
         }
-        self.end(number, Some(StreamError::ResourceConstraint));
-        let since_ms = self.now_ms;
-        if stanza.kind == Kind::Message {
-            let leg = Leg { stanza, is_assured, since_ms: Some(since_ms), transit: None };
-            self.legs.push_back(leg);
-        }
+        let more = Waiting { stanza, since_ms, row: None };
+        self.end_with(number, Some(StreamError::ResourceConstraint), Some(more));
     }
 
     /// Ends the sessions that waited too long.
     pub(crate) fn expire(&mut self) {
-        while let Some((until, number)) = self.state.expiries.first().copied() {
-            if until > self.now_ms {
+        for _ in 0..ENDS_MAX {
+            let first = self.state.expiries.first().copied();
+            let Some((until, number)) = first.filter(|(until, _)| *until <= self.now_ms) else {
                 return;
-            }
-            self.state.expiries.pop_first();
+            };
+            self.state.expiries.remove(&(until, number));
             self.end(number, None);
             self.settle();
         }

@@ -65,6 +65,8 @@ impl Step<'_> {
         let is_available = stanza.view().presence_kind() == Some(PresenceKind::Available);
         session.available = is_available;
         session.priority = if is_available { priority(stanza) } else { 0 };
+        let is_ready = is_available && session.priority >= 0;
+        session.ready_since = is_ready.then(|| session.ready_since.unwrap_or(self.now_ms));
         session.presence = is_available.then(|| stanza.clone());
         self.keep_session(number);
     }
@@ -87,16 +89,39 @@ impl Step<'_> {
         }
         if leg.is_assured {
             // The sender's count is on disk with this step; the receiver's rows come with another.
-            let chance = self.random(8).try_into().map_or(0, u64::from_le_bytes);
             let since_ms = leg.since_ms.unwrap_or(self.now_ms);
             let mut key = Vec::new();
-            table::Key::encode(&(self.now_ms, chance), &mut key);
+            table::Key::encode(&self.next_crossing(), &mut key);
             let row = table::full_key(CROSSING.name, "", &key);
             let kept = Kept { since_ms, xml: leg.stanza.to_xml() };
             self.write(row.clone(), Some(CROSSING.encode(&kept)));
             leg.transit = Some(row);
         }
         self.effects.push(Effect::Leg { shard, leg });
+    }
+
+    /// Returns the key of the next stanza that crosses, larger than all before: after a crash they
+    /// are delivered in this order.
+    fn next_crossing(&mut self) -> (u64, u64) {
+        let (last_ms, count) = self.state.crossed;
+        self.state.crossed = match count.checked_add(1) {
+            Some(count) if self.now_ms <= last_ms => (last_ms, count),
+            _ => (self.now_ms.max(last_ms.saturating_add(1)), 0),
+        };
+        let (ms, count) = self.state.crossed;
+        (ms, u64::from(self.state.setup.shard) << 32 | u64::from(count))
+    }
+
+    /// A stanza came from another shard.
+    pub(crate) fn arrived(&mut self, leg: Leg) {
+        if let Some(row) = &leg.transit {
+            // A shard that was made anew has found the row, and done what is to be done.
+            if matches!(self.read(row), Ok(None)) {
+                return;
+            }
+            self.write(row.clone(), None);
+        }
+        self.legs.push_back(leg);
     }
 
     fn leave(&mut self, mut stanza: Stanza, is_assured: bool) {
@@ -146,7 +171,8 @@ impl Step<'_> {
         let limit = self.state.setup.limits.queue_bytes;
         let Some(session) = self.state.sessions.get_mut(number) else {
             // It ended in this step, because it did not read. What it was to get goes elsewhere.
-            return self.reroute(Waiting { stanza, since_ms, row: None });
+            let leg = self.reroute(None, Waiting { stanza, since_ms, row: None });
+            return self.legs.extend(leg);
         };
         let is_away = session.away;
         let mut keep = None;
@@ -154,7 +180,7 @@ impl Step<'_> {
             if sm.bytes.saturating_add(stanza.bytes()) > limit {
                 // A client that does not read is not waited for; its stanzas go where those of a
                 // client go that never came back.
-                return self.overflow(number, stanza, is_assured);
+                return self.overflow(number, stanza, since_ms);
             }
             // A promise to the sender needs a row; so does a connection that is gone.
             let is_kept = is_away || (is_assured && stanza.kind == Kind::Message);

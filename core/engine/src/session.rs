@@ -19,12 +19,16 @@ pub(crate) struct Session {
     pub(crate) available: bool,
     /// Its priority, when available.
     pub(crate) priority: i8,
+    /// Since when it gets what is sent to the account: available, and no negative priority.
+    pub(crate) ready_since: Option<u64>,
     /// Its last presence to everyone.
     pub(crate) presence: Option<Stanza>,
     /// What modules keep with it.
     pub(crate) values: BTreeMap<String, Vec<u8>>,
     /// Whether its connection is lost.
     pub(crate) away: bool,
+    /// When it is over, while its connection is lost.
+    pub(crate) until: Option<u64>,
     /// Acknowledgements, when it turned them on.
     pub(crate) sm: Option<Sm>,
 }
@@ -72,9 +76,11 @@ impl Session {
             jid,
             available: false,
             priority: 0,
+            ready_since: None,
             presence: None,
             values: BTreeMap::new(),
             away: false,
+            until: None,
             sm: None,
         }
     }

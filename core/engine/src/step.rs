@@ -7,8 +7,9 @@ use xmpp::{Stanza, StanzaError, StreamError};
 
 use crate::event::{Effect, Event, Leg, Outcome, Setup};
 use crate::pipeline::Pipeline;
-use crate::requests::Requests;
+use crate::requests::{Late, Requests};
 use crate::session::Sessions;
+use crate::wakes::Wakes;
 
 /// One shard of one domain.
 #[derive(Debug)]
@@ -26,10 +27,12 @@ pub(crate) struct State {
     pub(crate) volatile: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) volatile_bytes: usize,
     pub(crate) requests: Requests,
-    /// Times that somebody asked for: when, owner, module, name.
-    pub(crate) wakes: BTreeSet<(u64, String, String, String)>,
+    /// Times that somebody asked for.
+    pub(crate) wakes: Wakes,
     /// When a lost session is over: when, number.
     pub(crate) expiries: BTreeSet<(u64, u64)>,
+    /// The time of the last stanza that crossed to another shard, and its place among those.
+    pub(crate) crossed: (u64, u32),
     /// How much randomness was used.
     pub(crate) chance: u64,
 }
@@ -45,6 +48,8 @@ pub(crate) struct Step<'a> {
     /// Stanzas for owners of this shard that wait for their turn.
     pub(crate) legs: VecDeque<Leg>,
     pub(crate) notices: VecDeque<Told>,
+    /// Answers to requests that could not even be sent.
+    pub(crate) late: VecDeque<Late>,
     pub(crate) calls_left: u32,
     pub(crate) operations_left: u32,
 }
@@ -76,7 +81,8 @@ impl Engine {
             volatile: BTreeMap::new(),
             volatile_bytes: 0,
             requests: Requests::default(),
-            wakes: BTreeSet::new(),
+            wakes: Wakes::default(),
+            crossed: (0, 0),
             expiries: BTreeSet::new(),
             chance: 0,
         };
@@ -134,6 +140,7 @@ impl Engine {
             effects: Vec::new(),
             legs: VecDeque::new(),
             notices: VecDeque::new(),
+            late: VecDeque::new(),
             calls_left: limits.calls,
             operations_left: limits.operations,
         }
@@ -148,20 +155,15 @@ impl Step<'_> {
             Event::Malformed { session, stanza, error } => {
                 self.malformed(session, &stanza, &error);
             }
-            Event::Leg(leg) => {
-                if let Some(row) = &leg.transit {
-                    self.writes.insert(row.clone(), None);
-                }
-                self.legs.push_back(leg);
-            }
+            Event::Leg(leg) => self.arrived(leg),
             Event::Arriving(stanza) => self.arrive(stanza),
             Event::Bounced(stanza, error) => self.refuse(&stanza, &error, true),
             Event::Enable { session, resume } => self.enable(session, resume),
             Event::Acked { session, h } => self.acked(session, h),
             Event::Detached { session } => self.detach(session),
             Event::Closed { session } => self.end(session, None),
-            Event::Resume { session, account, token, h } => {
-                self.resume(session, &account, &token, h);
+            Event::Resume { session, account, token, h, login } => {
+                self.resume(session, &account, (&token, h), &login);
             }
             Event::Account { account, is_gone } => self.account_changed(&account, is_gone),
             Event::Ask(ask) => self.ask(&ask),
@@ -179,6 +181,8 @@ impl Step<'_> {
                 self.pass_on(&told);
             } else if let Some(leg) = self.legs.pop_front() {
                 self.receive(leg);
+            } else if let Some(late) = self.late.pop_front() {
+                self.give_late(late);
             } else {
                 return;
             }
@@ -193,7 +197,7 @@ impl Step<'_> {
                 None => writes.delete(key),
             }
         }
-        let wake = self.state.wakes.first().map(|(at, ..)| *at);
+        let wake = self.state.wakes.next();
         let expiry = self.state.expiries.first().map(|(at, _)| *at);
         let answer = self.state.requests.next_deadline();
         let wake_at = [wake, expiry, answer].into_iter().flatten().min();

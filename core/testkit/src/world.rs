@@ -130,15 +130,7 @@ impl<'a> World<'a> {
             is_resumed: false,
         };
         self.clients.insert(name.to_owned(), client);
-        let login = Box::new(LoginFacts {
-            mechanism: "SCRAM-SHA-256-PLUS".to_owned(),
-            channel_bound: true,
-            tls: "TLSv1.3".to_owned(),
-            exporter: Some(vec![7; 32]),
-            client_key: Some(vec![8; 32]),
-            user_agent: None,
-        });
-        self.tell(jid, Event::Opened { session, jid: jid.clone(), login })
+        self.tell(jid, Event::Opened { session, jid: jid.clone(), login: login() })
     }
 
     pub(crate) fn client(&mut self, name: &str) -> Result<&mut Client, String> {
@@ -192,7 +184,8 @@ impl<'a> World<'a> {
         client.is_connected = true;
         client.inbox.clear();
         let (jid, h) = (client.jid.clone(), client.received);
-        self.tell(&jid, Event::Resume { session, account: jid.bare(), token, h })?;
+        let account = jid.bare();
+        self.tell(&jid, Event::Resume { session, account, token, h, login: login() })?;
         let client = self.client(name)?;
         client.is_connected = client.is_resumed;
         Ok(client.is_resumed)
@@ -297,6 +290,18 @@ impl<'a> World<'a> {
         let shard = server.shard_of(&jid);
         self.waiting.push_back((to.to_owned(), shard, Event::Arriving(stanza)));
     }
+}
+
+/// How every client logs in.
+fn login() -> Box<LoginFacts> {
+    Box::new(LoginFacts {
+        mechanism: "SCRAM-SHA-256-PLUS".to_owned(),
+        channel_bound: true,
+        tls: "TLSv1.3".to_owned(),
+        exporter: Some(vec![7; 32]),
+        client_key: Some(vec![8; 32]),
+        user_agent: None,
+    })
 }
 
 fn no_server(domain: &str) -> String {

@@ -43,7 +43,11 @@ impl Client {
                 self.stage = Stage::Asking;
             }
             StreamEvent::Resume { account, token, h } => {
-                self.batch.events.push(Event::Resume { session, account, token, h });
+                // It is needed again when there is nothing to resume.
+                let Some(login) = self.login.clone() else {
+                    return self.end(Some(StreamError::NotAuthorized), true);
+                };
+                self.batch.events.push(Event::Resume { session, account, token, h, login });
                 self.stage = Stage::Asking;
             }
             _ => {}

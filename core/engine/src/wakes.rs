@@ -1,0 +1,54 @@
+//! Times that modules asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A time: of which owner and module, and its name.
+type Whose = (String, String, String);
+
+/// All times of a shard, found by time and by whose they are.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes {
+    by_time: BTreeSet<(u64, Whose)>,
+    by_name: BTreeMap<Whose, u64>,
+}
+
+impl Wakes {
+    /// Sets a time; one of the same name is replaced.
+    pub(crate) fn set(&mut self, at: u64, owner: &str, module: &str, name: &str) {
+        let whose = (owner.to_owned(), module.to_owned(), name.to_owned());
+        if let Some(before) = self.by_name.insert(whose.clone(), at) {
+            self.by_time.remove(&(before, whose.clone()));
+        }
+        self.by_time.insert((at, whose));
+    }
+
+    /// Returns the earliest time.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out the earliest, when it is not after `now_ms`.
+    pub(crate) fn due(&mut self, now_ms: u64) -> Option<Whose> {
+        self.by_time.first().filter(|(at, _)| *at <= now_ms)?;
+        let (_, whose) = self.by_time.pop_first()?;
+        self.by_name.remove(&whose);
+        Some(whose)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_time() {
+        let mut wakes = Wakes::default();
+        wakes.set(5, "a@b", "m", "x");
+        wakes.set(9, "a@b", "m", "x");
+        wakes.set(7, "a@b", "m", "y");
+        assert_eq!((wakes.next(), wakes.due(6)), (Some(7), None));
+        assert_eq!(wakes.due(9).map(|(_, _, name)| name), Some("y".to_owned()));
+        assert_eq!(wakes.due(9).map(|(_, _, name)| name), Some("x".to_owned()));
+        assert_eq!((wakes.next(), wakes.due(99)), (None, None));
+    }
+}
