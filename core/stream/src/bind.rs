@@ -114,7 +114,8 @@ impl Stream {
     /// A client still asks for what RFC 3921 called a session.
     pub(crate) fn take_session(&mut self, stanza: Node<'_>) -> bool {
         let is_set = stanza.name() == "iq" && stanza.attr("type").as_deref() == Some("set");
-        if !is_set || !stanza.has_child(ns::SESSION, "session") {
+        // One that is counted has to be counted and answered like any other.
+        if !is_set || self.has_acks() || !stanza.has_child(ns::SESSION, "session") {
             return false;
         }
         let mut result = Element::new(ns::CLIENT, "iq").with_attr("type", "result");

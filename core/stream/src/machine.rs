@@ -1,6 +1,7 @@
 //! The stream itself: headers, stages, what comes and what goes.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use xml::{Element, Header, Item, Limits, Node, Reader, XmlError, escape_attr};
@@ -18,7 +19,6 @@ pub(crate) const BEFORE_LOGIN: Limits = Limits::before_login();
 /// Call in this order: bytes that came go to [`Stream::feed`]; then [`Stream::poll`] until `None`,
 /// answering each question as soon as its answer is known, and polling again after each; then
 /// [`Stream::output`] is written and drained. [`Stream::send`] and [`Stream::close`] come any time.
-#[derive(Debug)]
 pub struct Stream {
     pub(crate) settings: Arc<Settings>,
     pub(crate) channel: Channel,
@@ -40,6 +40,13 @@ pub struct Stream {
     is_open: bool,
     chance: [u8; 32],
     drawn: u64,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What waits may hold a password, and who knows the seed knows all nonces.
+        f.debug_struct("Stream").field("stage", &self.stage).finish_non_exhaustive()
+    }
 }
 
 /// How far a stream is.
@@ -275,7 +282,8 @@ impl Stream {
             return self.fail(StreamError::BadFormat);
         }
         let major = header.version.as_deref().and_then(|version| version.split('.').next());
-        if major.and_then(|major| major.parse::<u32>().ok()) != Some(1) {
+        // RFC 6120 §4.7.5. Who speaks a newer version is answered with ours.
+        if major.and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < 1) {
             return self.fail(StreamError::UnsupportedVersion);
         }
         let to = header.to.as_deref().map(Jid::parse);

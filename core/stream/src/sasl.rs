@@ -190,8 +190,12 @@ impl Stream {
         else {
             return;
         };
+        // As written it would have a salt of its own, which the name of a user never has.
+        let prepared = self.claimed.as_ref().and_then(Jid::local);
+        let name = prepared.unwrap_or(&first.username).to_owned();
         let ground = Ground {
             hash,
+            name: &name,
             bound,
             nonce: &nonce,
             protected: &protected,
@@ -294,7 +298,7 @@ impl Stream {
         }
     }
 
-    /// Writes the success of SASL2, and the features that follow it at once.
+    /// Writes the success of SASL2, and the features of a new session, which follow it at once.
     pub(crate) fn finish_login(
         &mut self,
         jid: &Jid,
@@ -308,11 +312,15 @@ impl Stream {
         }
         let who = Element::new(ns::SASL2, "authorization-identifier").with_text(jid.as_str());
         success.push_child(who);
+        let is_resumed = resumed.is_some();
         for part in [self.resume_failure.take(), resumed, bound].into_iter().flatten() {
             success.push_child(part);
         }
         self.write_element(&success);
-        self.offer_features();
+        // XEP-0198 §9.2. A session that goes on is offered nothing.
+        if !is_resumed {
+            self.offer_features();
+        }
     }
 
     fn challenge(&mut self, message: &str) {

@@ -222,6 +222,8 @@ impl ClientFirst {
 /// What a challenge is made of, besides what the client said.
 pub(crate) struct Ground<'a> {
     pub(crate) hash: Hash,
+    /// The name of the user, prepared.
+    pub(crate) name: &'a str,
     /// The channel's value for the type that the client named.
     pub(crate) bound: Vec<u8>,
     /// Our part of the nonce.
@@ -240,10 +242,10 @@ impl Challenge {
         known: Option<&Verifiers>,
         ground: Ground<'_>,
     ) -> (Self, String) {
-        let Ground { hash, bound, nonce, protected, secret, iterations } = ground;
+        let Ground { hash, name, bound, nonce, protected, secret, iterations } = ground;
         let verifier = match known {
             Some(verifiers) => verifiers.of(hash).clone(),
-            None => Verifier::fake(hash, secret, &first.username, iterations),
+            None => Verifier::fake(hash, secret, name, iterations),
         };
         let nonce = format!("{}{nonce}", first.nonce);
         let server_first = format!(

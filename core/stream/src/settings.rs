@@ -1,5 +1,7 @@
 //! What a stream is told about the server and its channel.
 
+use std::fmt;
+
 use crypto::Secret;
 
 /// What all streams of a domain share.
@@ -33,7 +35,7 @@ pub enum Channel {
 }
 
 /// What is known of a TLS channel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Facts {
     /// `tls-exporter` (RFC 9266): TLS 1.3 only.
     pub exporter: Option<Vec<u8>>,
@@ -41,6 +43,13 @@ pub struct Facts {
     pub end_point: Option<Vec<u8>>,
     /// `TLSv1.3`, for the log.
     pub version: String,
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The exporter value is a secret of the two ends.
+        f.debug_struct("Facts").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl Facts {

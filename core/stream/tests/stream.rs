@@ -246,6 +246,7 @@ fn sasl2_does_all_at_once() {
     let bind = "<bind xmlns='urn:xmpp:bind:0'><tag>Test</tag>\
                 <enable xmlns='urn:xmpp:sm:3' resume='true'/></bind>";
     let client = login(bind);
+    assert!(!client.heard.contains("<resumed"));
     for part in [
         "<success",
         "additional-data",
@@ -258,6 +259,8 @@ fn sasl2_does_all_at_once() {
     }
     let client = login("<resume xmlns='urn:xmpp:sm:3' previd='token' h='3'/>");
     assert!(client.heard.contains("<resumed") && client.heard.contains("h=\"7\""));
+    // XEP-0198 §9.2. The session is there again, with the features it had.
+    assert!(!client.heard.contains("features"), "{}", client.heard);
     assert_eq!(client.stream.session().unwrap().as_str(), "user@a.example/old");
     let client = login(&format!("<resume xmlns='urn:xmpp:sm:3' previd='gone' h='3'/>{bind}"));
     assert!(client.heard.contains("<failed") && client.heard.contains("<bound"));
@@ -278,6 +281,49 @@ fn unknown_users_and_wrong_passwords_look_alike() {
         client.scram("SCRAM-SHA-256", Hash::Sha256, "n,,", &[], "guess");
     }
     assert_eq!(client.failed_with(), Some(StreamError::PolicyViolation));
+}
+
+#[test]
+fn a_name_has_one_salt_however_it_is_written() {
+    let salt = |name: &str| {
+        let mut client = Client::over_tls();
+        let auth = STANDARD.encode(format!("n,,n={name},r=abc"));
+        client.send(&format!(
+            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>{auth}</auth>"
+        ));
+        let text = client.inside("<challenge xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">", "<");
+        let first = String::from_utf8(STANDARD.decode(text).unwrap()).unwrap();
+        first.split(',').find(|part| part.starts_with("s=")).unwrap().to_owned()
+    };
+    // Users who exist have one salt. Who does not exist must not be told by two.
+    assert_eq!(salt("user"), salt("USER"));
+    assert_eq!(salt("nobody"), salt("Nobody"));
+    assert_ne!(salt("nobody"), salt("somebody"));
+}
+
+#[test]
+fn a_session_request_counts_like_any_other_stanza() {
+    let session =
+        "<iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>";
+    let mut client = bound_client(4096);
+    assert!(client.send(session).contains("type=\"result\""));
+    assert_eq!(client.stanzas().len(), 0);
+    client.send("<enable xmlns='urn:xmpp:sm:3'/>");
+    assert_eq!(client.send(session), "");
+    assert_eq!(client.stanzas().len(), 1);
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let mut client = Client::over_tls();
+    let auth = STANDARD.encode("\0user\0pencil");
+    let text = format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{auth}");
+    client.stream.feed(text.as_bytes());
+    let debug = format!("{:?} {:?}", client.stream, tls());
+    // The password as text and as bytes, the seed, the exporter value.
+    for secret in [auth.as_str(), "65, 72, 86, 122", "[9, 9", "[5, 5"] {
+        assert!(!debug.contains(secret), "{secret} in {debug}");
+    }
 }
 
 #[test]
@@ -332,6 +378,11 @@ fn what_comes_behind_starttls_ends_the_stream() {
 
 #[test]
 fn wrong_headers_are_named() {
+    for later in ["1.1", "2.0"] {
+        let heard =
+            Client::new(tls()).send(&HEADER.replace("1.0' xmlns", &format!("{later}' xmlns")));
+        assert!(heard.contains("version='1.0'") && heard.contains("features"), "{heard}");
+    }
     for (header, error) in [
         (HEADER.replace("to='a.example'", ""), StreamError::HostUnknown),
         (HEADER.replace("a.example", "b.example"), StreamError::HostUnknown),
