@@ -237,6 +237,48 @@ impl Context<'_, '_> {
         self.op(op::DELIVER, resource.as_bytes(), stanza.as_bytes()).map(drop)
     }
 
+    /// Hands a stanza that was kept, given as text, to one session of the owner.
+    ///
+    /// What the client does not acknowledge is kept on disk again, where the session is
+    /// [resumable](SessionRow::resumable): so the module may delete it in the same call. It comes
+    /// back as a new stanza does, with [`Context::since_ms`], when the session ends without it.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only. A session that is gone is no error.
+    pub fn hand_over(
+        &mut self,
+        resource: &str,
+        since_ms: u64,
+        stanza: &str,
+    ) -> Result<(), StanzaError> {
+        let to = [&since_ms.to_le_bytes(), resource.as_bytes()].concat();
+        self.op(op::HAND_OVER, &to, stanza.as_bytes()).map(drop)
+    }
+
+    /// Returns when the stanza was first received, in milliseconds since 1970, if it waited in a
+    /// session that ended without it; `None` for a new one.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn since_ms(&mut self) -> Result<Option<u64>, StanzaError> {
+        let bytes = self.op(op::SINCE, &[], &[])?;
+        Ok(bytes.try_into().ok().map(u64::from_le_bytes))
+    }
+
+    /// Begins or ends to keep messages from a session: as long as it is held, those of type `chat`
+    /// and `normal` count as if it were away. So older ones can be handed to it first.
+    ///
+    /// It ends with the session, and when modules are loaded anew.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only. A session that is gone is no error.
+    pub fn hold(&mut self, resource: &str, held: bool) -> Result<(), StanzaError> {
+        self.op(op::HOLD, resource.as_bytes(), &[u8::from(held)]).map(drop)
+    }
+
     /// Sends a `get` or `set` whose answer comes to the module's `answer` hook with `cookie`.
     ///
     /// # Errors

@@ -147,6 +147,7 @@ fn stanza(
     Ok(match flow {
         Flow::Pass => status::PASS,
         Flow::Handled => status::HANDLED,
+        Flow::Kept => status::KEPT,
         Flow::Drop(reason) => {
             cx.count("dropped", 1)?;
             cx.log(reason);

@@ -69,6 +69,9 @@ pub enum Flow {
     Pass,
     /// It ends here; the function did what was needed.
     Handled,
+    /// The next function sees it. It is kept for later: when nobody gets it now, its sender hears
+    /// of no error. For `Received`, `Record`; elsewhere as `Pass`.
+    Kept,
     /// It ends here without an answer, for the reason given to the log.
     Drop(&'static str),
 }

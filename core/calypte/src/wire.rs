@@ -48,6 +48,8 @@ pub mod status {
     pub const LATER: u32 = 5;
     /// The host asked for a hook that the module does not have.
     pub const NO_HOOK: u32 = 6;
+    /// The next function sees the stanza, and it is kept for later.
+    pub const KEPT: u32 = 7;
 }
 
 /// What a module asks of the host during a call.
@@ -102,6 +104,14 @@ pub mod op {
     pub const CAPS: u32 = 24;
     /// Sends a stanza to many. a = text, b = addresses, separated by NUL.
     pub const SEND_EACH: u32 = 25;
+    /// When the stanza was first received, for one that waited. Returns ms since 1970, 8 bytes
+    /// little-endian, or nothing.
+    pub const SINCE: u32 = 26;
+    /// Hands a stanza that was kept to a session of the owner. a = when it was first received, ms
+    /// since 1970, 8 bytes little-endian, then the resource; b = text.
+    pub const HAND_OVER: u32 = 27;
+    /// Begins or ends to keep messages from a session. a = resource, b = one byte.
+    pub const HOLD: u32 = 28;
 }
 
 /// Why an operation failed.
@@ -150,6 +160,8 @@ pub struct SessionRow {
     pub presence: Option<String>,
     /// Whether its connection is lost and may come back.
     pub away: bool,
+    /// Whether what its client does not acknowledge is kept on disk (XEP-0198).
+    pub resumable: bool,
     /// What modules keep with it.
     pub values: Vec<(String, Vec<u8>)>,
 }

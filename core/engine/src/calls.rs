@@ -39,6 +39,8 @@ pub(crate) enum Called {
 pub(crate) enum Verdict {
     /// It goes on.
     Pass,
+    /// It goes on, and is kept for later.
+    Kept,
     /// It ends here.
     Over,
     /// It goes back.
@@ -54,26 +56,32 @@ impl Step<'_> {
         cause: Cause<'_>,
         stanza: &mut Stanza,
     ) -> Verdict {
+        let mut outcome = Verdict::Pass;
         for phase in phases {
             match self.run_phase((place, *phase), cause, stanza) {
                 Verdict::Pass => {}
+                Verdict::Kept => outcome = Verdict::Kept,
                 verdict => return verdict,
             }
         }
-        Verdict::Pass
+        outcome
     }
 
     fn run_phase(&mut self, at: (Place, Phase), cause: Cause<'_>, stanza: &mut Stanza) -> Verdict {
         let is_away = cause.targets.is_empty();
         let fails_closed = matches!(at.1, Phase::Admit | Phase::Rewrite);
+        let mut outcome = Verdict::Pass;
         let mut index = 0;
         while let Some(wanted) = self.pipeline.stanza_hook(at, index, stanza.view(), is_away) {
             index += 1;
             let Some(function) = wanted else { continue };
             match self.call_stanza(function, cause, stanza) {
-                Called::Ran(status::PASS, said) => {
+                Called::Ran(status @ (status::PASS | status::KEPT), said) => {
                     if let Some(replacement) = said.replacement {
                         *stanza = replacement;
+                    }
+                    if status == status::KEPT {
+                        outcome = Verdict::Kept;
                     }
                 }
                 Called::Ran(..) => return Verdict::Over,
@@ -84,7 +92,7 @@ impl Step<'_> {
                 Called::Failed => {}
             }
         }
-        Verdict::Pass
+        outcome
     }
 
     pub(crate) fn call_stanza(
@@ -132,7 +140,9 @@ impl Step<'_> {
                 frame.take_back();
                 Called::Refused(frame.said.error.take().unwrap_or(StanzaError::INTERNAL))
             }
-            Ok(status @ ..=status::LATER) => Called::Ran(status, frame.carry_out()),
+            Ok(status @ (..=status::LATER | status::KEPT)) => {
+                Called::Ran(status, frame.carry_out())
+            }
             Ok(_) | Err(_) => {
                 frame.take_back();
                 Called::Failed

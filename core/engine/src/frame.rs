@@ -33,6 +33,8 @@ pub(crate) struct Frame<'s, 'a> {
 pub(crate) enum Later {
     Send(Stanza),
     Deliver(u64, Stanza),
+    HandOver(u64, Stanza, u64),
+    Hold(u64, bool),
     Value(u64, String, Vec<u8>),
     Wake(u64, String),
     Notice(Told),
@@ -80,6 +82,12 @@ impl Frame<'_, '_> {
             op::SEND => self.send(a),
             op::SEND_EACH => self.send_each(a, b),
             op::DELIVER => self.deliver(a, b),
+            op::HAND_OVER => self.hand_over(a, b),
+            op::HOLD => self.hold(a, b),
+            op::SINCE => {
+                out.extend(self.step.since_ms.map(u64::to_le_bytes).into_iter().flatten());
+                Ok(())
+            }
             op::REPLACE => {
                 self.said.replacement = Some(stanza(a)?);
                 Ok(())
@@ -249,6 +257,24 @@ impl Frame<'_, '_> {
         Ok(())
     }
 
+    fn hand_over(&mut self, to: &[u8], b: &[u8]) -> Done {
+        let (since, resource) = to.split_first_chunk().ok_or(fault::MALFORMED)?;
+        let resource = std::str::from_utf8(resource).map_err(|_| fault::MALFORMED)?;
+        let stanza = stanza(b)?;
+        if let Some(number) = self.step.state.sessions.find(self.owner, resource) {
+            self.later.push(Later::HandOver(number, stanza, u64::from_le_bytes(*since)));
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, resource: &[u8], held: &[u8]) -> Done {
+        let resource = std::str::from_utf8(resource).map_err(|_| fault::MALFORMED)?;
+        if let Some(number) = self.step.state.sessions.find(self.owner, resource) {
+            self.later.push(Later::Hold(number, held == [1]));
+        }
+        Ok(())
+    }
+
     fn set_value(&mut self, a: &[u8], value: &[u8]) -> Done {
         let text = std::str::from_utf8(a).map_err(|_| fault::MALFORMED)?;
         let (resource, name) = text.split_once('\0').ok_or(fault::MALFORMED)?;
@@ -322,6 +348,11 @@ impl Frame<'_, '_> {
                 Later::Deliver(number, stanza) => {
                     step.hand(number, stanza, is_assured, since_ms);
                 }
+                // It was kept, so its sender may have been promised that.
+                Later::HandOver(number, stanza, since_ms) => {
+                    step.hand(number, stanza, true, since_ms);
+                }
+                Later::Hold(number, is_held) => step.hold(number, is_held),
                 Later::Value(number, name, value) => step.set_value(number, name, value),
                 Later::Wake(at, name) => step.wake_at(at, owner, &module, &name),
                 Later::Notice(told) => step.notices.push_back(told),

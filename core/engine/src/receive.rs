@@ -27,6 +27,12 @@ enum Way {
 impl Step<'_> {
     /// A stanza reached the shard of its recipient.
     pub(crate) fn receive(&mut self, leg: Leg) {
+        self.since_ms = leg.since_ms;
+        self.receive_leg(leg);
+        self.since_ms = None;
+    }
+
+    fn receive_leg(&mut self, leg: Leg) {
         let Some(to) = leg.stanza.to.clone() else { return };
         let owner = to.bare();
         if let Some(label) = self.served_label(to.domain()) {
@@ -49,7 +55,7 @@ impl Step<'_> {
         if is_new {
             let first = [Phase::Admit, Phase::Rewrite];
             match self.run(Place::Received, &first, cause, &mut stanza) {
-                Verdict::Pass => {}
+                Verdict::Pass | Verdict::Kept => {}
                 Verdict::Over => return,
                 Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
             }
@@ -59,11 +65,13 @@ impl Step<'_> {
         let targets = self.resources(numbers);
         let cause = Cause { targets: &targets, ..cause };
         let wants_record = matches!(way, Way::To(_) | Way::Away);
+        let mut is_kept = false;
         if wants_record {
             let phases: &[Phase] =
                 if is_new { &[Phase::Record, Phase::Copy] } else { &[Phase::Record] };
             match self.run(Place::Received, phases, cause, &mut stanza) {
                 Verdict::Pass => {}
+                Verdict::Kept => is_kept = true,
                 Verdict::Over => return,
                 Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
             }
@@ -75,6 +83,7 @@ impl Step<'_> {
                     self.hand(number, stanza.clone(), is_assured, since_ms);
                 }
             }
+            Way::Away if is_kept => {}
             Way::Away => self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured),
             Way::Refuse(error) => self.refuse(&stanza, &error, is_assured),
             Way::Ignore => {}
@@ -94,7 +103,7 @@ impl Step<'_> {
     fn way(&self, to: &Jid, owner: &Jid, stanza: &Stanza) -> Way {
         let matching =
             to.resource().and_then(|resource| self.state.sessions.find(owner.as_str(), resource));
-        if let Some(number) = matching {
+        if let Some(number) = matching.filter(|number| !self.is_behind(*number, stanza)) {
             return self.way_to_session(number, stanza);
         }
         match stanza.kind {
@@ -102,6 +111,16 @@ impl Step<'_> {
             Kind::Presence => self.way_of_presence(to, owner, stanza),
             Kind::Iq => way_of_iq(to, stanza),
         }
+    }
+
+    /// Tells whether a message has to wait behind older ones for a session.
+    fn is_behind(&self, number: u64, stanza: &Stanza) -> bool {
+        let is_held = self.state.sessions.get(number).is_some_and(|session| session.is_held);
+        let can_wait = || {
+            let kind = stanza.view().message_kind();
+            stanza.kind == Kind::Message && matches!(kind, MessageKind::Normal | MessageKind::Chat)
+        };
+        is_held && can_wait()
     }
 
     fn way_to_session(&self, number: u64, stanza: &Stanza) -> Way {
@@ -133,11 +152,15 @@ impl Step<'_> {
             MessageKind::Headline | MessageKind::Normal | MessageKind::Chat => {}
         }
         let rows = self.state.sessions.rows(owner.as_str());
-        let ready = rows.filter(|(_, session)| session.ready_since.is_some());
+        let is_headline = kind == MessageKind::Headline;
+        let is_ready = |session: &crate::session::Session| {
+            session.ready_since.is_some() || (is_headline && session.is_held)
+        };
+        let ready = rows.filter(|(_, session)| is_ready(session));
         let numbers: Vec<_> = ready.map(|(number, _)| number).collect();
         if !numbers.is_empty() {
             Way::To(numbers)
-        } else if kind == MessageKind::Headline {
+        } else if is_headline {
             Way::Ignore
         } else {
             Way::Away
@@ -164,7 +187,7 @@ impl Step<'_> {
         let cause = Cause { owner: owner.as_str(), session: "", targets: &[], is_assured };
         let first = [Phase::Admit, Phase::Rewrite];
         match self.run(Place::Received, &first, cause, &mut stanza) {
-            Verdict::Pass => {}
+            Verdict::Pass | Verdict::Kept => {}
             Verdict::Over => return,
             Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
         }
@@ -223,7 +246,7 @@ impl Step<'_> {
         let cause = Cause { owner: owner.as_str(), session: "", targets: &[], is_assured };
         let first = [Phase::Admit, Phase::Rewrite];
         match self.run(Place::Received, &first, cause, &mut stanza) {
-            Verdict::Pass => {}
+            Verdict::Pass | Verdict::Kept => {}
             Verdict::Over => return,
             Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
         }

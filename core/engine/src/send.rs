@@ -34,15 +34,15 @@ impl Step<'_> {
             Cause { owner: owner.as_str(), session: session.as_str(), targets: &[], is_assured };
         let first = [Phase::Admit, Phase::Rewrite, Phase::Record];
         let mut verdict = self.run(Place::Sent, &first, cause, &mut stanza);
-        if matches!(verdict, Verdict::Pass) {
+        if matches!(verdict, Verdict::Pass | Verdict::Kept) {
             if is_broadcast {
                 self.set_presence(number, &stanza);
             }
             verdict = self.run(Place::Sent, &[Phase::Copy], cause, &mut stanza);
         }
         match verdict {
-            Verdict::Pass if is_broadcast => {}
-            Verdict::Pass => self.route(stanza, is_assured),
+            Verdict::Pass | Verdict::Kept if is_broadcast => {}
+            Verdict::Pass | Verdict::Kept => self.route(stanza, is_assured),
             Verdict::Over => {}
             Verdict::Refused(error) => self.refuse(&stanza, &error, is_assured),
         }
@@ -65,10 +65,20 @@ impl Step<'_> {
         let is_available = stanza.view().presence_kind() == Some(PresenceKind::Available);
         session.available = is_available;
         session.priority = if is_available { priority(stanza) } else { 0 };
-        let is_ready = is_available && session.priority >= 0;
-        session.ready_since = is_ready.then(|| session.ready_since.unwrap_or(self.now_ms));
+        session.note_ready(self.now_ms);
         session.presence = is_available.then(|| stanza.clone());
         self.keep_session(number);
+    }
+
+    /// Keeps messages from a session, or gives them to it again.
+    pub(crate) fn hold(&mut self, number: u64, is_held: bool) {
+        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        let before = (session.is_held, session.ready_since);
+        session.is_held = is_held;
+        session.note_ready(self.now_ms);
+        if before != (session.is_held, session.ready_since) {
+            self.keep_session(number);
+        }
     }
 
     /// Sends a stanza on its way to its owner.
@@ -130,7 +140,7 @@ impl Step<'_> {
         let session = if session.is_bare() { "" } else { session.as_str() };
         let cause = Cause { owner: owner.as_str(), session, targets: &[], is_assured };
         match self.run(Place::Leaving, &Phase::ALL, cause, &mut stanza) {
-            Verdict::Pass => {
+            Verdict::Pass | Verdict::Kept => {
                 let domain = stanza.to.as_ref().unwrap_or(&to).domain().to_owned();
                 self.effects.push(Effect::Leaving { domain, stanza });
             }
@@ -144,10 +154,12 @@ impl Step<'_> {
         let domain = self.state.setup.domain.clone();
         let cause = Cause { owner: domain.as_str(), session: "", targets: &[], is_assured: true };
         match self.run(Place::Arriving, &Phase::ALL, cause, &mut stanza) {
-            Verdict::Pass if stanza.to.as_ref().is_some_and(|to| self.is_local(to.domain())) => {
+            Verdict::Pass | Verdict::Kept
+                if stanza.to.as_ref().is_some_and(|to| self.is_local(to.domain())) =>
+            {
                 self.forward(Leg { stanza, is_assured: true, since_ms: None, transit: None });
             }
-            Verdict::Pass | Verdict::Over => {}
+            Verdict::Pass | Verdict::Kept | Verdict::Over => {}
             Verdict::Refused(error) => self.refuse(&stanza, &error, true),
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct Session {
     pub(crate) available: bool,
     /// Its priority, when available.
     pub(crate) priority: i8,
-    /// Since when it gets what is sent to the account: available, and no negative priority.
+    /// Since when it gets what is sent to the account: available, no negative priority, not held.
     pub(crate) ready_since: Option<u64>,
     /// Its last presence to everyone.
     pub(crate) presence: Option<Stanza>,
@@ -29,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) away: bool,
     /// When it is over, while its connection is lost.
     pub(crate) until: Option<u64>,
+    /// Whether messages wait behind older ones that a module is handing to it.
+    pub(crate) is_held: bool,
     /// Acknowledgements, when it turned them on.
     pub(crate) sm: Option<Sm>,
 }
@@ -81,8 +83,15 @@ impl Session {
             values: BTreeMap::new(),
             away: false,
             until: None,
+            is_held: false,
             sm: None,
         }
+    }
+
+    /// Notes whether it gets what is sent to the account.
+    pub(crate) fn note_ready(&mut self, now_ms: u64) {
+        let is_ready = self.available && self.priority >= 0 && !self.is_held;
+        self.ready_since = is_ready.then(|| self.ready_since.unwrap_or(now_ms));
     }
 
     /// Returns the token of a session that can come back.
@@ -101,6 +110,7 @@ impl Session {
             priority: self.priority,
             presence: self.presence.as_ref().map(Stanza::to_xml),
             away: self.away,
+            resumable: self.token().is_some(),
             values: self.values.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
     }
@@ -200,6 +210,16 @@ impl Sessions {
             }
         }
         Some(session)
+    }
+
+    /// Holds no session any more.
+    pub(crate) fn release_all(&mut self) {
+        for session in self.by_number.values_mut() {
+            if std::mem::take(&mut session.is_held) {
+                // It cannot be said what it got meanwhile.
+                session.note_ready(u64::MAX);
+            }
+        }
     }
 
     /// Returns the numbers of an account's sessions, in the order they came.

@@ -50,6 +50,8 @@ pub(crate) struct Step<'a> {
     pub(crate) notices: VecDeque<Told>,
     /// Answers to requests that could not even be sent.
     pub(crate) late: VecDeque<Late>,
+    /// When the stanza that is being received came first, for one that waited.
+    pub(crate) since_ms: Option<u64>,
     pub(crate) calls_left: u32,
     pub(crate) operations_left: u32,
 }
@@ -111,6 +113,8 @@ impl Engine {
     /// Replaces the modules, as on a reload. Sessions, tables and timers stay.
     pub fn set_pipeline(&mut self, pipeline: Pipeline) {
         self.pipeline = pipeline;
+        // Whoever held a session may not be there any more.
+        self.state.sessions.release_all();
     }
 
     /// Replaces the bounds.
@@ -141,6 +145,7 @@ impl Engine {
             legs: VecDeque::new(),
             notices: VecDeque::new(),
             late: VecDeque::new(),
+            since_ms: None,
             calls_left: limits.calls,
             operations_left: limits.operations,
         }
