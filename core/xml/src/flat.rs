@@ -1,6 +1,7 @@
 //! An element as it came, with a table of what stands where.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::flatten::{Flattened, StreamNames, flatten};
@@ -20,17 +21,16 @@ pub(crate) const NONE: u32 = u32::MAX;
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// One element, checked. Cloning copies nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Flat(Arc<Parts>);
 
-#[derive(Debug)]
 struct Parts {
     text: String,
     words: Vec<u32>,
 }
 
 /// A [`Flat`] that somebody else keeps: a text and a table of offsets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct FlatRef<'a> {
     text: &'a str,
     words: &'a [u32],
@@ -41,6 +41,19 @@ pub struct FlatRef<'a> {
 pub struct Node<'a> {
     flat: FlatRef<'a>,
     index: u32,
+}
+
+impl fmt::Debug for Flat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.as_ref(), f)
+    }
+}
+
+/// Shows the name of the element and its size: what people write belongs into no log.
+impl fmt::Debug for FlatRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}> {} B", self.root().name(), self.root().raw().len())
+    }
 }
 
 impl Flat {

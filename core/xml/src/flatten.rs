@@ -1,5 +1,7 @@
 //! One pass over one element: every check, and the table of what stands where.
 
+use std::collections::BTreeMap;
+
 use crate::XmlError::{BadNamespacePrefix, Incomplete, Limit, NotWellFormed, Restricted};
 use crate::flat::{ATTR_WORDS, HEAD_WORDS, NODE_WORDS, NONE, NS_WORDS};
 use crate::{Limits, XmlError, check};
@@ -71,6 +73,8 @@ struct Pass<'a> {
     nodes: Vec<Node>,
     attrs: Vec<Attr>,
     names: Vec<&'a str>,
+    /// Where each name stands, once there are more than [`NAMES_FEW`].
+    places: BTreeMap<&'a str, usize>,
     decls: Vec<Decl<'a>>,
     open: Vec<usize>,
     /// The last node at each depth, to link siblings.
@@ -78,6 +82,9 @@ struct Pass<'a> {
     uses_stream_prefix: bool,
 }
 
+/// Names of namespaces that are looked through one by one. More are found by a map, or the work
+/// would grow with the square of their number.
+const NAMES_FEW: usize = 16;
 /// Index of "no namespace" for attributes.
 const NO_NS: usize = 0;
 /// Index of the namespace of `xml:`.
@@ -100,6 +107,7 @@ pub(crate) fn flatten(
         nodes: Vec::with_capacity(8),
         attrs: Vec::with_capacity(8),
         names: vec!["", XML],
+        places: BTreeMap::new(),
         decls: Vec::with_capacity(4),
         open: Vec::new(),
         last: Vec::new(),
@@ -432,11 +440,17 @@ impl<'a> Pass<'a> {
     }
 
     fn intern(&mut self, ns: &'a str) -> usize {
-        if let Some(known) = self.names.iter().position(|known| *known == ns) {
+        let few = self.names.get(..self.names.len().min(NAMES_FEW)).unwrap_or_default();
+        let known = few.iter().position(|known| *known == ns);
+        if let Some(known) = known.or_else(|| self.places.get(ns).copied()) {
             return known;
         }
+        let place = self.names.len();
         self.names.push(ns);
-        self.names.len() - 1
+        if place >= NAMES_FEW {
+            self.places.insert(ns, place);
+        }
+        place
     }
 
     /// Lays the tables out as words, and the names of namespaces behind the text.

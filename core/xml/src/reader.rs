@@ -1,5 +1,7 @@
 //! The reader of one stream: bytes in, stanzas out.
 
+use std::fmt;
+
 use crate::XmlError::{Limit, Utf8};
 use crate::flatten::{StreamNames, flatten};
 use crate::frame::{Frame, Framer};
@@ -9,7 +11,6 @@ use crate::{Element, Flat, Header, Limits, XmlError, header};
 const PIECE_BYTES_MAX: usize = 65_536;
 
 /// Reads a stream piece by piece. Holds nothing while nothing is unfinished.
-#[derive(Debug)]
 pub struct Reader {
     buffer: Vec<u8>,
     /// Bytes at the front of the buffer that were used up.
@@ -17,6 +18,13 @@ pub struct Reader {
     limits: Limits,
     framer: Framer,
     names: Option<StreamNames>,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What waits may hold a password.
+        f.debug_struct("Reader").field("buffered", &self.buffered()).finish_non_exhaustive()
+    }
 }
 
 /// What a reader found.

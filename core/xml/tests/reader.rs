@@ -1,5 +1,7 @@
 //! What the reader takes and what it refuses.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use xml::{Element, Flat, FlatRef, Item, Limits, Reader, XmlError};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
@@ -240,4 +242,48 @@ fn a_table_that_was_tampered_with_does_no_harm() {
         }
     }
     assert_eq!(walk(FlatRef::from_parts("", &[])), 0);
+}
+
+#[test]
+fn many_namespaces_are_kept_apart() {
+    let children: String = (0..8000).map(|n| format!("<a xmlns='u:{n}'/>")).collect();
+    let text = format!("<message>{children}</message>");
+    let flat = Flat::parse(&text, "jabber:client").unwrap();
+    for (n, child) in flat.root().children().enumerate() {
+        assert_eq!(child.ns(), format!("u:{n}"));
+    }
+    // A name that was met before has the place that it had.
+    let again = format!("<message>{children}<b xmlns='u:7'/><b xmlns='u:7000'/></message>");
+    let words = |text: &str| Flat::parse(text, "jabber:client").unwrap().as_ref().words().len();
+    let node_words = 10;
+    assert_eq!(words(&again), words(&text) + 2 * node_words);
+}
+
+/// How long a pass takes: the fastest of three.
+#[expect(clippy::disallowed_types, reason = "the core has no clock, its tests may look at one")]
+fn time_of(children: usize) -> std::time::Duration {
+    let inner: String = (0..children).map(|n| format!("<a xmlns='u:{n:04}'/>")).collect();
+    let text = format!("<message>{inner}</message>");
+    let pass = |_| {
+        let started = std::time::Instant::now();
+        assert_eq!(Flat::parse(&text, "jabber:client").unwrap().raw().len(), text.len());
+        started.elapsed()
+    };
+    (0..3).map(pass).min().unwrap()
+}
+
+#[test]
+fn work_grows_with_the_bytes() {
+    let (few, many) = (time_of(500), time_of(8000));
+    // Sixteen times the bytes. The square of that would be 256.
+    assert!(many < few * 80, "{few:?} {many:?}");
+}
+
+#[test]
+fn debug_shows_no_content() {
+    let flat = Flat::parse("<message><body>secret</body></message>", "jabber:client").unwrap();
+    let mut reader = Reader::new(Limits::client());
+    reader.push(b"<a secret").unwrap();
+    let debug = format!("{flat:?} {:?} {reader:?}", flat.root());
+    assert!(debug.contains("message") && !debug.contains("secret"), "{debug}");
 }
