@@ -77,7 +77,9 @@ fn check_tls(config: &Config, draft: &mut Draft) -> Option<Served> {
         // Said already, where the table was read.
         return None;
     }
-    let files = match Files::find(&config.tls, config.domain.domain()) {
+    // Certificates and their folders have names of DNS.
+    let name = config.domain.ascii_domain();
+    let files = match Files::find(&config.tls, &name) {
         Ok(files) => files,
         Err(why) => {
             let hint = match any.is_empty() {
@@ -90,7 +92,7 @@ fn check_tls(config: &Config, draft: &mut Draft) -> Option<Served> {
     };
     match Served::open(&files) {
         Ok(served) => {
-            let domain = draft.has_domain.then(|| config.domain.domain());
+            let domain = draft.has_domain.then_some(&*name);
             for (what, hint) in tls::warnings(&served, &files, domain) {
                 draft.notes.problems.push(Problem::warning(any.clone(), what, hint));
             }

@@ -131,6 +131,14 @@ impl Jid {
         self.as_ref().domain()
     }
 
+    /// Returns the domain part as it stands in certificates and in DNS: `xn--…` for labels that are
+    /// not ASCII.
+    #[must_use]
+    pub fn ascii_domain(&self) -> Cow<'_, str> {
+        idna::domain_to_ascii(self.domain())
+            .map_or_else(|_| Cow::Borrowed(self.domain()), Cow::Owned)
+    }
+
     /// Returns the part after `/`.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {
@@ -250,7 +258,9 @@ fn prepare_domain(text: &str) -> Result<Cow<'_, str>, BadJid> {
     // §3.2. A trailing dot is not part of the name.
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    let prepared = if text.is_ascii() {
+    // §3.2.1. A name has one form, that of people; in the other its labels begin with `xn--`.
+    let is_encoded = text.as_bytes().windows(4).any(|four| four.eq_ignore_ascii_case(b"xn--"));
+    let prepared = if text.is_ascii() && !is_encoded {
         let is_ipv6 = text
             .strip_prefix('[')
             .and_then(|t| t.strip_suffix(']'))
@@ -267,7 +277,8 @@ fn prepare_domain(text: &str) -> Result<Cow<'_, str>, BadJid> {
     } else {
         let (unicode, outcome) = idna::domain_to_unicode(text);
         outcome.map_err(|_| BadJid)?;
-        if unicode.bytes().any(|b| b.is_ascii() && !is_name(b)) {
+        let empty_label = unicode.split('.').any(str::is_empty);
+        if empty_label || unicode.bytes().any(|b| b.is_ascii() && !is_name(b)) {
             return Err(BadJid);
         }
         Cow::Owned(unicode)
@@ -378,14 +389,27 @@ mod tests {
         check("romeo@montague.example/a@b/c", Some("romeo@montague.example/a@b/c"));
         check("ΠΑΝ@example.org", Some("παν@example.org"));
         check("bücher.example", Some("bücher.example"));
+        check("a@xn--bcher-kva.Example/x", Some("a@bücher.example/x"));
+        check("a@XN--BCHER-KVA.example", Some("a@bücher.example"));
         check("a@[::1]/x", Some("a@[::1]/x"));
     }
 
     #[test]
     fn refuses() {
-        for text in
-            ["", "@a", "a@", "a@b/", "a b@c", "a@b c", "a@b..c", "<a>@b", "a&b@c", "a@b/\u{7}"]
-        {
+        for text in [
+            "a@ü..x",
+            "a@xn--a.example",
+            "",
+            "@a",
+            "a@",
+            "a@b/",
+            "a b@c",
+            "a@b c",
+            "a@b..c",
+            "<a>@b",
+            "a&b@c",
+            "a@b/\u{7}",
+        ] {
             check(text, None);
         }
         check(&format!("{}@a", "x".repeat(1024)), None);
@@ -405,6 +429,8 @@ mod tests {
         let jid = Jid::parse("romeo@montague.example/orchard").unwrap();
         assert_eq!(jid.local(), Some("romeo"));
         assert_eq!(jid.domain(), "montague.example");
+        assert_eq!(jid.ascii_domain(), "montague.example");
+        assert_eq!(Jid::parse("a@bücher.example").unwrap().ascii_domain(), "xn--bcher-kva.example");
         assert_eq!(jid.resource(), Some("orchard"));
         assert_eq!(jid.bare().as_str(), "romeo@montague.example");
         assert!(jid.bare().is_bare() && !jid.is_bare());

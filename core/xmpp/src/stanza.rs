@@ -166,8 +166,10 @@ impl Stanza {
     /// Returns the error for the sender, `None` when it must not be answered with one.
     #[must_use]
     pub fn error_reply(&self, error: &StanzaError) -> Option<Self> {
-        if matches!(self.ty.as_deref(), Some("error" | "result")) {
-            return None;
+        match self.ty.as_deref() {
+            Some("error") => return None,
+            Some("result") if self.kind == Kind::Iq => return None,
+            _ => {}
         }
         let child = error.to_element().to_xml(ns::CLIENT);
         self.answer("error", &child)
@@ -287,6 +289,10 @@ mod tests {
              <service-unavailable xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\"/></error></iq>"
         );
         assert!(error.error_reply(&StanzaError::INTERNAL).is_none());
+        let answer = |xml| Stanza::parse(xml).unwrap().error_reply(&StanzaError::INTERNAL);
+        assert!(answer("<iq from='a@b/c' id='1' type='result'/>").is_none());
+        // An unknown type of message counts as `normal`.
+        assert!(answer("<message from='a@b/c' type='result'/>").is_some());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Reading a stanza in place.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use xml::{FlatRef, Node, escape_attr};
 
@@ -76,7 +77,7 @@ pub enum IqKind {
 }
 
 /// A stanza that somebody else keeps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct StanzaRef<'a> {
     /// What it is.
     pub kind: Kind,
@@ -92,6 +93,12 @@ pub struct StanzaRef<'a> {
     pub lang: Option<&'a str>,
     /// The element with its content; its own attributes may be older than the fields above.
     pub content: FlatRef<'a>,
+}
+
+impl fmt::Debug for StanzaRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} B", self.kind.name(), self.content.root().raw().len())
+    }
 }
 
 impl<'a> StanzaRef<'a> {
