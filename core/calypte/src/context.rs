@@ -5,6 +5,7 @@ use table::{Key, Table};
 use xml::Element;
 use xmpp::{Jid, JidRef, StanzaError, StreamError, ns};
 
+use crate::hooks::Command;
 use crate::notice::Notice;
 use crate::wire::{self, Range, SessionRow, op};
 
@@ -388,6 +389,25 @@ impl Context<'_, '_> {
     /// Our own fault only.
     pub fn served(&mut self) -> Result<Vec<String>, StanzaError> {
         self.lines(op::SERVED, &[])
+    }
+
+    /// Says what the answer to an HTTP request is; without it `text/plain; charset=utf-8`.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault: it cannot stand in a header.
+    pub fn set_content_type(&mut self, media_type: &str) -> Result<(), StanzaError> {
+        self.op(op::CONTENT_TYPE, media_type.as_bytes(), &[]).map(drop)
+    }
+
+    /// Lists the commands that modules offer, in the operator's order.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn commands(&mut self) -> Result<Vec<Command>, StanzaError> {
+        let lines = self.lines(op::COMMANDS, &[])?;
+        Ok(lines.iter().filter_map(|line| Command::read(line)).collect())
     }
 
     /// Returns the name of the software, its version and when it started, in ms since 1970.

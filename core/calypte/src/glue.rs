@@ -7,7 +7,7 @@ use xml::FlatRef;
 use xmpp::{JidRef, Kind, StanzaError, StanzaRef};
 
 use crate::hooks::Run;
-use crate::wire::{self, LoginFacts, WireError, op, part, status};
+use crate::wire::{self, LoginFacts, Question, WireError, op, part, status};
 use crate::{
     ConfigKey, Context, Feature, Flow, HookResult, Module, Notified, Passing, Reply, Request,
 };
@@ -35,10 +35,25 @@ impl fmt::Debug for Login<'_> {
 /// A question by HTTP or by command.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
-    /// The path or the node of the command.
+    /// The path, without what stands behind a `?`, or the node of the command.
     pub name: &'a str,
-    /// The body of the request or the fields of the form.
+    /// `GET`, `POST`, …; empty for a command.
+    pub method: &'a str,
+    /// What stands behind the `?` of the address, as it came; empty for a command.
+    pub query: &'a str,
+    /// The body of the request, at most 1 MiB; for a command its fields, one `name=value` a line.
     pub body: &'a [u8],
+}
+
+impl<'a> Asked<'a> {
+    /// Returns the value of a command's field. A field with several values has several lines, of
+    /// which this is the first.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&'a str> {
+        let text = std::str::from_utf8(self.body).ok()?;
+        let mut fields = text.lines().filter_map(|line| line.split_once('='));
+        fields.find(|(field, _)| *field == name).map(|(_, value)| value)
+    }
 }
 
 impl fmt::Debug for Asked<'_> {
@@ -128,7 +143,9 @@ fn run<M: Module>(
             None => Ok(status::PASS),
         },
         Run::Asked(f) => {
-            let answer = f(module, &Asked { name, body: payload }, cx)?;
+            let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            let Question { method, query, body } = &question;
+            let answer = f(module, &Asked { name, method, query, body }, cx)?;
             cx.op(op::REPLY, &answer, &[]).map(|_| status::REPLY)
         }
     }

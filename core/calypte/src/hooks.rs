@@ -116,6 +116,31 @@ pub enum Who {
     Admin,
 }
 
+/// A command that a module offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Its name, unique among the commands of a server.
+    pub node: String,
+    /// Who may run it.
+    pub who: Who,
+    /// What people are shown.
+    pub title: String,
+}
+
+impl Command {
+    /// Reads a manifest line: node, who, title.
+    #[must_use]
+    pub fn read(line: &str) -> Option<Self> {
+        let mut words = line.split('\t');
+        let node = words.next()?.to_owned();
+        let who = match words.next()? {
+            "user" => Who::User,
+            _ => Who::Admin,
+        };
+        Some(Self { node, who, title: words.next()?.to_owned() })
+    }
+}
+
 /// The function of a stanza hook.
 pub type StanzaFn<M> = fn(&M, &mut Passing<'_>, &mut Context<'_, '_>) -> HookResult;
 /// The function that answers a request.

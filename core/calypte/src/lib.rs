@@ -76,8 +76,8 @@ pub use abi;
 pub use context::Context;
 pub use glue::{Asked, Login};
 pub use hooks::{
-    AnswerFn, AskedFn, Done, FeatureFn, Flow, Hook, HookResult, IqFn, IqResult, LoginFn, NoticeFn,
-    On, Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, Who,
+    AnswerFn, AskedFn, Command, Done, FeatureFn, Flow, Hook, HookResult, IqFn, IqResult, LoginFn,
+    NoticeFn, On, Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, Who,
 };
 pub use module::{ConfigKey, Feature, Module, NoConfig, SetupError, Xep};
 pub use notice::Notified;
@@ -87,14 +87,15 @@ pub use passing::{Passing, Request};
 pub mod prelude {
     pub use crate::tables;
     pub use crate::{
-        Asked, ConfigKey, Context, Done, Feature, Flow, Hook, HookResult, IqResult, Login, Module,
-        NoConfig, Notified, On, Passing, Phase, Place, Reply, Request, SetupError, Who, Xep,
+        Asked, Command, ConfigKey, Context, Done, Feature, Flow, Hook, HookResult, IqResult, Login,
+        Module, NoConfig, Notified, On, Passing, Phase, Place, Reply, Request, SetupError, Who,
+        Xep,
     };
     pub use table::{Table, record};
     pub use xml::{Element, Node};
     pub use xmpp::{
-        IqKind, Jid, JidRef, Kind, MessageKind, PresenceKind, StanzaError, StanzaRef, StreamError,
-        ns, xep,
+        Condition, ErrorKind, IqKind, Jid, JidRef, Kind, MessageKind, PresenceKind, StanzaError,
+        StanzaRef, StreamError, ns, xep,
     };
 }
 

@@ -112,6 +112,8 @@ pub mod op {
     pub const HAND_OVER: u32 = 27;
     /// Begins or ends to keep messages from a session. a = resource, b = one byte.
     pub const HOLD: u32 = 28;
+    /// Says what the answer to an HTTP request is. a = media type.
+    pub const CONTENT_TYPE: u32 = 29;
 }
 
 /// Why an operation failed.
@@ -175,6 +177,17 @@ pub struct WireError {
     pub condition: String,
     /// The sentence.
     pub text: Option<String>,
+}
+
+/// A question by HTTP or by command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Question {
+    /// `GET`, `POST`; empty for a command.
+    pub method: String,
+    /// What stands behind the `?` of the address, as it came; empty for a command.
+    pub query: String,
+    /// The body; the fields of a command, one `name=value` a line.
+    pub body: Vec<u8>,
 }
 
 /// A login as modules see it.

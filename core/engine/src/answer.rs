@@ -17,6 +17,9 @@ impl Step<'_> {
         of_domain: bool,
         is_assured: bool,
     ) {
+        if let Some(reply) = self.about_commands(owner, &stanza, of_domain, is_assured) {
+            return self.give_reply(&stanza, reply, is_assured);
+        }
         let view = stanza.view();
         let is_set = stanza.ty.as_deref() == Some("set");
         let hook = view.payload().and_then(|payload| {
@@ -31,14 +34,12 @@ impl Step<'_> {
         let cause = Cause { owner: owner.as_str(), session: &session, targets: &[], is_assured };
         match self.call_stanza(hook.function, cause, &stanza) {
             Called::Ran(status::REPLY, said) => {
-                let inner = said.reply.unwrap_or_default();
-                let reply = std::str::from_utf8(&inner).ok();
-                match reply.and_then(|inner| stanza.result_reply(inner)) {
-                    Some(reply) => self.route(reply, is_assured),
-                    None => self.refuse(&stanza, &StanzaError::INTERNAL, is_assured),
-                }
+                let inner = String::from_utf8(said.reply.unwrap_or_default());
+                let inner = inner.map_err(|_| StanzaError::INTERNAL);
+                self.give_reply(&stanza, inner, is_assured);
             }
             Called::Ran(status::LATER, _) => {}
+            Called::Off => self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured),
             Called::Ran(..) | Called::Failed => {
                 self.refuse(&stanza, &StanzaError::INTERNAL, is_assured);
             }
@@ -46,13 +47,35 @@ impl Step<'_> {
         }
     }
 
+    /// Sends the result of a request, or why there is none.
+    fn give_reply(
+        &mut self,
+        request: &Stanza,
+        inner: Result<String, StanzaError>,
+        is_assured: bool,
+    ) {
+        let reply =
+            inner.and_then(|inner| request.result_reply(&inner).ok_or(StanzaError::INTERNAL));
+        match reply {
+            Ok(reply) => self.route(reply, is_assured),
+            Err(error) => self.refuse(request, &error, is_assured),
+        }
+    }
+
     /// Answers a question by HTTP or command.
     pub(crate) fn ask(&mut self, ask: &Ask) {
+        // The longest path is the one that is meant.
         let fits = |word: &str| match ask.kind {
-            "http" => ask.name == word || ask.name.starts_with(&format!("{word}/")),
+            "http" => {
+                let rest = ask.name.strip_prefix(word);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
             _ => ask.name == word,
         };
-        let hook = self.pipeline.plain(ask.kind).into_iter().find(|hook| fits(&hook.word));
+        let hooks = self.pipeline.plain(ask.kind).into_iter();
+        let hooks = hooks.filter(|hook| self.pipeline.is_on(hook.function.module));
+        let hook = hooks.filter(|hook| fits(&hook.word)).max_by_key(|hook| hook.word.len());
+        let mut content_type = None;
         let answer = match hook {
             None => Err(StanzaError::ITEM_NOT_FOUND),
             Some(hook) => {
@@ -62,14 +85,19 @@ impl Step<'_> {
                     targets: &[],
                     is_assured: true,
                 };
-                match self.call(hook.function, cause, None, &ask.name, &ask.body) {
-                    Called::Ran(_, said) => Ok(said.reply.unwrap_or_default()),
+                let payload = encode(&ask.question);
+                match self.call(hook.function, cause, None, &ask.name, &payload) {
+                    Called::Ran(status::REPLY, said) => {
+                        content_type = said.content_type;
+                        Ok(said.reply.unwrap_or_default())
+                    }
                     Called::Refused(error) => Err(error),
-                    Called::Failed => Err(StanzaError::INTERNAL),
+                    Called::Off => Err(StanzaError::ITEM_NOT_FOUND),
+                    Called::Ran(..) | Called::Failed => Err(StanzaError::INTERNAL),
                 }
             }
         };
-        self.effects.push(Effect::Answer { token: ask.token, answer });
+        self.effects.push(Effect::Answer { token: ask.token, answer, content_type });
     }
 
     /// Passes a notice on to the modules that listen.
@@ -106,7 +134,7 @@ impl Step<'_> {
         for kind in ["channel", "authenticated"] {
             for hook in self.pipeline.plain(kind) {
                 match self.call(hook.function, cause, None, "", &facts) {
-                    Called::Ran(..) => {}
+                    Called::Ran(..) | Called::Off => {}
                     Called::Refused(error) => return Err(error),
                     Called::Failed => return Err(StanzaError::INTERNAL),
                 }
@@ -121,8 +149,12 @@ impl Step<'_> {
         let cause =
             Cause { owner: owner.as_str(), session: jid.as_str(), targets: &[], is_assured: false };
         for hook in self.pipeline.plain(kind) {
-            if let Called::Refused(error) = self.call(hook.function, cause, None, "", &[]) {
-                return Err(error);
+            match self.call(hook.function, cause, None, "", &[]) {
+                Called::Refused(error) => return Err(error),
+                Called::Failed if self.pipeline.is_security(hook.function.module) => {
+                    return Err(StanzaError::INTERNAL);
+                }
+                Called::Ran(..) | Called::Failed | Called::Off => {}
             }
         }
         Ok(())
@@ -135,6 +167,9 @@ impl Step<'_> {
         let fits = |whose: &str| whose == wanted || whose == "everywhere";
         let mut names: Vec<_> =
             all.filter(|(whose, _)| fits(whose)).map(|(_, name)| name.clone()).collect();
+        if !self.pipeline.commands().is_empty() {
+            names.push(xmpp::ns::COMMANDS.to_owned());
+        }
         names.sort_unstable();
         names.dedup();
         names
@@ -156,15 +191,6 @@ impl Step<'_> {
         let domain = self.state.setup.domain.domain();
         let hooks = self.pipeline.plain("serve");
         hooks.into_iter().map(|hook| format!("{}.{domain}", hook.word)).collect()
-    }
-
-    /// Lists the commands that modules offer: node, who, title.
-    pub(crate) fn commands(&self) -> Vec<String> {
-        let all = self.pipeline.manifests().flat_map(|manifest| &manifest.hooks);
-        let line = |hook: &crate::HookLine| {
-            format!("{}\t{}\t{}", hook.word(1), hook.word(2), hook.word(3))
-        };
-        all.filter(|hook| hook.kind() == "command").map(line).collect()
     }
 
     pub(crate) fn stream_features(&mut self) -> Vec<String> {

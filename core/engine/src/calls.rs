@@ -31,8 +31,10 @@ pub(crate) enum Called {
     Ran(u32, Said),
     /// It refused.
     Refused(StanzaError),
-    /// It is off, panicked, or the step did too much already.
+    /// It panicked, or the step did too much already.
     Failed,
+    /// Its module is switched off: as if it were not there.
+    Off,
 }
 
 /// What became of a stanza at a place.
@@ -84,12 +86,15 @@ impl Step<'_> {
                         outcome = Verdict::Kept;
                     }
                 }
-                Called::Ran(..) => return Verdict::Over,
+                Called::Ran(status::HANDLED | status::DROP, _) => return Verdict::Over,
                 Called::Refused(error) => return Verdict::Refused(error),
-                Called::Failed if fails_closed || self.pipeline.is_security(function.module) => {
+                // What answers requests cannot be said of a stanza; it counts as a failure.
+                Called::Ran(..) | Called::Failed
+                    if fails_closed || self.pipeline.is_security(function.module) =>
+                {
                     return Verdict::Refused(StanzaError::INTERNAL);
                 }
-                Called::Failed => {}
+                Called::Ran(..) | Called::Failed | Called::Off => {}
             }
         }
         outcome
@@ -113,6 +118,9 @@ impl Step<'_> {
         name: &str,
         payload: &[u8],
     ) -> Called {
+        if !self.pipeline.is_on(function.module) {
+            return Called::Off;
+        }
         let Some(left) = self.calls_left.checked_sub(1) else { return Called::Failed };
         self.calls_left = left;
         let Some(instance) = self.pipeline.take(function.module) else { return Called::Failed };
@@ -208,18 +216,18 @@ impl Step<'_> {
         key: Vec<u8>,
         value: Option<Vec<u8>>,
     ) -> Result<Option<Vec<u8>>, ()> {
-        let key_bytes = key.len();
-        let more = value.as_ref().map_or(0, |value| value.len().saturating_add(key_bytes));
-        if self.state.volatile_bytes.saturating_add(more) > self.state.setup.limits.volatile_bytes {
+        let size = |value: &Vec<u8>| value.len().saturating_add(key.len());
+        let more = value.as_ref().map_or(0, size);
+        let less = self.state.volatile.get(&key).map_or(0, size);
+        let bytes = self.state.volatile_bytes.saturating_sub(less).saturating_add(more);
+        if more > less && bytes > self.state.setup.limits.volatile_bytes {
             return Err(());
         }
+        self.state.volatile_bytes = bytes;
         let before = match value {
             Some(value) => self.state.volatile.insert(key, value),
             None => self.state.volatile.remove(&key),
         };
-        let less = before.as_ref().map_or(0, |before| before.len().saturating_add(key_bytes));
-        self.state.volatile_bytes =
-            self.state.volatile_bytes.saturating_add(more).saturating_sub(less);
         Ok(before)
     }
 }

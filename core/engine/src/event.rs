@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use calypte::wire::LoginFacts;
+use calypte::wire::{LoginFacts, Question};
 use table::Batch;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
@@ -21,6 +21,8 @@ pub struct Setup {
     pub software: (String, String),
     /// When the server started, in milliseconds since 1970.
     pub started_ms: u64,
+    /// Who may run the operator's commands: bare addresses.
+    pub admins: Vec<Jid>,
     /// Where all randomness comes from. Must be unpredictable and different at each start.
     pub seed: [u8; 32],
 }
@@ -163,8 +165,8 @@ pub struct Ask {
     pub name: String,
     /// For whom.
     pub owner: Jid,
-    /// The body or fields.
-    pub body: Vec<u8>,
+    /// What is asked.
+    pub question: Question,
 }
 
 /// A stanza on its way to an owner.
@@ -244,6 +246,8 @@ pub enum Effect {
         token: u64,
         /// The answer.
         answer: Result<Vec<u8>, StanzaError>,
+        /// What it is, when the module said so: a media type.
+        content_type: Option<String>,
     },
     /// Count something of a module.
     Count {

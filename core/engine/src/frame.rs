@@ -48,6 +48,7 @@ pub(crate) struct Said {
     pub(crate) replacement: Option<Stanza>,
     pub(crate) reply: Option<Vec<u8>>,
     pub(crate) error: Option<StanzaError>,
+    pub(crate) content_type: Option<String>,
 }
 
 /// How a write of a failed call is taken back.
@@ -100,6 +101,15 @@ impl Frame<'_, '_> {
                 self.said.error = Some(error(a)?);
                 Ok(())
             }
+            op::CONTENT_TYPE => {
+                let text = std::str::from_utf8(a).map_err(|_| fault::MALFORMED)?;
+                let is_fine = |c: char| c.is_ascii_graphic() || c == ' ';
+                if text.is_empty() || !text.chars().all(is_fine) {
+                    return Err(fault::MALFORMED);
+                }
+                self.said.content_type = Some(text.to_owned());
+                Ok(())
+            }
             op::SESSIONS => {
                 let rows = self.step.state.sessions.rows(self.owner);
                 *out = wire::encode(&rows.map(|(_, session)| session.row()).collect::<Vec<_>>());
@@ -131,7 +141,7 @@ impl Frame<'_, '_> {
                 out.push(u8::from(self.step.is_account(self.owner)));
                 return Ok(());
             }
-            op::COMMANDS => self.step.commands().join("\n"),
+            op::COMMANDS => self.step.command_lines().join("\n"),
             op::CAPS => self.step.caps(),
             op::SOFTWARE => {
                 let setup = &self.step.state.setup;
@@ -304,6 +314,10 @@ impl Frame<'_, '_> {
     fn request(&mut self, a: &[u8], cookie: &[u8]) -> Done {
         let mut stanza = stanza(a)?;
         self.stamp(&mut stanza)?;
+        // The answer comes back to the shard of who asks.
+        if stanza.from.as_ref().is_none_or(|from| from.as_ref().bare_str() != self.owner) {
+            return Err(fault::NOT_GRANTED);
+        }
         self.later.push(Later::Request(stanza, cookie.to_vec()));
         Ok(())
     }

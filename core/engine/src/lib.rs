@@ -5,6 +5,7 @@
 
 mod answer;
 mod calls;
+mod commands;
 mod event;
 mod frame;
 mod manifest;

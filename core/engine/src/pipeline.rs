@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use abi::Instance;
-use calypte::{Phase, Place};
+use calypte::{Command, Phase, Place};
 use xmpp::{Kind, StanzaRef};
 
 use crate::manifest::Manifest;
@@ -201,6 +201,24 @@ impl Pipeline {
     /// Returns the functions of a kind.
     pub(crate) fn plain(&self, kind: &str) -> Vec<PlainHook> {
         self.plain.get(kind).cloned().unwrap_or_default()
+    }
+
+    /// Tells whether a module runs; one that panicked too often does not.
+    pub(crate) fn is_on(&self, module: usize) -> bool {
+        self.slots.get(module).is_some_and(|slot| slot.is_on)
+    }
+
+    /// Returns the commands of the modules that run: node, who and title as in the manifest.
+    pub(crate) fn commands(&self) -> Vec<(Function, Command)> {
+        let mut all = Vec::new();
+        for (module, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.is_on) {
+            for (line, hook) in slot.manifest.hooks.iter().zip(0..) {
+                let words = line.words.get(1..).unwrap_or_default().join("\t");
+                let command = (line.kind() == "command").then(|| Command::read(&words)).flatten();
+                all.extend(command.map(|command| (Function { module, hook }, command)));
+            }
+        }
+        all
     }
 
     /// Takes the instance out to run it; `None` when it is off or running already.

@@ -1,6 +1,7 @@
 //! What reaches a local address (RFC 6121 §8).
 
 use calypte::tables::ACCOUNTS;
+use calypte::wire::status;
 use calypte::{Phase, Place};
 use xmpp::{IqKind, Jid, Kind, MessageKind, PresenceKind, Stanza, StanzaError};
 
@@ -208,16 +209,20 @@ impl Step<'_> {
     fn receive_for_nobody(&mut self, owner: &Jid, leg: Leg) {
         let Leg { stanza, is_assured, .. } = leg;
         let cause = Cause { owner: owner.as_str(), session: "", targets: &[], is_assured };
+        if self.is_awaited(&stanza) {
+            return self.answered(&stanza);
+        }
         for hook in self.pipeline.plain("claim") {
             match self.call_stanza(hook.function, cause, &stanza) {
-                Called::Ran(0, said) => {
+                Called::Off => {}
+                Called::Ran(status::PASS, said) => {
                     if let Some(replacement) = said.replacement {
                         return self.route(replacement, is_assured);
                     }
                 }
-                Called::Ran(..) => return,
+                Called::Ran(status::HANDLED | status::DROP, _) => return,
                 Called::Refused(error) => return self.refuse(&stanza, &error, is_assured),
-                Called::Failed => {
+                Called::Ran(..) | Called::Failed => {
                     return self.refuse(&stanza, &StanzaError::INTERNAL, is_assured);
                 }
             }
@@ -250,15 +255,20 @@ impl Step<'_> {
             Verdict::Over => return,
             Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
         }
+        if self.is_awaited(&stanza) {
+            return self.answered(&stanza);
+        }
         let hooks = self.pipeline.plain("serve");
         let Some(hook) = hooks.into_iter().find(|hook| hook.word == label) else { return };
         match self.call_stanza(hook.function, cause, &stanza) {
-            Called::Ran(0, _) => {
+            Called::Ran(status::PASS, _) | Called::Off => {
                 self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured);
             }
-            Called::Ran(..) => {}
+            Called::Ran(status::HANDLED | status::DROP, _) => {}
             Called::Refused(error) => self.refuse(&stanza, &error, is_assured),
-            Called::Failed => self.refuse(&stanza, &StanzaError::INTERNAL, is_assured),
+            Called::Ran(..) | Called::Failed => {
+                self.refuse(&stanza, &StanzaError::INTERNAL, is_assured);
+            }
         }
     }
 

@@ -90,6 +90,13 @@ impl Step<'_> {
         self.route(stanza, false);
     }
 
+    /// Tells whether a stanza is the answer to a request of ours.
+    pub(crate) fn is_awaited(&self, stanza: &Stanza) -> bool {
+        let pending = stanza.id.as_deref().and_then(|id| self.state.requests.waiting.get(id));
+        let is_answer = matches!(stanza.ty.as_deref(), Some("result" | "error"));
+        is_answer && pending.is_some_and(|pending| stanza.from.as_ref() == Some(&pending.peer))
+    }
+
     /// An answer came for an account or the domain; without a request of ours it is dropped.
     pub(crate) fn answered(&mut self, stanza: &Stanza) {
         let Some(id) = stanza.id.clone() else { return };
@@ -117,6 +124,8 @@ impl Step<'_> {
 
     /// Keeps a time that a module asked for.
     pub(crate) fn wake_at(&mut self, at: u64, owner: &str, module: &str, name: &str) {
+        // Never now: a module that asks for that again and again must not hold up its shard.
+        let at = at.max(self.now_ms.saturating_add(1));
         self.state.wakes.set(at, owner, module, name);
         if let Ok(account) = Jid::parse(owner) {
             let key = account_key(&WAKES, &account, &(module.to_owned(), name.to_owned()));

@@ -42,6 +42,9 @@ impl Step<'_> {
         }
         match verdict {
             Verdict::Pass | Verdict::Kept if is_broadcast => {}
+            Verdict::Pass | Verdict::Kept if self.is_for_own_account(&stanza) => {
+                self.answer(&owner, stanza, false, is_assured);
+            }
             Verdict::Pass | Verdict::Kept => self.route(stanza, is_assured),
             Verdict::Over => {}
             Verdict::Refused(error) => self.refuse(&stanza, &error, is_assured),

@@ -122,6 +122,11 @@ impl Engine {
         self.state.setup.limits = limits;
     }
 
+    /// Replaces who may run the operator's commands.
+    pub fn set_admins(&mut self, admins: Vec<xmpp::Jid>) {
+        self.state.setup.admins = admins;
+    }
+
     /// Returns how many sessions there are, connected or expected back.
     #[must_use]
     pub fn sessions(&self) -> usize {

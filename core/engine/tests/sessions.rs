@@ -133,6 +133,7 @@ impl World {
             shard,
             shards,
             limits: self.limits,
+            admins: Vec::new(),
             software: ("Calypte".into(), "1".into()),
             started_ms: self.now_ms,
             seed: [u8::try_from(shard).unwrap(); 32],

@@ -1,5 +1,6 @@
 //! Plays a scene line by line.
 
+use calypte::wire::Question;
 use xml::Flat;
 use xmpp::Stanza;
 
@@ -40,7 +41,8 @@ impl Play<'_> {
                 self.world.add_server(domain, modules, settings)
             }
             Line::Account(jid) => self.world.add_account(jid),
-            Line::Client(name, jid) => self.world.open(name, jid),
+            Line::Admin(jid) => self.world.add_admin(jid),
+            Line::Client(name, jid, login) => self.world.open(name, jid, login),
             Line::Sends(name, xml) => {
                 let xml = fill_xml(xml, &self.names);
                 let stanza = Stanza::parse(&xml).map_err(|error| format!("{error}:\n    {xml}"))?;
@@ -77,6 +79,55 @@ impl Play<'_> {
             },
             Line::Acks(name) => self.world.ack(name),
             Line::After(ms) => self.world.pass(*ms),
+            _ => self.operate(line),
+        }
+    }
+
+    /// What the operator of a server does and sees.
+    fn operate(&mut self, line: &Line) -> Result<(), String> {
+        match line {
+            Line::Limits(domain, limits) => self.world.limit(domain, limits),
+            Line::Gets(domain, [method, path], body) => {
+                let (path, query) = path.split_once('?').unwrap_or((path, ""));
+                let (method, query) = (method.clone(), query.to_owned());
+                let question = Question { method, query, body: body.clone().into_bytes() };
+                self.world.ask(domain, None, ("http", path), question)
+            }
+            Line::Does(domain, node, owner, fields) => {
+                let body = fields.clone().into_bytes();
+                let question = Question { body, ..Question::default() };
+                self.world.ask(domain, owner.as_ref(), ("command", node), question)
+            }
+            Line::Answers(domain, expected) => match self.world.take_answer(domain)? {
+                Ok(text) if text == fill_xml(expected, &self.names) => Ok(()),
+                Ok(text) => Err(format!("{domain} answered\n    {text}")),
+                Err(error) => Err(format!("{domain} refused with {error}")),
+            },
+            Line::Refuses(domain, why) => match self.world.take_answer(domain)? {
+                Err(error) if error.condition.name() == why => Ok(()),
+                Err(error) => Err(format!("{domain} refused with {error}")),
+                Ok(text) => Err(format!("{domain} answered\n    {text}")),
+            },
+            Line::Counted(domain, number, counter) => {
+                let counted = self.world.told(domain)?.counters.get(counter).copied().unwrap_or(0);
+                let is_right = counted == *number;
+                if is_right { Ok(()) } else { Err(format!("{domain} counted {counted}")) }
+            }
+            Line::Logged(domain, words) => {
+                let log = &self.world.told(domain)?.log;
+                let is_there = log.iter().any(|line| line.contains(words.as_str()));
+                if is_there {
+                    Ok(())
+                } else {
+                    Err(format!("the log is\n    {}", log.join("\n    ")))
+                }
+            }
+            Line::SwitchedOff(domain, module) => {
+                let server = self.world.servers.get(domain).ok_or("no such server")?;
+                let is_off = server.is_off(module);
+                if is_off { Ok(()) } else { Err(format!("{module} runs")) }
+            }
+            _ => Err("not for an operator".to_owned()),
         }
     }
 

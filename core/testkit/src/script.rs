@@ -19,8 +19,10 @@ pub enum Line {
     Server(String, Vec<String>, toml::Table),
     /// `nurse@capulet.example has an account`
     Account(Jid),
-    /// `phone is juliet@capulet.example/phone`
-    Client(String, Jid),
+    /// `ana@capulet.example is an admin`
+    Admin(Jid),
+    /// `phone is juliet@capulet.example/phone`, then what is unusual about its login as TOML.
+    Client(String, Jid, toml::Table),
     /// `phone sends`, then the stanza.
     Sends(String, String),
     /// `phone receives`, then the stanza.
@@ -51,6 +53,23 @@ pub enum Line {
     Acks(String),
     /// `after 5 minutes`
     After(u64),
+    /// `capulet.example is limited to`, then bounds as TOML.
+    Limits(String, toml::Table),
+    /// `capulet.example gets POST /path?query`, then the body of the HTTP request.
+    Gets(String, [String; 2], String),
+    /// `capulet.example does NODE` or `capulet.example does NODE for juliet@capulet.example`, then
+    /// the fields of the command, one `name=value` a line.
+    Does(String, String, Option<Jid>, String),
+    /// `capulet.example answers`, then the answer to the last question.
+    Answers(String, String),
+    /// `capulet.example refuses with item-not-found`: the last question.
+    Refuses(String, String),
+    /// `capulet.example counted 2 roster.pushes`: all in all.
+    Counted(String, u64, String),
+    /// `capulet.example logged words of the line`
+    Logged(String, String),
+    /// `capulet.example switched off roster`
+    SwitchedOff(String, String),
 }
 
 /// A line cannot be read, or did not happen as written.
@@ -124,18 +143,36 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
         [_, "runs", modules @ ..] => {
             let modules = modules.join(" ");
             let modules = modules.split(',').map(|name| name.trim().to_owned());
-            let settings = body(block).parse().map_err(|error| format!("settings: {error}"))?;
-            return Ok(Line::Server(name(), modules.collect(), settings));
+            return Ok(Line::Server(name(), modules.collect(), settings(block)?));
         }
         [_, "sends"] => return Ok(Line::Sends(name(), body(block))),
         [_, "receives"] => return Ok(Line::Receives(name(), stanza(block)?)),
         [_, "offers"] => return Ok(Line::Offers(name(), features(block)?)),
         ["in", "any", "order"] => return any_order(block),
+        [_, "is", "limited", "to"] => return Ok(Line::Limits(name(), settings(block)?)),
+        [_, "gets", method, path] => {
+            let request = [(*method).to_owned(), (*path).to_owned()];
+            return Ok(Line::Gets(name(), request, body(block)));
+        }
+        [_, "does", node] => return Ok(Line::Does(name(), (*node).to_owned(), None, body(block))),
+        [_, "does", node, "for", jid] => {
+            let (node, jid) = ((*node).to_owned(), address(jid)?);
+            return Ok(Line::Does(name(), node, Some(jid), body(block)));
+        }
+        [_, "answers"] => return Ok(Line::Answers(name(), body(block))),
+        [_, "is", jid] => return Ok(Line::Client(name(), address(jid)?, settings(block)?)),
+        [jid, "is", "an", "admin"] => Line::Admin(address(jid)?),
+        [_, "refuses", "with", why] => Line::Refuses(name(), (*why).to_owned()),
+        [_, "counted", number, counter] => {
+            let number = number.parse().map_err(|_| format!("{number} is no number"))?;
+            Line::Counted(name(), number, (*counter).to_owned())
+        }
+        [_, "logged", words @ ..] => Line::Logged(name(), words.join(" ")),
+        [_, "switched", "off", module] => Line::SwitchedOff(name(), (*module).to_owned()),
         [jid, "has", "an", "account"] => Line::Account(address(jid)?),
         ["nobody", "receives", "anything"] => Line::Silence,
         ["the", "wire", "never", "shows", text] => Line::NeverShows((*text).to_owned()),
         [_, "is", "closed", "with", why] => Line::IsClosed(name(), (*why).to_owned()),
-        [_, "is", jid] => Line::Client(name(), address(jid)?),
         [_, "receives", "nothing"] => Line::ReceivesNothing(name()),
         [_, "restarts"] => Line::Restarts(name()),
         [_, "disconnects"] => Line::Disconnects(name()),
@@ -157,6 +194,10 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
 
 fn body(block: &Block<'_>) -> String {
     block.body.iter().map(|(_, line)| line.trim()).collect::<Vec<_>>().join("\n")
+}
+
+fn settings(block: &Block<'_>) -> Result<toml::Table, String> {
+    body(block).parse().map_err(|error| format!("settings: {error}"))
 }
 
 fn stanza(block: &Block<'_>) -> Result<Flat, String> {

@@ -1,8 +1,10 @@
 //! One domain: its shards over one store.
 
+use std::collections::BTreeMap;
+
 use engine::{Engine, Event, Limits, Outcome, Setup};
 use table::Memory;
-use xmpp::Jid;
+use xmpp::{Jid, StanzaError};
 
 use crate::modules::{Catalog, Form};
 
@@ -16,8 +18,21 @@ pub(crate) struct Server {
     /// When each shard wants to be woken.
     wakes: Vec<Option<u64>>,
     pub(crate) store: Memory,
+    limits: Limits,
+    admins: Vec<Jid>,
+    /// What it answered, counted and logged.
+    pub(crate) told: Told,
     /// How often it started: each start has its own randomness.
     starts: u64,
+}
+
+/// What a server says to its operator.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) answer: Option<Result<String, StanzaError>>,
+    /// By module and name.
+    pub(crate) counters: BTreeMap<String, u64>,
+    pub(crate) log: Vec<String>,
 }
 
 impl Server {
@@ -29,6 +44,9 @@ impl Server {
             shards: Vec::new(),
             wakes: Vec::new(),
             store: Memory::default(),
+            limits: Limits::default(),
+            admins: Vec::new(),
+            told: Told::default(),
             starts: 0,
         }
     }
@@ -54,7 +72,8 @@ impl Server {
                 domain: domain.clone(),
                 shard,
                 shards,
-                limits: Limits::default(),
+                limits: self.limits,
+                admins: self.admins.clone(),
                 software: ("Calypte".to_owned(), "1.2.3".to_owned()),
                 started_ms: now_ms,
                 seed: crypto::hash(seed.as_bytes()),
@@ -80,6 +99,55 @@ impl Server {
         self.store.apply(&outcome.writes);
         *wake = outcome.wake_at;
         outcome
+    }
+
+    /// Makes somebody an operator.
+    pub(crate) fn add_admin(&mut self, jid: &Jid) {
+        self.admins.push(jid.clone());
+        for shard in &mut self.shards {
+            shard.set_admins(self.admins.clone());
+        }
+    }
+
+    /// Sets bounds by their names.
+    pub(crate) fn limit(&mut self, limits: &toml::Table) -> Result<(), String> {
+        for (name, value) in limits {
+            let value = value.as_integer().and_then(|value| u64::try_from(value).ok());
+            let value = value.ok_or_else(|| format!("{name} is a number"))?;
+            let small = u32::try_from(value).unwrap_or(u32::MAX);
+            let size = usize::try_from(value).unwrap_or(usize::MAX);
+            match name.as_str() {
+                "sessions" => self.limits.sessions = size,
+                "queue_bytes" => self.limits.queue_bytes = size,
+                "calls" => self.limits.calls = small,
+                "operations" => self.limits.operations = small,
+                "volatile_bytes" => self.limits.volatile_bytes = size,
+                "resume_ms" => self.limits.resume_ms = value,
+                "answer_ms" => self.limits.answer_ms = value,
+                _ => return Err(format!("no bound is called {name}")),
+            }
+        }
+        for shard in &mut self.shards {
+            shard.set_limits(self.limits);
+        }
+        Ok(())
+    }
+
+    /// Tells whether a domain is this one, or below it and served by a module.
+    pub(crate) fn serves(&self, domain: &str) -> bool {
+        let below = domain.strip_suffix(&self.domain).and_then(|rest| rest.strip_suffix('.'));
+        let states = self.shards.first().map(|shard| shard.pipeline().modules());
+        let mut hooks = states.iter().flatten().flat_map(|state| &state.manifest.hooks);
+        domain == self.domain
+            || below.is_some_and(|label| {
+                hooks.any(|hook| hook.kind() == "serve" && hook.word(1) == label)
+            })
+    }
+
+    /// Tells whether a module was switched off in a shard.
+    pub(crate) fn is_off(&self, module: &str) -> bool {
+        let mut states = self.shards.iter().flat_map(|shard| shard.pipeline().modules());
+        states.any(|state| state.manifest.name == module && !state.is_on)
     }
 
     /// Returns the shard of an address.

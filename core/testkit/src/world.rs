@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use calypte::tables::{ACCOUNTS, Account, Verifier};
-use calypte::wire::LoginFacts;
-use engine::{Effect, Event, Outcome};
+use calypte::wire::{LoginFacts, Question};
+use engine::{Ask, Effect, Event, Outcome};
 use table::{Batch, Key, full_key};
 use xmpp::{Condition, ErrorKind, Jid, Stanza, StanzaError};
 
 use crate::modules::{Catalog, Form};
-use crate::server::Server;
+use crate::server::{Server, Told};
 
 /// When every scene starts: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
@@ -44,6 +44,7 @@ pub(crate) struct Client {
     /// How many stanzas it received since it turned acknowledgements on.
     pub(crate) received: u32,
     is_resumed: bool,
+    login: Box<LoginFacts>,
 }
 
 impl<'a> World<'a> {
@@ -115,7 +116,56 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    pub(crate) fn open(&mut self, name: &str, jid: &Jid) -> Result<(), String> {
+    pub(crate) fn add_admin(&mut self, jid: &Jid) -> Result<(), String> {
+        self.add_account(jid)?;
+        self.server(jid.domain())?.add_admin(jid);
+        Ok(())
+    }
+
+    pub(crate) fn limit(&mut self, domain: &str, limits: &toml::Table) -> Result<(), String> {
+        self.server(domain)?.limit(limits)
+    }
+
+    fn server(&mut self, domain: &str) -> Result<&mut Server, String> {
+        self.servers.get_mut(domain).ok_or_else(|| no_server(domain))
+    }
+
+    pub(crate) fn told(&mut self, domain: &str) -> Result<&mut Told, String> {
+        Ok(&mut self.server(domain)?.told)
+    }
+
+    /// Asks a module by HTTP or command, for the domain or for an account.
+    pub(crate) fn ask(
+        &mut self,
+        domain: &str,
+        owner: Option<&Jid>,
+        (kind, name): (&'static str, &str),
+        question: Question,
+    ) -> Result<(), String> {
+        let owner = match owner {
+            Some(owner) => owner.clone(),
+            None => Jid::parse(domain).map_err(|_| no_server(domain))?,
+        };
+        self.told(domain)?.answer = None;
+        let name = name.to_owned();
+        self.tell(&owner.clone(), Event::Ask(Ask { token: 1, kind, name, owner, question }))
+    }
+
+    pub(crate) fn take_answer(
+        &mut self,
+        domain: &str,
+    ) -> Result<Result<String, StanzaError>, String> {
+        let answer = self.told(domain)?.answer.take();
+        answer.ok_or_else(|| format!("{domain} was asked nothing"))
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        name: &str,
+        jid: &Jid,
+        login: &toml::Table,
+    ) -> Result<(), String> {
+        let login = Box::new(facts(login)?);
         self.add_account(&jid.bare())?;
         self.sessions += 1;
         let session = self.sessions;
@@ -128,9 +178,10 @@ impl<'a> World<'a> {
             token: None,
             received: 0,
             is_resumed: false,
+            login: login.clone(),
         };
         self.clients.insert(name.to_owned(), client);
-        self.tell(jid, Event::Opened { session, jid: jid.clone(), login: login() })
+        self.tell(jid, Event::Opened { session, jid: jid.clone(), login })
     }
 
     pub(crate) fn client(&mut self, name: &str) -> Result<&mut Client, String> {
@@ -184,8 +235,8 @@ impl<'a> World<'a> {
         client.is_connected = true;
         client.inbox.clear();
         let (jid, h) = (client.jid.clone(), client.received);
-        let account = jid.bare();
-        self.tell(&jid, Event::Resume { session, account, token, h, login: login() })?;
+        let (account, login) = (jid.bare(), client.login.clone());
+        self.tell(&jid, Event::Resume { session, account, token, h, login })?;
         let client = self.client(name)?;
         client.is_connected = client.is_resumed;
         Ok(client.is_resumed)
@@ -263,11 +314,32 @@ impl<'a> World<'a> {
                     }
                     self.waiting.push_back((domain.to_owned(), shard, Event::Closed { session }));
                 }
-                Effect::ResumeRefused { .. }
-                | Effect::Answer { .. }
-                | Effect::Count { .. }
-                | Effect::Log { .. } => {}
+                Effect::ResumeRefused { .. } => {}
+                Effect::Answer { .. } | Effect::Count { .. } | Effect::Log { .. } => {
+                    self.note(domain, effect);
+                }
             }
+        }
+    }
+
+    /// Keeps what a server says to its operator.
+    fn note(&mut self, domain: &str, effect: Effect) {
+        let Some(server) = self.servers.get_mut(domain) else { return };
+        match effect {
+            Effect::Answer { answer, content_type, .. } => {
+                let text = |bytes: Vec<u8>| {
+                    let kind = content_type.map(|kind| format!("{kind}: ")).unwrap_or_default();
+                    format!("{kind}{}", String::from_utf8_lossy(&bytes))
+                };
+                server.told.answer = Some(answer.map(text));
+            }
+            Effect::Count { module, name, by } => {
+                *server.told.counters.entry(format!("{module}.{name}")).or_default() += by;
+            }
+            Effect::Log { module, text, .. } => {
+                server.told.log.push(format!("{module}: {text}"));
+            }
+            _ => {}
         }
     }
 
@@ -280,28 +352,41 @@ impl<'a> World<'a> {
         let text = stanza.to_xml();
         self.wire.push(text.clone());
         let to_jid = stanza.to.clone();
-        let server = self.servers.get(to).zip(to_jid);
+        let server = self.servers.values().find(|server| server.serves(to)).zip(to_jid);
         // Only text crosses.
         let (Some((server, jid)), Ok(stanza)) = (server, Stanza::parse(&text)) else {
             let error = StanzaError::new(ErrorKind::Cancel, Condition::RemoteServerNotFound);
             let event = Event::Bounced(stanza, error);
             return self.waiting.push_back((from.to_owned(), shard, event));
         };
-        let shard = server.shard_of(&jid);
-        self.waiting.push_back((to.to_owned(), shard, Event::Arriving(stanza)));
+        let (domain, shard) = (server.domain.clone(), server.shard_of(&jid));
+        self.waiting.push_back((domain, shard, Event::Arriving(stanza)));
     }
 }
 
-/// How every client logs in.
-fn login() -> Box<LoginFacts> {
-    Box::new(LoginFacts {
+/// Returns what is known of a login: a good one, but for what the scene says.
+fn facts(login: &toml::Table) -> Result<LoginFacts, String> {
+    let mut facts = LoginFacts {
         mechanism: "SCRAM-SHA-256-PLUS".to_owned(),
         channel_bound: true,
         tls: "TLSv1.3".to_owned(),
         exporter: Some(vec![7; 32]),
         client_key: Some(vec![8; 32]),
         user_agent: None,
-    })
+    };
+    for (name, value) in login {
+        let text = value.as_str().unwrap_or_default().to_owned();
+        match name.as_str() {
+            "mechanism" => facts.mechanism = text,
+            "tls" => facts.tls = text,
+            "user_agent" => facts.user_agent = Some(text),
+            "channel_bound" => facts.channel_bound = value.as_bool() == Some(true),
+            "exporter" if value.as_bool() == Some(false) => facts.exporter = None,
+            "client_key" if value.as_bool() == Some(false) => facts.client_key = None,
+            _ => return Err(format!("nothing about a login is called {name}")),
+        }
+    }
+    Ok(facts)
 }
 
 fn no_server(domain: &str) -> String {

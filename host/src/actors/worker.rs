@@ -120,6 +120,7 @@ impl Worker {
             shard: self.number,
             shards: self.hall.shards(),
             limits: self.hall.engine_limits(),
+            admins: self.hall.shared.config.load().admins.clone(),
             software: ("Calypte".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             started_ms: self.hall.started_ms,
             seed,
@@ -191,6 +192,7 @@ impl Worker {
                 if let Some(engine) = &mut self.engine {
                     engine.set_pipeline(*pipeline);
                     engine.set_limits(limits);
+                    engine.set_admins(self.hall.shared.config.load().admins.clone());
                     let features = self.stream_features();
                     self.hall.set_features(self.number, features);
                 }
