@@ -51,6 +51,8 @@ impl Storage for Reader {
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize, reverse: bool) -> Result<Rows, Fault> {
+        // In front of the tables and behind them stands what is the store's own.
+        let (from, to) = (from.max(&[row::OWN + 1]), to.min(&[row::PIECES]));
         if from >= to {
             return Ok(Vec::new());
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -81,7 +82,12 @@ impl Writer {
         let mine = Arc::clone(&queue);
         let mut work = Work { db, shared, file, blobs, marks, mark, cut, reserve };
         let thread = std::thread::Builder::new().name("store".to_owned());
-        let thread = thread.spawn(move || work.run(&mine));
+        let thread = thread.spawn(move || {
+            // sled panics over some faults of the disk. Who waits must not wait for ever.
+            if catch_unwind(AssertUnwindSafe(|| work.run(&mine))).is_err() {
+                stop(&mine);
+            }
+        });
         let thread = thread.map_err(StoreError::disk(&path))?;
         Ok(Self { queue, thread: Some(thread) })
     }
@@ -109,7 +115,13 @@ impl Writer {
     }
 
     pub(crate) fn run(&self, job: Job) {
-        self.queue.lock().jobs.push(job);
+        let mut waiting = self.queue.lock();
+        if waiting.is_stopped {
+            // Dropped, so that who waits for it sees that it is gone.
+            return;
+        }
+        waiting.jobs.push(job);
+        drop(waiting);
         self.queue.news.notify_one();
     }
 
@@ -297,4 +309,24 @@ fn cut_rows(db: &Db) -> BTreeMap<Vec<u8>, u32> {
         }
     }
     cut
+}
+
+#[cfg(test)]
+mod tests {
+    use table::Batch;
+
+    use crate::{Options, Store, StoreError};
+
+    #[test]
+    fn nobody_waits_for_a_writer_that_panicked() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { ballast_bytes: 0, reserve_bytes: 0, ..Options::default() };
+        let store = Store::open(folder.path(), options).unwrap();
+        let job = store.between_commits(|_| -> () { panic!("as sled does") });
+        assert!(matches!(job, Err(StoreError::Stopped)));
+        let mut batch = Batch::default();
+        batch.put(b"test\0\0a".to_vec(), vec![1]);
+        assert!(matches!(store.commit(batch), Err(StoreError::Stopped)));
+        assert!(!store.is_writable());
+    }
 }

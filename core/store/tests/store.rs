@@ -76,6 +76,18 @@ fn scans_are_in_order_and_bounded() {
 }
 
 #[test]
+fn readers_see_tables_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), small()).unwrap();
+    store.commit(batch(&[("a", b"1"), ("long", &vec![7; 100_000])])).unwrap();
+    for reverse in [false, true] {
+        let rows = store.reader().scan(&[], &[0xff], 10, reverse).unwrap();
+        assert_eq!(rows.len(), 2);
+    }
+    assert_eq!(store.health().broken.len(), 0);
+}
+
+#[test]
 fn tickets_are_durable_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), small()).unwrap();
