@@ -43,12 +43,10 @@ impl Play<'_> {
             Line::Account(jid) => self.world.add_account(jid),
             Line::Admin(jid) => self.world.add_admin(jid),
             Line::Client(name, jid, login) => self.world.open(name, jid, login),
-            Line::Sends(name, xml) => {
-                let xml = fill_xml(xml, &self.names);
-                let stanza = Stanza::parse(&xml).map_err(|error| format!("{error}:\n    {xml}"))?;
-                self.world.send(name, stanza)
+            Line::Sends(name, xml, times) => self.each_time(*times, |play| play.send(name, xml)),
+            Line::Receives(name, expected, times) => {
+                self.each_time(*times, |play| play.receive(name, expected))
             }
-            Line::Receives(name, expected) => self.receive(name, expected),
             Line::AnyOrder(all) => self.receive_all(all),
             Line::ReceivesNothing(name) => {
                 self.world.client(name)?;
@@ -129,6 +127,27 @@ impl Play<'_> {
             }
             _ => Err("not for an operator".to_owned()),
         }
+    }
+
+    fn each_time(
+        &mut self,
+        times: u32,
+        f: impl Fn(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
+        if times == 1 {
+            return f(self);
+        }
+        for n in 1..=times {
+            self.names.insert("n".to_owned(), n.to_string());
+            f(self).map_err(|problem| format!("time {n}: {problem}"))?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, name: &str, xml: &str) -> Result<(), String> {
+        let xml = fill_xml(xml, &self.names);
+        let stanza = Stanza::parse(&xml).map_err(|error| format!("{error}:\n    {xml}"))?;
+        self.world.send(name, stanza)
     }
 
     fn receive(&mut self, name: &str, expected: &Flat) -> Result<(), String> {

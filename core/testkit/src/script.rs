@@ -23,10 +23,10 @@ pub enum Line {
     Admin(Jid),
     /// `phone is juliet@capulet.example/phone`, then what is unusual about its login as TOML.
     Client(String, Jid, toml::Table),
-    /// `phone sends`, then the stanza.
-    Sends(String, String),
-    /// `phone receives`, then the stanza.
-    Receives(String, Flat),
+    /// `phone sends`, then the stanza. `phone sends 20 times` counts in `$n`, from 1.
+    Sends(String, String, u32),
+    /// `phone receives`, then the stanza; `phone receives 20 times` as for `sends`.
+    Receives(String, Flat, u32),
     /// `in any order`, then what is received, further in.
     AnyOrder(Vec<(String, Flat)>),
     /// `phone receives nothing`
@@ -145,8 +145,14 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
             let modules = modules.split(',').map(|name| name.trim().to_owned());
             return Ok(Line::Server(name(), modules.collect(), settings(block)?));
         }
-        [_, "sends"] => return Ok(Line::Sends(name(), body(block))),
-        [_, "receives"] => return Ok(Line::Receives(name(), stanza(block)?)),
+        [_, "sends"] => return Ok(Line::Sends(name(), body(block), 1)),
+        [_, "sends", count, "times"] => {
+            return Ok(Line::Sends(name(), body(block), times(count)?));
+        }
+        [_, "receives"] => return Ok(Line::Receives(name(), stanza(block)?, 1)),
+        [_, "receives", count, "times"] => {
+            return Ok(Line::Receives(name(), stanza(block)?, times(count)?));
+        }
         [_, "offers"] => return Ok(Line::Offers(name(), features(block)?)),
         ["in", "any", "order"] => return any_order(block),
         [_, "is", "limited", "to"] => return Ok(Line::Limits(name(), settings(block)?)),
@@ -192,6 +198,11 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
     if block.body.is_empty() { Ok(line) } else { Err(format!("nothing belongs below: {text}")) }
 }
 
+fn times(count: &str) -> Result<u32, String> {
+    let wrong = |_| format!("{count} is no number of times");
+    count.parse().map_err(wrong)
+}
+
 fn body(block: &Block<'_>) -> String {
     block.body.iter().map(|(_, line)| line.trim()).collect::<Vec<_>>().join("\n")
 }
@@ -216,7 +227,7 @@ fn any_order(block: &Block<'_>) -> Result<Line, String> {
     let mut all = Vec::new();
     for block in blocks(block.body.clone()) {
         match sentence(&block)? {
-            Line::Receives(name, stanza) => all.push((name, stanza)),
+            Line::Receives(name, stanza, 1) => all.push((name, stanza)),
             _ => return Err(format!("only `X receives` has no order: {}", block.sentence)),
         }
     }
@@ -242,7 +253,9 @@ mod tests {
         assert_eq!(numbers, [2, 5, 6, 9, 12]);
         assert!(matches!(&scene.lines[0].1, Line::Server(_, modules, settings)
             if modules.len() == 2 && settings.contains_key("roster")));
-        assert!(matches!(&scene.lines[2].1, Line::Sends(_, xml) if xml == "<presence\nid=\"a\"/>"));
+        assert!(
+            matches!(&scene.lines[2].1, Line::Sends(_, xml, 1) if xml == "<presence\nid=\"a\"/>")
+        );
         assert!(matches!(&scene.lines[3].1, Line::AnyOrder(all) if all.len() == 1));
         assert!(matches!(scene.lines[4].1, Line::After(300_000)));
     }
@@ -253,5 +266,6 @@ mod tests {
         assert_eq!(error.to_string(), "line 2: not understood: juliet sings");
         assert!(Scene::read("juliet receives\n  <presence>\n").is_err());
         assert!(Scene::read("juliet is nobody at all\n").is_err());
+        assert!(Scene::read("juliet sends many times\n  <presence/>\n").is_err());
     }
 }
