@@ -47,6 +47,9 @@ impl Roster {
         presence: &mut Passing<'_>,
         cx: &mut Context<'_, '_>,
     ) -> HookResult {
+        if presence.is_error() {
+            return failed(presence, cx);
+        }
         let (Some(step), Some(from)) = (Step::of(presence.presence_kind()), presence.from) else {
             return Ok(Flow::Pass);
         };
@@ -88,6 +91,23 @@ impl Roster {
 fn is_account(cx: &Context<'_, '_>) -> bool {
     let owner = cx.owner();
     owner.local().is_some() && owner.domain() == cx.domain()
+}
+
+/// Tells the user's clients that a request of theirs could not be delivered (§3.1.2).
+fn failed(presence: &Passing<'_>, cx: &mut Context<'_, '_>) -> HookResult {
+    let (Some(from), Some(to)) = (presence.from, presence.to) else { return Ok(Flow::Pass) };
+    // What is sent again at each login has no id, and its failure is no news.
+    if !to.is_bare() || presence.id.is_none() || !is_account(cx) {
+        return Ok(Flow::Pass);
+    }
+    if !cx.get(&ROSTER, from.bare_str())?.is_some_and(|contact| contact.asked) {
+        return Ok(Flow::Pass);
+    }
+    let text = presence.readdressed(from.as_str(), to.as_str());
+    for resource in interested(cx)? {
+        cx.deliver_xml(&resource, &text)?;
+    }
+    Ok(Flow::Handled)
 }
 
 /// Returns what is kept of a request, to be shown at each login until it is answered.
