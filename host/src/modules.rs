@@ -222,6 +222,11 @@ fn double(module: &Known, other: &Known) -> Refused {
     Refused { at: module.at.clone(), what, hint, is_required: module.is_required }
 }
 
+/// Returns the names of the modules inside this program.
+pub(crate) fn bundled_names() -> impl Iterator<Item = String> {
+    bundled::known().into_iter().map(|module| module.manifest.name)
+}
+
 /// Returns the bytes of a module's file.
 ///
 /// # Errors

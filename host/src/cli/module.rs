@@ -11,7 +11,6 @@ use crate::modules::{Chosen, Depth, Modules};
 /// Write, check, list, order and add modules
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Write a new module: a crate with one hook, one scene that passes, and a README
     New(module_new::Args),
 
     /// Say what a module's file is and wants, without running anything in it
