@@ -49,15 +49,18 @@ fn inline(settings: &Settings) -> Element {
     inline
 }
 
-/// After login.
-pub(crate) fn after_login(settings: &Settings, is_bound: bool) -> Element {
+/// After login: what was not done together with it.
+pub(crate) fn after_login(settings: &Settings, is_bound: bool, has_acks: bool) -> Element {
     let mut features = Element::new(ns::STREAMS, "features");
     if !is_bound {
         features.push_child(Element::new(ns::BIND, "bind"));
         let optional = Element::new(ns::SESSION, "optional");
         features.push_child(Element::new(ns::SESSION, "session").with_child(optional));
     }
-    features.push_child(Element::new(ns::SM, "sm"));
+    // A client that has it and sees it once more asks again, and is refused.
+    if !has_acks {
+        features.push_child(Element::new(ns::SM, "sm"));
+    }
     features.push_child(Element::new(ns::CSI, "csi"));
     features.push_child(limits(settings.stanza_bytes));
     for xml in &settings.more_features {

@@ -301,8 +301,8 @@ impl Stream {
         let features = match self.stage {
             Stage::Plain => features::before_tls(),
             Stage::Login => features::before_login(&self.settings, &self.channel),
-            Stage::Authenticated => features::after_login(&self.settings, false),
-            Stage::Bound => features::after_login(&self.settings, true),
+            Stage::Authenticated => features::after_login(&self.settings, false, false),
+            Stage::Bound => features::after_login(&self.settings, true, self.has_acks()),
             Stage::Over => return,
         };
         let xml = features.to_xml(ns::STREAMS);

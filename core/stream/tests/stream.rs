@@ -257,6 +257,12 @@ fn sasl2_does_all_at_once() {
     ] {
         assert!(client.heard.contains(part), "{part} in {}", client.heard);
     }
+    let (_, features) = client.heard.split_once("<stream:features>").unwrap();
+    assert!(features.contains("<csi ") && !features.contains("<sm "), "{features}");
+    assert!(!features.contains("<bind "), "{features}");
+    let client = login("<bind xmlns='urn:xmpp:bind:0'/>");
+    let (_, features) = client.heard.split_once("<stream:features>").unwrap();
+    assert!(features.contains("<sm ") && !features.contains("<bind "), "{features}");
     let client = login("<resume xmlns='urn:xmpp:sm:3' previd='token' h='3'/>");
     assert!(client.heard.contains("<resumed") && client.heard.contains("h=\"7\""));
     // XEP-0198 §9.2. The session is there again, with the features it had.
