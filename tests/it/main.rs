@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod killed;
 mod login;
 mod serving;
 mod tidy;

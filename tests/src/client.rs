@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,12 @@ use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 use crate::cut::{Cut, Piece};
 use crate::{DOMAIN, PATIENCE, Server};
 
+mod counts;
 mod login;
 
+pub use counts::Memory;
+use counts::{Counts, SM};
 pub use login::{How, Mechanism, Port};
-
-const SM: &str = "urn:xmpp:sm:3";
 
 /// Something that came from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,29 +48,6 @@ pub struct Client {
 enum Wire {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-/// The state of XEP-0198.
-#[derive(Clone, Debug, Default)]
-struct Counts {
-    token: Option<String>,
-    sent: u32,
-    received: u32,
-    acknowledged: u32,
-}
-
-/// What a client needs to resume its session.
-#[derive(Clone, Debug)]
-pub struct Memory {
-    /// The name of the account.
-    pub name: String,
-    /// The name of the session.
-    pub token: String,
-    /// How many stanzas it received.
-    pub received: u32,
-    /// How many stanzas it sent.
-    pub sent: u32,
-    jid: String,
 }
 
 /// Returns the value of the first attribute `name` in `xml`.
@@ -256,19 +234,18 @@ impl Client {
 
     /// Counts what came. Returns whether it is dealt with.
     fn note(&mut self, xml: &str) -> bool {
-        let Some(counts) = &mut self.counts else { return false };
-        if xml.starts_with("<r ") && self.answers_requests {
-            let answer = format!("<a xmlns='{SM}' h='{}'/>", counts.received);
-            // A connection that is going down is noticed when it is read.
+        let is_dealt_with = self.count(xml);
+        let is_ping = xml.starts_with("<iq") && xml.contains("urn:xmpp:ping");
+        if is_ping && self.answers_requests && attr(xml, "type").as_deref() == Some("get") {
+            let (id, from) = (attr(xml, "id").unwrap(), attr(xml, "from").unwrap());
+            let answer = format!("<iq type='result' id='{id}' to='{from}'/>");
+            if let Some(counts) = &mut self.counts {
+                counts.sent = counts.sent.wrapping_add(1);
+            }
             drop(self.try_send(answer.as_bytes()));
             return true;
         }
-        if xml.starts_with("<a ") {
-            counts.acknowledged = attr(xml, "h").unwrap().parse().unwrap();
-        } else if ["<message", "<presence", "<iq"].iter().any(|kind| xml.starts_with(kind)) {
-            counts.received = counts.received.wrapping_add(1);
-        }
-        false
+        is_dealt_with
     }
 
     /// Waits for an element with all these `parts` and returns it. Others are kept for later.
@@ -337,59 +314,14 @@ impl Client {
         start.elapsed()
     }
 
-    /// Turns acknowledgements on (XEP-0198), with resumption.
-    #[track_caller]
-    pub fn enable(&mut self) {
-        self.send(&format!("<enable xmlns='{SM}' resume='true'/>"));
-        // Stanzas may come right behind the answer, so the counting begins before it is read.
-        self.counts = Some(Counts::default());
-        let enabled = self.expect(&["<enabled"]);
-        self.counts.as_mut().unwrap().token = attr(&enabled, "id");
-    }
-
-    /// Asks how many stanzas the server has handled, and returns its count.
-    #[track_caller]
-    pub fn acknowledged(&mut self) -> u32 {
-        self.send(&format!("<r xmlns='{SM}'/>"));
-        self.expect(&["<a "]);
-        self.counts.as_ref().unwrap().acknowledged
-    }
-
-    /// Returns the newest count that the server told of itself.
-    #[must_use]
-    pub fn told(&self) -> u32 {
-        self.counts.as_ref().map_or(0, |counts| counts.acknowledged)
-    }
-
-    /// Sets whether `<r/>` of the server is answered by itself; it is unless a test says no.
-    pub fn answer_requests(&mut self, does: bool) {
-        self.answers_requests = does;
-    }
-
-    /// Returns what is needed to resume the session.
-    #[must_use]
-    #[track_caller]
-    pub fn memory(&self) -> Memory {
-        let counts = self.counts.as_ref().expect("acknowledgements are on");
-        Memory {
-            name: self.name.clone(),
-            token: counts.token.clone().expect("the session can be resumed"),
-            received: counts.received,
-            sent: counts.sent,
-            jid: self.jid.clone(),
-        }
-    }
-
-    /// Cuts the connection without a word, as a lost network does, and says what to remember.
-    #[track_caller]
-    pub fn cut(self) -> Memory {
-        drop(self.socket().shutdown(Shutdown::Both));
-        self.memory()
-    }
-
     /// Says goodbye properly.
     #[track_caller]
     pub fn close(mut self) {
+        if let Some(counts) = &self.counts {
+            // What is not acknowledged now counts as not received (XEP-0198 §5).
+            let last = format!("<a xmlns='{SM}' h='{}'/>", counts.received);
+            self.send(&last);
+        }
         self.send("</stream:stream>");
         self.ended();
     }

@@ -22,19 +22,23 @@
 #![allow(clippy::missing_panics_doc, reason = "all of it panics when a test fails")]
 
 mod authority;
+mod chance;
 mod client;
 mod cut;
 mod program;
 mod scram;
 mod server;
+mod setup;
 
 use std::time::{Duration, Instant};
 
 pub use authority::Authority;
+pub use chance::Chance;
 pub use client::{Client, Heard, How, Mechanism, Memory, Port, attr};
 pub use program::Form;
 pub use scram::Scram;
-pub use server::{Ran, Server, Setup, load};
+pub use server::{Ran, Server};
+pub use setup::{Setup, load};
 
 /// The domain of every test server.
 pub const DOMAIN: &str = "chat.example";

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use super::{Client, Counts, Memory, SM, attr};
+use super::counts::{Counts, SM};
+use super::{Client, Memory, attr};
 use crate::{Scram, Server, password};
 
 /// How TLS begins.
@@ -141,7 +142,8 @@ impl How {
         Ok(client)
     }
 
-    /// Logs in and resumes a session in place of a new one.
+    /// Logs in and resumes a session in place of a new one. What the server did not handle
+    /// ([`Client::told`]) has to be sent again.
     ///
     /// # Errors
     ///
@@ -151,7 +153,7 @@ impl How {
         let mut client = self.open(server);
         self.prove(&mut client, &memory.name, &password(&memory.name))?;
         client.open_stream();
-        let Memory { token, received, sent, .. } = memory;
+        let Memory { token, received, .. } = memory;
         client.send(&format!("<resume xmlns='{SM}' previd='{token}' h='{received}'/>"));
         let said = client.element();
         if !said.starts_with("<resumed") {
@@ -159,7 +161,7 @@ impl How {
         }
         let acknowledged = attr(&said, "h").unwrap().parse().unwrap();
         let token = attr(&said, "previd");
-        let (sent, received) = (*sent, *received);
+        let (sent, received) = (acknowledged, *received);
         client.counts = Some(Counts { token, sent, received, acknowledged });
         client.jid.clone_from(&memory.jid);
         Ok(client)

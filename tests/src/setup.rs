@@ -1,0 +1,111 @@
+//! What is decided about a server before it starts.
+
+use std::path::{Path, PathBuf};
+
+use crate::program::MODULES;
+use crate::{DOMAIN, Form};
+
+/// How a server is to be.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    pub(crate) form: Form,
+    settings: Vec<(String, String)>,
+    raw: String,
+    pub(crate) accounts: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
+    data: Option<PathBuf>,
+}
+
+impl Setup {
+    /// Returns the usual one: two shards, accounts `ana` and `ben`, all modules.
+    #[must_use]
+    pub fn new() -> Self {
+        let setup = Self { accounts: vec!["ana".to_owned(), "ben".to_owned()], ..Self::default() };
+        setup
+            .set("login.iterations", "4096")
+            .set("server.shards", "2")
+            .set("server.goodbye", "\"2 seconds\"")
+            .set("limits.connections_per_address", "20000")
+            .set("log.level", "\"debug\"")
+    }
+
+    /// Chooses how the modules come into the program.
+    #[must_use]
+    pub fn form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
+    }
+
+    /// Sets a key of the configuration, such as `limits.queue` to `"64 KiB"` (TOML, with quotes).
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.retain(|(have, _)| have != key);
+        self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds tables to the end of the configuration as they are.
+    #[must_use]
+    pub fn raw(mut self, toml: &str) -> Self {
+        self.raw.push_str(toml);
+        self
+    }
+
+    /// Adds an account. Its password is [`password`].
+    #[must_use]
+    pub fn account(mut self, name: &str) -> Self {
+        self.accounts.push(name.to_owned());
+        self
+    }
+
+    /// Sets a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Keeps the data somewhere else than in the folder of the server.
+    #[must_use]
+    pub fn data(mut self, folder: &Path) -> Self {
+        self.data = Some(folder.to_owned());
+        self
+    }
+
+    /// Returns the whole configuration.
+    pub(crate) fn toml(&self, ports: [u16; 3]) -> String {
+        let [c2s, c2s_tls, http] = ports;
+        let data = self.data.clone().unwrap_or_else(|| "data".into());
+        let mut text = format!("domain = \"{DOMAIN}\"\ndata = {:?}\n", data.display().to_string());
+        let own = [
+            ("tls.certificate", "\"cert.pem\"".to_owned()),
+            ("tls.key", "\"key.pem\"".to_owned()),
+            ("listen.c2s", format!("\"127.0.0.1:{c2s}\"")),
+            ("listen.c2s_tls", format!("\"127.0.0.1:{c2s_tls}\"")),
+            ("listen.http", format!("\"127.0.0.1:{http}\"")),
+        ];
+        let own = own.iter().map(|(key, value)| (*key, value.as_str()));
+        let settings = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        // Keys with their tables in front are TOML as well, as long as no table has begun.
+        for (key, value) in own.chain(settings) {
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        if self.form == Form::Slim {
+            for module in MODULES {
+                text.push_str(&load(&Form::library(module)));
+            }
+        }
+        text + &self.raw
+    }
+}
+
+/// Returns the `[[modules.load]]` of a file, with its hash and every right there is.
+#[must_use]
+pub fn load(file: &Path) -> String {
+    let hash = blake3::hash(&std::fs::read(file).unwrap());
+    format!(
+        "[[modules.load]]\nfile = {file:?}\nblake3 = \"{hash}\"\ngrant = [\"messages\", \
+         \"presence\", \"requests\", \"sessions\", \"logins\", \"addresses\", \"stream\", \
+         \"http\", \"commands\"]\n"
+    )
+}
