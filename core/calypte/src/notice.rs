@@ -46,3 +46,12 @@ pub struct RosterChanged {
 impl Notice for RosterChanged {
     const NAME: &'static str = "roster.changed";
 }
+
+/// A session for which there had been no room for presence has room again (the engine): what its
+/// client believes of others is old. The call is for that session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PresenceMissed;
+
+impl Notice for PresenceMissed {
+    const NAME: &'static str = "engine.presence-missed";
+}

@@ -1,17 +1,20 @@
 //! Sessions: opened, lost, resumed (XEP-0198) and ended.
 
-use calypte::wire::LoginFacts;
+use calypte::notice::{Notice, PresenceMissed};
+use calypte::wire::{LoginFacts, encode};
 use xmpp::{IqKind, Jid, Kind, MessageKind, PresenceKind, Stanza, StanzaError, StreamError};
 
 use crate::event::{Effect, Leg};
 use crate::records::{HANDLED, Kept, RESUMABLE, Resumable, UNACKED};
 use crate::send::account_key;
 use crate::session::{Session, Sm, Waiting};
-use crate::step::Step;
+use crate::step::{Step, Told};
 
 /// Sessions that end in one step because they waited too long; the rest follows in the next, so
 /// that the budget of a step is enough for what modules do about each.
 const ENDS_MAX: usize = 16;
+/// The value of a session that had no room for presence.
+const MISSED: &str = "engine.presence-missed";
 /// Letters of the name that a session comes back by: 128 bits.
 const TOKEN_BYTES: usize = 16;
 
@@ -58,7 +61,10 @@ impl Step<'_> {
         let Some(session) = self.state.sessions.get_mut(number) else { return };
         let Some(sm) = &mut session.sm else { return };
         match sm.settle(h) {
-            Some(done) => self.forget(number, &done),
+            Some(done) => {
+                self.forget(number, &done);
+                self.tell_missed(number);
+            }
             // The stream has checked it; a count that does not fit here is a fault of ours or a
             // client that goes backwards.
             None => self.close_stream(number, StreamError::UndefinedCondition),
@@ -211,6 +217,7 @@ impl Step<'_> {
         if let Err(error) = self.tell_session("resumed", &jid) {
             self.log(2, "engine", format!("a module failed at a resumption: {error}"));
         }
+        self.tell_missed(number);
     }
 
     /// Moves the rows of a restored session to the numbers that its stanzas have now.
@@ -301,11 +308,36 @@ impl Step<'_> {
         if stanza.view().presence_kind() == Some(PresenceKind::Available)
             && stanza.kind == Kind::Presence
         {
-            // The newest presence is asked for again when the client comes back.
-            return;
+            // The newest presence is asked for again when the client comes back (`tell_missed`).
+            return self.note_missed(number);
         }
         let more = Waiting { stanza, since_ms, row: None };
         self.end_with(number, Some(StreamError::ResourceConstraint), Some(more));
+    }
+
+    /// Remembers that a session had no room for presence.
+    fn note_missed(&mut self, number: u64) {
+        let session = self.state.sessions.get(number);
+        if session.is_some_and(|session| !session.values.contains_key(MISSED)) {
+            self.set_value(number, MISSED.to_owned(), vec![1]);
+        }
+    }
+
+    /// Tells modules that a session missed presence, as soon as there is room for it.
+    fn tell_missed(&mut self, number: u64) {
+        let limit = self.state.setup.limits.queue_bytes;
+        let Some(session) = self.state.sessions.get(number) else { return };
+        let bytes = session.sm.as_ref().map_or(0, |sm| sm.bytes);
+        if bytes > limit / 2 || !session.values.contains_key(MISSED) {
+            return;
+        }
+        self.notices.push_back(Told {
+            owner: session.jid.bare().as_str().to_owned(),
+            session: session.jid.as_str().to_owned(),
+            name: PresenceMissed::NAME.to_owned(),
+            payload: encode(&PresenceMissed),
+        });
+        self.set_value(number, MISSED.to_owned(), Vec::new());
     }
 
     /// Ends the sessions that waited too long.

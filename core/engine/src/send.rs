@@ -100,7 +100,7 @@ impl Step<'_> {
         if shard == self.state.setup.shard {
             return self.legs.push_back(leg);
         }
-        if leg.is_assured {
+        if leg.is_assured && !is_shown(&leg.stanza) {
             // The sender's count is on disk with this step; the receiver's rows come with another.
             let since_ms = leg.since_ms.unwrap_or(self.now_ms);
             let mut key = Vec::new();
@@ -265,6 +265,17 @@ fn check(stanza: &Stanza) -> Result<(), StanzaError> {
             if is_right && has_id { Ok(()) } else { Err(StanzaError::BAD_REQUEST) }
         }
     }
+}
+
+/// Tells whether it is presence of the moment: after a crash it is asked for again, so that a row for
+/// each contact would be written for nothing. Subscriptions are no such presence.
+fn is_shown(stanza: &Stanza) -> bool {
+    let kind = stanza.view().presence_kind();
+    stanza.kind == Kind::Presence
+        && matches!(
+            kind,
+            Some(PresenceKind::Available | PresenceKind::Unavailable | PresenceKind::Probe)
+        )
 }
 
 fn priority(stanza: &Stanza) -> i8 {

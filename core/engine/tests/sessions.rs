@@ -357,6 +357,21 @@ fn what_a_shard_found_at_its_start_does_not_arrive_again() {
 }
 
 #[test]
+fn presence_of_the_moment_crosses_without_a_row() {
+    let mut world = apart(Limits::default());
+    world.sends(3, NURSE, &format!("<presence to='{JULIET}'/>"));
+    world.sends(3, NURSE, &format!("<presence to='{JULIET}' type='unavailable'/>"));
+    world.sends(3, NURSE, &format!("<presence to='{JULIET}' type='probe'/>"));
+    world.sends(3, NURSE, &format!("<presence to='{JULIET}' type='subscribe'/>"));
+    let has_row = |effect: &Effect| match effect {
+        Effect::Leg { leg, .. } => Some(leg.transit.is_some()),
+        _ => None,
+    };
+    let rows: Vec<_> = world.effects.iter().filter_map(has_row).collect();
+    assert_eq!(rows, [false, false, false, true]);
+}
+
+#[test]
 fn what_a_full_queue_gives_back_stays_in_front() {
     let bytes = stanza(&chat(JULIET, "m1")).bytes();
     let mut world = apart(Limits { queue_bytes: bytes * 3 / 2, ..Limits::default() });
