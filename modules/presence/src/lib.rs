@@ -3,7 +3,7 @@
 mod directed;
 mod shown;
 
-use calypte::notice::{Notice, RosterChanged};
+use calypte::notice::{Notice, PresenceMissed, RosterChanged};
 use calypte::prelude::*;
 
 /// Tells contacts, and nobody else, when somebody comes, changes and goes.
@@ -21,6 +21,7 @@ impl Module for Presence {
         // Probes are for the account, so no session gets them and `Rewrite` is the last phase.
         Hook::presence(Place::Received, Phase::Rewrite, Self::answer_probe),
         Hook::notice(RosterChanged::NAME, Self::subscription_changed),
+        Hook::notice(PresenceMissed::NAME, Self::missed),
         Hook::resumed(Self::resumed),
         Hook::closed(Self::closed),
     ];
@@ -95,6 +96,11 @@ impl Presence {
 
     /// A client came back. After a restart nobody knows who left meanwhile.
     fn resumed(&self, cx: &mut Context<'_, '_>) -> Done {
+        shown::refresh_after_restart(cx)
+    }
+
+    /// A client that did not read had no room for what others showed.
+    fn missed(&self, _: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
         shown::refresh(cx)
     }
 

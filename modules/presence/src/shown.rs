@@ -55,17 +55,23 @@ pub(crate) fn vanish(cx: &mut Context<'_, '_>) -> Done {
 }
 
 /// Asks again who is there, when the server was started since the session asked.
-pub(crate) fn refresh(cx: &mut Context<'_, '_>) -> Done {
+pub(crate) fn refresh_after_restart(cx: &mut Context<'_, '_>) -> Done {
     let session = cx.session()?;
     let (_, _, started_ms) = cx.software()?;
     match value(&session, SHOWN) {
-        Some(run) if run != started_ms.to_le_bytes() => {
-            note_run(cx)?;
-            let contacts = cx.all(&ROSTER, u32::MAX)?;
-            probe(&contacts, cx)
-        }
+        Some(run) if run != started_ms.to_le_bytes() => refresh(cx),
         _ => Ok(()),
     }
+}
+
+/// Asks again who is there, for a session that has shown itself.
+pub(crate) fn refresh(cx: &mut Context<'_, '_>) -> Done {
+    if value(&cx.session()?, SHOWN).is_none() {
+        return Ok(());
+    }
+    note_run(cx)?;
+    let contacts = cx.all(&ROSTER, u32::MAX)?;
+    probe(&contacts, cx)
 }
 
 fn note_run(cx: &mut Context<'_, '_>) -> Done {
