@@ -13,6 +13,8 @@ use crate::config::schema::Notes;
 
 mod bundled;
 mod names;
+#[cfg(all(test, feature = "bundled"))]
+mod readme;
 pub(crate) mod rights;
 mod settings;
 

@@ -1,0 +1,114 @@
+//! `modules/README.md`: the table of bundled modules, made from their manifests.
+
+use engine::{HookLine, Manifest};
+
+use super::bundled;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../modules/README.md");
+
+const INTRO: &str = "\
+# The modules
+
+<!-- Made from the manifests of the modules. Rewrite: UPDATE=1 cargo test -p calypte-server readme -->
+
+Every feature is a module: one folder, one crate, in the order in which they act unless the
+configuration says otherwise (`calypte module order`). All of these are in the program; each can also
+be built as a file of its own and loaded. `calypte module list` shows those in force, with their
+settings.
+
+A module depends on `core/calypte` only, never on another module. What they share are tables and
+notices with names there. `examples/hello` is the page to start with, and `calypte module new` writes
+a copy of it.
+";
+
+/// Returns the whole text.
+fn text(manifests: &[&Manifest]) -> String {
+    let mut out = INTRO.to_owned();
+    out.push_str("\n| module | what it does | specifications |\n|---|---|---|\n");
+    for manifest in manifests {
+        let Manifest { name, about, xeps, .. } = manifest;
+        let xeps: Vec<_> =
+            xeps.iter().map(|(xep, version)| format!("XEP-{xep} {version}")).collect();
+        let xeps = if xeps.is_empty() { "RFC 6121".to_owned() } else { xeps.join(", ") };
+        out.push_str(&format!("| [{name}]({name}/README.md) | {about} | {xeps} |\n"));
+    }
+    out.push_str("\n## Settings\n\n| key | default | |\n|---|---|---|\n");
+    for manifest in manifests {
+        for (key, [kind, default, about]) in &manifest.keys {
+            let (name, about) = (&manifest.name, about.trim_end_matches('.'));
+            out.push_str(&format!(
+                "| `[modules.{name}]` `{key}` | `{default}` | {kind}. {about}. |\n"
+            ));
+        }
+    }
+    out.push_str("\n## Where they act\n\n| module | acts on |\n|---|---|\n");
+    for manifest in manifests {
+        let mut acts: Vec<String> = Vec::new();
+        for act in manifest.hooks.iter().map(act) {
+            if !acts.contains(&act) {
+                acts.push(act);
+            }
+        }
+        out.push_str(&format!("| {} | {} |\n", manifest.name, acts.join("<br>")));
+    }
+    out
+}
+
+/// Says in words what a hook is for.
+fn act(hook: &HookLine) -> String {
+    let word = |index| Some(hook.word(index)).filter(|word| !matches!(*word, "" | "-"));
+    match hook.kind() {
+        kind @ ("message" | "presence" | "iq" | "stanza") => {
+            let what = match (word(3), word(4)) {
+                (Some(ns), Some(name)) => format!("`{name}` of `{ns}`"),
+                _ => kind.to_owned(),
+            };
+            let away = if word(5).is_some() { " that nobody gets now" } else { "" };
+            format!("{} {}: {what}{away}", hook.word(1), hook.word(2))
+        }
+        kind @ ("iq-get" | "iq-set") => {
+            let whom = match hook.word(1) {
+                "domain" => "the domain",
+                "account" => "the account, by its own clients",
+                _ => "the account, by anyone",
+            };
+            let name = (hook.word(3), hook.word(2));
+            format!("answers {}: `{}` of `{}`, asked of {whom}", &kind[3..], name.0, name.1)
+        }
+        "opened" | "resumed" | "closed" => format!("session {}", hook.kind()),
+        "stream-feature" => "adds a stream feature".to_owned(),
+        "wake" => "timers of its own".to_owned(),
+        "answer" => "answers to its requests".to_owned(),
+        kind => [Some(kind), word(1)].into_iter().flatten().collect::<Vec<_>>().join(" "),
+    }
+}
+
+#[test]
+fn the_table_is_up_to_date() {
+    let known = bundled::known();
+    let manifests: Vec<_> = known.iter().map(|known| &known.manifest).collect();
+    let text = text(&manifests);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(FILE, &text).unwrap();
+    }
+    let is_same = std::fs::read_to_string(FILE).is_ok_and(|found| found == text);
+    assert!(is_same, "modules/README.md is old: UPDATE=1 cargo test -p calypte-server readme");
+}
+
+#[test]
+fn every_module_is_bundled_and_has_a_page() {
+    let known = bundled::known();
+    let folder = std::path::Path::new(FILE).parent().unwrap();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().join("Cargo.toml").is_file() {
+            assert!(entry.path().join("README.md").is_file(), "{entry:?} has no README.md");
+            names.push(entry.file_name().into_string().unwrap());
+        }
+    }
+    names.sort();
+    let mut bundled: Vec<_> = known.iter().map(|known| known.manifest.name.clone()).collect();
+    bundled.sort();
+    assert_eq!(bundled, names);
+}
