@@ -148,16 +148,22 @@ impl Step<'_> {
         let owner = jid.bare();
         let cause =
             Cause { owner: owner.as_str(), session: jid.as_str(), targets: &[], is_assured: false };
+        let mut outcome = Ok(());
         for hook in self.pipeline.plain(kind) {
-            match self.call(hook.function, cause, None, "", &[]) {
-                Called::Refused(error) => return Err(error),
+            let error = match self.call(hook.function, cause, None, "", &[]) {
+                Called::Refused(error) => error,
                 Called::Failed if self.pipeline.is_security(hook.function.module) => {
-                    return Err(StanzaError::INTERNAL);
+                    StanzaError::INTERNAL
                 }
-                Called::Ran(..) | Called::Failed | Called::Off => {}
+                Called::Ran(..) | Called::Failed | Called::Off => continue,
+            };
+            // Who may refuse is heard at once. What has happened is told to all.
+            outcome = outcome.and(Err(error));
+            if kind == "opened" {
+                break;
             }
         }
-        Ok(())
+        outcome
     }
 
     /// Lists the features that service discovery shows.

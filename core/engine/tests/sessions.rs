@@ -28,6 +28,7 @@ impl Module for Guard {
     const HOOKS: &'static [Hook<Self>] = &[
         Hook::channel(Self::check),
         Hook::iq_set(On::Account, "urn:x", "fill", Self::fill),
+        Hook::closed(Self::fails),
         Hook::closed(Self::closed),
     ];
     type Config = NoConfig;
@@ -48,6 +49,10 @@ impl Guard {
             cx.deliver_xml(&resource, "<message type='headline'><body>much</body></message>")?;
         }
         Ok(Reply::Empty)
+    }
+
+    fn fails(&self, _: &mut Context<'_, '_>) -> Done {
+        Err(StanzaError::INTERNAL)
     }
 
     fn closed(&self, cx: &mut Context<'_, '_>) -> Done {
@@ -426,6 +431,16 @@ fn a_module_is_told_of_a_session_that_its_own_call_ended() {
     world.sends(3, NURSE, "<presence/>");
     world.sends(1, JULIET, "<iq type='set' id='f'><fill xmlns='urn:x'/></iq>");
     assert_eq!(world.closed(1), Some(StreamError::ResourceConstraint));
+    assert_eq!(world.heard(3), ["over"]);
+}
+
+#[test]
+fn a_module_that_fails_at_the_end_of_a_session_stops_no_other() {
+    let mut world = World::new(1, Limits::default(), true);
+    world.open(1, "juliet@capulet.example/phone");
+    world.open(3, "nurse@capulet.example/garden");
+    world.sends(3, NURSE, "<presence/>");
+    world.tell(JULIET, Event::Closed { session: 1 });
     assert_eq!(world.heard(3), ["over"]);
 }
 
