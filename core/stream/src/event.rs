@@ -34,6 +34,8 @@ pub enum StreamEvent {
         /// What the client says of itself (XEP-0388).
         user_agent: Option<UserAgent>,
     },
+    /// A proof or a password was wrong.
+    LoginFailed,
     /// *Question*: which address does the session get? [`crate::Stream::answer_bind`].
     Bind {
         /// What the client asks for, `None`: the server's choice.

@@ -339,6 +339,9 @@ impl Stream {
         let ns = if attempt_is_sasl2(attempt.as_ref()) { ns::SASL2 } else { ns::SASL };
         let failure = Element::new(ns, "failure").with_child(Element::new(ns::SASL, condition));
         self.write_element(&failure);
+        if counts {
+            self.say(StreamEvent::LoginFailed);
+        }
         // A way that cannot work is no guess, but is not free for ever either.
         self.failures = self.failures.saturating_add(if counts { 4 } else { 1 });
         if self.failures >= TRIES_MAX.saturating_mul(4) {

@@ -286,6 +286,8 @@ fn unknown_users_and_wrong_passwords_look_alike() {
         assert_eq!(client.failed_with(), None);
         client.scram("SCRAM-SHA-256", Hash::Sha256, "n,,", &[], "guess");
     }
+    let failures = client.events.iter().filter(|event| matches!(event, StreamEvent::LoginFailed));
+    assert_eq!(failures.count(), 3);
     assert_eq!(client.failed_with(), Some(StreamError::PolicyViolation));
 }
 

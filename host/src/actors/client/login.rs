@@ -36,6 +36,7 @@ impl Client {
             StreamEvent::Password { username, password } => {
                 self.begin_check(&username, password);
             }
+            StreamEvent::LoginFailed => self.hall.shared.metrics.login_failures.one(),
             StreamEvent::Authenticated { .. } => self.authenticated(question),
             StreamEvent::Bind { resource, tag, .. } => self.bind(resource, tag),
             StreamEvent::Enable { resume, .. } => {
@@ -104,9 +105,6 @@ impl Client {
         while let Some(check) = &mut self.check {
             let Poll::Ready(is_right) = check.as_mut().poll(poller) else { return };
             self.check = None;
-            if !is_right {
-                self.hall.shared.metrics.login_failures.one();
-            }
             self.stream.answer_password(is_right);
             self.take_events();
             self.submit();
@@ -149,7 +147,7 @@ impl Client {
         if self.find(username).is_none_or(|(_, record)| record.disabled) {
             return self.end(Some(StreamError::NotAuthorized), true);
         }
-        let wish = wish.or_else(|| tag.map(|tag| self.tagged(&tag, &login)));
+        let wish = wish.or_else(|| tag.map(|tag| self.tagged(&account, &tag, &login)));
         let wished = wish.and_then(|wish| account.with_resource(&wish).ok());
         let jid = wished.or_else(|| account.with_resource(&chance()).ok());
         let Some(jid) = jid else {
@@ -165,8 +163,8 @@ impl Client {
 
     /// Returns a resource that begins with the name of the program (XEP-0386 §5): the same one for
     /// an installation that says which it is.
-    fn tagged(&self, tag: &str, login: &LoginFacts) -> String {
-        let part = login.user_agent.as_ref().map(|agent| self.hall.blur(agent));
+    fn tagged(&self, account: &Jid, tag: &str, login: &LoginFacts) -> String {
+        let part = login.user_agent.as_ref().map(|agent| self.hall.blur(account, agent));
         format!("{tag}/{}", part.unwrap_or_else(chance))
     }
 }
