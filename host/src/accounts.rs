@@ -112,6 +112,8 @@ impl<'a> Accounts<'a> {
 
     /// Removes rows that were written for an account while it was being removed.
     pub(crate) fn sweep(&self, account: &Jid) -> Result<(), AccountError> {
+        // What was submitted before can be read after this.
+        self.store.commit(Batch::default())?;
         let batch = self.erasure(account)?;
         if batch.is_empty() { Ok(()) } else { Ok(self.store.commit(batch)?) }
     }
@@ -319,6 +321,13 @@ mod tests {
         let names: Vec<String> =
             accounts.list().unwrap().into_iter().map(|listed| listed.address).collect();
         assert_eq!(names, ["an@chat.example", "ana2@chat.example"]);
+        // What its sessions wrote while they ended goes too.
+        let key = table::full_key(ROSTER.name, "ana@chat.example", &ROSTER.encode_key("late@a.b"));
+        let mut late = Batch::default();
+        late.put(key, ROSTER.encode(&Contact::default()));
+        store.submit(late);
+        accounts.sweep(&jid("ana@chat.example")).unwrap();
+        assert_eq!(contacts(&store, "ana@chat.example"), 0);
         // What was written while the account went away is not inherited.
         contact(&store, "ana@chat.example", "late@far.example");
         accounts.add(&jid("ana@chat.example"), &password).unwrap();

@@ -71,7 +71,7 @@ pub(crate) struct Sockets {
 /// must not call back.
 pub(crate) trait Running: Send + Sync {
     /// An account was made or changed, or, with `is_gone`, disabled or deleted: its sessions end
-    /// with a stream error then.
+    /// with a stream error then. Returns when what they wrote is with the store.
     fn account_changed(&self, account: &Jid, is_gone: bool);
 
     /// `shared.config`, `.tls` and `.modules` were replaced: put what they say into force.

@@ -113,11 +113,9 @@ impl Hall {
         self.settings.store(Arc::new(settings));
     }
 
-    /// Returns a short text that stands for `text` and does not tell it.
-    pub(crate) fn blur(&self, text: &str) -> String {
-        let key = crypto::derive_key("calypte v0 resources", self.secret.expose());
-        let hash = crypto::keyed_hash(&key, text.as_bytes());
-        crate::hex::write(hash.get(..8).unwrap_or_default())
+    /// Returns a short text that stands for an installation of `account` and does not tell it.
+    pub(crate) fn blur(&self, account: &Jid, agent: &str) -> String {
+        blur(&self.secret, account, agent)
     }
 
     /// Returns the bounds of a shard.
@@ -158,6 +156,14 @@ fn settings(shared: &Shared, salt_secret: Secret, features: &[String]) -> Settin
     }
 }
 
+/// The same installation has another name in each account, or resources would tell which accounts
+/// belong to one person.
+fn blur(secret: &Secret, account: &Jid, agent: &str) -> String {
+    let key = crypto::derive_key("calypte v0 resources", secret.expose());
+    let hash = crypto::keyed_hash(&key, format!("{account}\0{agent}").as_bytes());
+    crate::hex::write(hash.get(..8).unwrap_or_default())
+}
+
 /// Returns what the made-up salts of unknown users derive from. It has to outlive a restart: a salt
 /// that changes would tell that there is no such user.
 fn salt_secret(shared: &Shared) -> Secret {
@@ -171,4 +177,16 @@ fn salt_secret(shared: &Shared) -> Secret {
     batch.put(key, fresh.to_vec());
     shared.store.submit(batch);
     Secret::new(fresh.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_installation_has_one_name_in_each_account() {
+        let of = |account: &str| blur(&Secret::new(vec![1; 32]), &account.parse().unwrap(), "id");
+        assert_eq!(of("ana@a.example"), of("ana@a.example"));
+        assert_ne!(of("ana@a.example"), of("k7f3@a.example"));
+    }
 }

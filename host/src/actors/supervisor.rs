@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -25,6 +25,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A panic this long after the last one counts as the first.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
+/// How long a shard may take to end the sessions of an account.
+const SHARD_WITHIN: Duration = Duration::from_secs(5);
 /// How often a stopping server looks whether everybody is gone.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -254,10 +256,15 @@ impl Control {
 
 impl Running for Control {
     fn account_changed(&self, account: &Jid, is_gone: bool) {
-        let event = Event::Account { account: account.clone(), is_gone };
-        if let Some(inbox) = self.hall.inbox(self.hall.shard_of(account)) {
-            inbox.push(Parcel::Event(Box::new(event)));
+        let Some(inbox) = self.hall.inbox(self.hall.shard_of(account)) else { return };
+        let account = account.clone();
+        if !is_gone {
+            return inbox.push(Parcel::Event(Box::new(Event::Account { account, is_gone })));
         }
+        let (tell, told) = mpsc::channel();
+        inbox.push(Parcel::Gone(account, tell));
+        // It ends by being dropped, or the shard is down and does it when it serves again.
+        let _ = told.recv_timeout(SHARD_WITHIN);
     }
 
     fn reconfigure(&self) -> Result<(), String> {

@@ -188,6 +188,11 @@ impl Worker {
                 self.step(Event::Leg(*leg), receipt.as_ref());
             }
             Parcel::Event(event) => self.step(*event, None),
+            Parcel::Gone(account, told) => {
+                self.step(Event::Account { account, is_gone: true }, None);
+                // What the step wrote is with the store; who waits goes on.
+                drop(told);
+            }
             Parcel::Reconfigure(pipeline, limits) => {
                 if let Some(engine) = &mut self.engine {
                     engine.set_pipeline(*pipeline);
