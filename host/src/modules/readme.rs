@@ -72,8 +72,9 @@ fn act(hook: &HookLine) -> String {
                 "account" => "the account, by its own clients",
                 _ => "the account, by anyone",
             };
-            let name = (hook.word(3), hook.word(2));
-            format!("answers {}: `{}` of `{}`, asked of {whom}", &kind[3..], name.0, name.1)
+            let verb = kind.trim_start_matches("iq-");
+            let (ns, name) = (hook.word(2), hook.word(3));
+            format!("answers {verb}: `{name}` of `{ns}`, asked of {whom}")
         }
         "opened" | "resumed" | "closed" => format!("session {}", hook.kind()),
         "stream-feature" => "adds a stream feature".to_owned(),
