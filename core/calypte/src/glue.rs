@@ -90,13 +90,14 @@ impl<M: Module> Guest for Glue<M> {
         };
         let outcome = run(&self.0, &hook.run, call, &mut cx);
         outcome.unwrap_or_else(|error| {
+            let detail = error.detail.clone().unwrap_or_default();
             let error = WireError {
                 kind: error.kind.name().to_owned(),
                 condition: error.condition.name().to_owned(),
                 text: error.text.map(std::borrow::Cow::into_owned),
             };
             // If even that fails, the host answers internal-server-error.
-            drop(cx.op(op::ERROR, &wire::encode(&error), &[]));
+            drop(cx.op(op::ERROR, &wire::encode(&error), detail.as_bytes()));
             status::ERROR
         })
     }
@@ -134,6 +135,10 @@ fn run<M: Module>(
         Run::Answer(f) => {
             let view = view(call).ok_or(StanzaError::INTERNAL)?;
             done(f(module, payload, view, cx))
+        }
+        Run::Acked(f) => {
+            let view = view(call).ok_or(StanzaError::INTERNAL)?;
+            done(f(module, view, cx))
         }
         Run::Feature(f) => match f(module, cx)? {
             Some(element) => {

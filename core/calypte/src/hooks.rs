@@ -155,6 +155,8 @@ pub type WakeFn<M> = fn(&M, &str, &mut Context<'_, '_>) -> Done;
 pub type NoticeFn<M> = fn(&M, &Notified<'_>, &mut Context<'_, '_>) -> Done;
 /// The function that gets the answer to a request of ours.
 pub type AnswerFn<M> = fn(&M, &[u8], StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
+/// The function that hears which messages a client has.
+pub type AckedFn<M> = fn(&M, StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
 /// The function that writes a stream feature.
 pub type FeatureFn<M> = fn(&M, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
 /// The function behind an HTTP path or a command.
@@ -178,6 +180,7 @@ pub(crate) enum Run<M> {
     Wake(WakeFn<M>),
     Notice(NoticeFn<M>),
     Answer(AnswerFn<M>),
+    Acked(AckedFn<M>),
     Feature(FeatureFn<M>),
     Asked(AskedFn<M>),
 }
@@ -290,6 +293,12 @@ impl<M> Hook<M> {
     /// Gets the answers to requests sent with [`Context::request`].
     pub const fn answer(f: AnswerFn<M>) -> Self {
         Self::of(["answer", ANY, ANY, ANY, ANY, ANY], Run::Answer(f))
+    }
+
+    /// A client said that it has a message which was handed to its session (XEP-0198). The owner is
+    /// its account.
+    pub const fn acked(f: AckedFn<M>) -> Self {
+        Self::of(["acked", ANY, ANY, ANY, ANY, ANY], Run::Acked(f))
     }
 
     /// Adds to the stream features that a client sees after login.

@@ -76,8 +76,8 @@ pub use abi;
 pub use context::Context;
 pub use glue::{Asked, Login};
 pub use hooks::{
-    AnswerFn, AskedFn, Command, Done, FeatureFn, Flow, Hook, HookResult, IqFn, IqResult, LoginFn,
-    NoticeFn, On, Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, Who,
+    AckedFn, AnswerFn, AskedFn, Command, Done, FeatureFn, Flow, Hook, HookResult, IqFn, IqResult,
+    LoginFn, NoticeFn, On, Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, Who,
 };
 pub use module::{ConfigKey, Feature, Module, NoConfig, SetupError, Xep};
 pub use notice::Notified;

@@ -19,6 +19,8 @@ pub struct Passing<'a> {
 enum Edit<'a> {
     From(Jid),
     To(Jid),
+    Id(String),
+    NoLang,
     Remove(&'a str),
     Append(Element),
 }
@@ -46,6 +48,16 @@ impl<'a> Passing<'a> {
     /// Replaces the recipient.
     pub fn set_to(&mut self, to: Jid) {
         self.edits.push(Edit::To(to));
+    }
+
+    /// Replaces the sender's name for it. Who answers it answers to that name.
+    pub fn set_id(&mut self, id: &str) {
+        self.edits.push(Edit::Id(id.to_owned()));
+    }
+
+    /// Removes the language of its texts, which tells something of the sender.
+    pub fn remove_lang(&mut self) {
+        self.edits.push(Edit::NoLang);
     }
 
     /// Adds a child element at the end.
@@ -94,22 +106,20 @@ impl<'a> Passing<'a> {
     fn write_start(&self, root: Node<'_>, out: &mut String) {
         let (mut from, mut to) =
             (self.view.from.map(|jid| jid.as_str()), self.view.to.map(|jid| jid.as_str()));
+        let (mut id, mut lang) = (self.view.id, self.view.lang);
         for edit in &self.edits {
             match edit {
                 Edit::From(jid) => from = Some(jid.as_str()),
                 Edit::To(jid) => to = Some(jid.as_str()),
+                Edit::Id(own) => id = Some(own),
+                Edit::NoLang => lang = None,
                 Edit::Remove(_) | Edit::Append(_) => {}
             }
         }
         out.push('<');
         out.push_str(self.view.kind.name());
-        let fields = [
-            ("from", from),
-            ("to", to),
-            ("id", self.view.id),
-            ("type", self.view.ty),
-            ("xml:lang", self.view.lang),
-        ];
+        let fields =
+            [("from", from), ("to", to), ("id", id), ("type", self.view.ty), ("xml:lang", lang)];
         for (name, value) in fields {
             if let Some(value) = value {
                 out.push(' ');
@@ -156,5 +166,31 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.view.iq_kind() == Some(IqKind::Set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xmpp::Stanza;
+
+    use super::*;
+
+    #[test]
+    fn edits_apply_together() {
+        let xml = "<message from='a@b/c' to='d@e' id='1' xml:lang='de'><body>x</body><y xmlns='u:y'/>\
+                   </message>";
+        let stanza = Stanza::parse(xml).unwrap();
+        let mut passing = Passing::new(stanza.view());
+        assert_eq!(passing.changed(), None);
+        passing.set_id("2");
+        passing.remove_lang();
+        passing.remove("u:y", "y");
+        passing.append(Element::new("u:z", "z"));
+        assert_eq!(
+            passing.changed().as_deref(),
+            Some(
+                "<message from=\"a@b/c\" to=\"d@e\" id=\"2\"><body>x</body><z xmlns=\"u:z\"/></message>"
+            )
+        );
     }
 }

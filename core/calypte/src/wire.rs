@@ -70,7 +70,8 @@ pub mod op {
     pub const REPLACE: u32 = 7;
     /// Answers the request or question. a = text of the payload, or bytes.
     pub const REPLY: u32 = 8;
-    /// Says why a call fails. a = [`super::WireError`].
+    /// Says why a call fails. a = [`super::WireError`], b = an element of the protocol as text, or
+    /// nothing.
     pub const ERROR: u32 = 9;
     /// Lists the owner's sessions. Returns a list of [`super::SessionRow`].
     pub const SESSIONS: u32 = 10;

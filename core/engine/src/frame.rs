@@ -98,7 +98,7 @@ impl Frame<'_, '_> {
                 Ok(())
             }
             op::ERROR => {
-                self.said.error = Some(error(a)?);
+                self.said.error = Some(error(a, b)?);
                 Ok(())
             }
             op::CONTENT_TYPE => {
@@ -383,7 +383,7 @@ fn stanza(bytes: &[u8]) -> Result<Stanza, u32> {
     Stanza::parse(text).map_err(|_| fault::MALFORMED)
 }
 
-fn error(bytes: &[u8]) -> Result<StanzaError, u32> {
+fn error(bytes: &[u8], detail: &[u8]) -> Result<StanzaError, u32> {
     let error: WireError = wire::decode(bytes).ok_or(fault::MALFORMED)?;
     let kind = match error.kind.as_str() {
         "auth" => ErrorKind::Auth,
@@ -393,5 +393,13 @@ fn error(bytes: &[u8]) -> Result<StanzaError, u32> {
         _ => ErrorKind::Cancel,
     };
     let condition = Condition::of(&error.condition).ok_or(fault::MALFORMED)?;
-    Ok(StanzaError { kind, condition, text: error.text.map(Into::into) })
+    let detail = std::str::from_utf8(detail).map_err(|_| fault::MALFORMED)?;
+    let detail = match detail {
+        "" => None,
+        xml => {
+            let element = xml::Flat::parse(xml, "").map_err(|_| fault::MALFORMED)?;
+            Some(element.raw().into())
+        }
+    };
+    Ok(StanzaError { kind, condition, text: error.text.map(Into::into), detail })
 }

@@ -4,6 +4,7 @@ use calypte::notice::{Notice, PresenceMissed};
 use calypte::wire::{LoginFacts, encode};
 use xmpp::{IqKind, Jid, Kind, MessageKind, PresenceKind, Stanza, StanzaError, StreamError};
 
+use crate::calls::{Called, Cause};
 use crate::event::{Effect, Leg};
 use crate::records::{HANDLED, Kept, RESUMABLE, Resumable, UNACKED};
 use crate::send::account_key;
@@ -63,11 +64,32 @@ impl Step<'_> {
         match sm.settle(h) {
             Some(done) => {
                 self.forget(number, &done);
+                self.tell_acked(number, &done);
                 self.tell_missed(number);
             }
             // The stream has checked it; a count that does not fit here is a fault of ours or a
             // client that goes backwards.
             None => self.close_stream(number, StreamError::UndefinedCondition),
+        }
+    }
+
+    /// Tells modules which messages a client has.
+    fn tell_acked(&mut self, number: u64, done: &[Waiting]) {
+        let hooks = self.pipeline.plain("acked");
+        let Some(session) = self.state.sessions.get(number).filter(|_| !hooks.is_empty()) else {
+            return;
+        };
+        let (jid, owner) = (session.jid.clone(), session.jid.bare());
+        let (owner, session) = (owner.as_str(), jid.as_str());
+        let cause = Cause { owner, session, targets: &[], is_assured: false };
+        for waiting in done.iter().filter(|waiting| waiting.stanza.kind == Kind::Message) {
+            for hook in &hooks {
+                let heard = self.call_stanza(hook.function, cause, &waiting.stanza);
+                if let Called::Refused(error) = heard {
+                    let module = self.pipeline.name(hook.function.module).to_owned();
+                    self.log(2, &module, format!("failed at an acknowledgement: {error}"));
+                }
+            }
         }
     }
 
@@ -206,6 +228,7 @@ impl Step<'_> {
         if was_restored {
             self.number_anew(number);
         }
+        self.tell_acked(number, &done);
         self.effects.push(Effect::Resumed {
             session: number,
             jid: jid.clone(),

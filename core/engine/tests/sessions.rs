@@ -28,6 +28,7 @@ impl Module for Guard {
     const HOOKS: &'static [Hook<Self>] = &[
         Hook::channel(Self::check),
         Hook::iq_set(On::Account, "urn:x", "fill", Self::fill),
+        Hook::acked(Self::acked),
         Hook::closed(Self::fails),
         Hook::closed(Self::closed),
     ];
@@ -49,6 +50,11 @@ impl Guard {
             cx.deliver_xml(&resource, "<message type='headline'><body>much</body></message>")?;
         }
         Ok(Reply::Empty)
+    }
+
+    fn acked(&self, message: StanzaRef<'_>, cx: &mut Context<'_, '_>) -> Done {
+        let (id, owner) = (message.id.unwrap_or(""), cx.owner_jid());
+        cx.send_xml(&format!("<message to='{NURSE}' type='headline' id='{owner} has {id}'/>"))
     }
 
     fn fails(&self, _: &mut Context<'_, '_>) -> Done {
@@ -442,6 +448,25 @@ fn a_module_that_fails_at_the_end_of_a_session_stops_no_other() {
     world.sends(3, NURSE, "<presence/>");
     world.tell(JULIET, Event::Closed { session: 1 });
     assert_eq!(world.heard(3), ["over"]);
+}
+
+#[test]
+fn modules_hear_which_messages_a_client_has() {
+    let mut world = World::new(1, Limits::default(), true);
+    world.open(1, "juliet@capulet.example/phone");
+    let token = world.enable(1, JULIET);
+    world.open(3, "nurse@capulet.example/garden");
+    world.sends(3, NURSE, "<presence/>");
+    for id in ["m1", "m2", "m3"] {
+        world.sends(3, NURSE, &chat("juliet@capulet.example/phone", id));
+    }
+    world.tell(JULIET, Event::Acked { session: 1, h: 1 });
+    assert_eq!(world.heard(3), ["juliet@capulet.example has m1"]);
+    world.tell(JULIET, Event::Acked { session: 1, h: 1 });
+    assert_eq!(world.heard(3), [""; 0]);
+    world.tell(JULIET, Event::Detached { session: 1 });
+    world.resume(2, &token, 2, "TLSv1.3");
+    assert_eq!(world.heard(3), ["juliet@capulet.example has m2"]);
 }
 
 #[test]

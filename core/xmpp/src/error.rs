@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use xml::Element;
 
@@ -129,6 +130,8 @@ pub struct StanzaError {
     pub condition: Condition,
     /// A sentence for people. Never file names, module names or internal text.
     pub text: Option<Cow<'static, str>>,
+    /// What a protocol adds for programs (RFC 6120 §8.3.4), as XML that says its namespace.
+    pub detail: Option<Arc<str>>,
 }
 
 impl StanzaError {
@@ -175,13 +178,20 @@ impl StanzaError {
     /// Returns an error without a sentence.
     #[must_use]
     pub const fn new(kind: ErrorKind, condition: Condition) -> Self {
-        Self { kind, condition, text: None }
+        Self { kind, condition, text: None, detail: None }
     }
 
     /// Adds a sentence for people.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<Cow<'static, str>>) -> Self {
         self.text = Some(text.into());
+        self
+    }
+
+    /// Adds an element of a protocol, for programs.
+    #[must_use]
+    pub fn with_detail(mut self, element: &Element) -> Self {
+        self.detail = Some(element.to_xml("").into());
         self
     }
 
@@ -192,8 +202,12 @@ impl StanzaError {
         let error = Element::new(ns::CLIENT, "error")
             .with_attr("type", self.kind.name())
             .with_child(condition);
-        match &self.text {
+        let error = match &self.text {
             Some(text) => error.with_child(Element::new(ns::STANZA_ERRORS, "text").with_text(text)),
+            None => error,
+        };
+        match &self.detail {
+            Some(detail) => error.with_raw(detail.to_string()),
             None => error,
         }
     }
@@ -206,3 +220,20 @@ impl fmt::Display for StanzaError {
 }
 
 impl std::error::Error for StanzaError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_an_error_stand_in_order() {
+        let detail = Element::new("urn:x", "quota").with_attr("left", "0");
+        let error = StanzaError::RESOURCE_CONSTRAINT.with_text("Full.").with_detail(&detail);
+        assert_eq!(
+            error.to_element().to_xml(ns::CLIENT),
+            "<error type=\"wait\"><resource-constraint xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\"/>\
+             <text xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\">Full.</text>\
+             <quota xmlns=\"urn:x\" left=\"0\"/></error>"
+        );
+    }
+}

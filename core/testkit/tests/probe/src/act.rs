@@ -123,7 +123,12 @@ fn one(
         "panic" => broken(),
         "fail" => {
             let condition = Condition::of(&attr("why")).unwrap_or(Condition::UndefinedCondition);
-            return Err(StanzaError::new(ErrorKind::Cancel, condition));
+            let error = StanzaError::new(ErrorKind::Cancel, condition);
+            let detail = word.children().next().map(Element::from_node);
+            return Err(match detail {
+                Some(detail) => error.with_detail(&detail),
+                None => error,
+            });
         }
         _ => out.push(about(word, cx)?),
     }
