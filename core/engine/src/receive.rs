@@ -77,9 +77,12 @@ impl Step<'_> {
                 Verdict::Refused(error) => return self.refuse(&stanza, &error, is_assured),
             }
         }
-        let since_ms = since_ms.unwrap_or(self.now_ms);
         match way {
             Way::To(numbers) => {
+                if let Some(since_ms) = since_ms {
+                    self.mark_late(&mut stanza, since_ms);
+                }
+                let since_ms = since_ms.unwrap_or(self.now_ms);
                 for number in numbers {
                     self.hand(number, stanza.clone(), is_assured, since_ms);
                 }
@@ -90,6 +93,20 @@ impl Step<'_> {
             Way::Ignore => {}
             Way::Ask => self.answer(owner, stanza, false, is_assured),
             Way::Answer => self.answered(&stanza),
+        }
+    }
+
+    /// Says on a stanza that waited for another session when it came (XEP-0198 §4).
+    fn mark_late(&self, stanza: &mut Stanza, since_ms: u64) {
+        let domain = &self.state.setup.domain;
+        let is_ours = |node: xml::Node<'_>| {
+            node.is(xmpp::ns::DELAY, "delay")
+                && node.attr("from").as_deref() == Some(domain.as_str())
+        };
+        if !stanza.view().payloads().any(is_ours) {
+            let mark = xmpp::xep::delay::delay(domain.as_ref(), since_ms);
+            // One that has no room for the mark goes without.
+            drop(stanza.append(&mark));
         }
     }
 

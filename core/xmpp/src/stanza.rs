@@ -140,6 +140,24 @@ impl Stanza {
         }
     }
 
+    /// Adds a child element at the end.
+    ///
+    /// # Errors
+    ///
+    /// `bad-request` when that makes the stanza too large.
+    pub fn append(&mut self, child: &Element) -> Result<(), StanzaError> {
+        let mut xml = String::with_capacity(self.bytes() + 128);
+        self.write_start(self.to.as_ref().map(Jid::as_str), &mut xml);
+        xml.push('>');
+        xml.push_str(self.content.root().inner());
+        child.write(&mut xml, ns::CLIENT);
+        xml.push_str("</");
+        xml.push_str(self.kind.name());
+        xml.push('>');
+        *self = Self::parse(&xml)?;
+        Ok(())
+    }
+
     /// Returns it as text.
     #[must_use]
     pub fn to_xml(&self) -> String {
@@ -249,6 +267,22 @@ mod tests {
             "<message xmlns='jabber:client' xml:lang='de'><body>x</body></message>",
             "<message xml:lang=\"de\"><body>x</body></message>",
         );
+    }
+
+    #[test]
+    fn takes_another_child() {
+        for (xml, expected) in [
+            ("<message to='a@b'/>", "<message to=\"a@b\"><x xmlns=\"u:x\"/></message>"),
+            (
+                "<message><body>1</body></message>",
+                "<message><body>1</body><x xmlns=\"u:x\"/></message>",
+            ),
+        ] {
+            let mut stanza = Stanza::parse(xml).unwrap();
+            stanza.append(&Element::new("u:x", "x")).unwrap();
+            assert_eq!(stanza.to_xml(), expected);
+            assert!(stanza.view().has("u:x", "x"));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Sessions that are lost, resumed and ended.
 
 use engine::{Effect, Event, Leg, Limits};
-use xmpp::StreamError;
+use xmpp::{StreamError, ns};
 
 use crate::world::{JULIET, NURSE, World, chat, jid, stanza};
 
@@ -42,6 +42,11 @@ fn what_came_before_another_device_goes_to_it() {
     world.sends(2, JULIET, "<presence><priority>3</priority></presence>");
     world.now_ms += Limits::default().resume_ms;
     world.step(0, Event::Tick);
+    let late = world.effects.iter().find_map(|effect| match effect {
+        Effect::ToSession { session: 2, stanza } => stanza.view().child(ns::DELAY, "delay"),
+        _ => None,
+    });
+    assert_eq!(late.unwrap().attr("stamp").as_deref(), Some("2026-01-01T00:00:00.010Z"));
     assert_eq!(world.heard(2), ["m1"]);
 }
 
