@@ -202,7 +202,9 @@ pub struct LoginFacts {
     pub tls: String,
     /// The exporter value of the channel (RFC 9266), where there is one.
     pub exporter: Option<Vec<u8>>,
-    /// The SCRAM client key: what at-rest sealing derives from. Never logged.
+    /// The SCRAM client key: what at-rest sealing derives from. For PLAIN it is that of
+    /// SCRAM-SHA-256. Never logged; to be kept in a volatile table only, as session values go to
+    /// disk.
     pub client_key: Option<Vec<u8>>,
     /// The client's own stable id (XEP-0388), where it gave one.
     pub user_agent: Option<String>,

@@ -29,7 +29,7 @@ pub enum StreamEvent {
         mechanism: &'static str,
         /// Whether the proof includes the channel.
         channel_bound: bool,
-        /// The SCRAM client key.
+        /// The SCRAM client key; for PLAIN that of SCRAM-SHA-256.
         client_key: Option<Secret>,
         /// What the client says of itself (XEP-0388).
         user_agent: Option<UserAgent>,

@@ -241,16 +241,15 @@ impl Stream {
         Ok(())
     }
 
-    /// Answers [`StreamEvent::Password`].
-    pub fn answer_password(&mut self, is_right: bool) {
+    /// Answers [`StreamEvent::Password`] with what [`Verifiers::check`] found.
+    pub fn answer_password(&mut self, found: Option<Secret>) {
         if !matches!(self.question, Some(Question::Password)) {
             return;
         }
         self.question = None;
-        if is_right {
-            self.authenticated(None);
-        } else {
-            self.fail_login(Failure::Condition("not-authorized"));
+        match found {
+            Some(client_key) => self.authenticated(Some(client_key)),
+            None => self.fail_login(Failure::Condition("not-authorized")),
         }
     }
 

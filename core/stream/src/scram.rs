@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use crypto::{Hash, Secret, digest, equal, hmac, keyed_hash, pbkdf2};
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::Profile as _;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Bytes of a salt.
 pub const SALT_BYTES: usize = 16;
@@ -36,13 +37,17 @@ pub struct Verifiers {
     pub sha512: Verifier,
 }
 
-/// A password holds what RFC 8265 forbids, or nothing at all.
+/// A password holds what RFC 8265 forbids or what clients prepare in different ways, or nothing at
+/// all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadPassword;
 
 impl std::fmt::Display for BadPassword {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a password needs at least one character and no control characters")
+        f.write_str(
+            "a password needs at least one character, no control characters, and none that \
+             programs write in different ways, such as full-width letters",
+        )
     }
 }
 
@@ -64,6 +69,14 @@ fn prepare(password: &str) -> Result<Secret, BadPassword> {
     }
     let prepared = OpaqueString::new().enforce(password.to_owned()).map_err(|_| BadPassword)?;
     Ok(Secret::new(prepared.into_owned().into_bytes()))
+}
+
+/// Prepares a new password. Half of the clients do it by SASLprep (RFC 4013), which also replaces
+/// `ﬁ` by `fi`; a password that the two ways turn into different ones could be used by half of them.
+fn prepare_new(password: &str) -> Result<Secret, BadPassword> {
+    let prepared = prepare(password)?;
+    let text = std::str::from_utf8(prepared.expose()).map_err(|_| BadPassword)?;
+    if text.nfkc().eq(text.chars()) { Ok(prepared) } else { Err(BadPassword) }
 }
 
 impl Verifier {
@@ -101,7 +114,7 @@ impl Verifiers {
         salts: &[[u8; SALT_BYTES]; 3],
         iterations: u32,
     ) -> Result<Self, BadPassword> {
-        let password = prepare(password)?;
+        let password = prepare_new(password)?;
         let [sha1, sha256, sha512] = salts;
         Ok(Self {
             sha1: Verifier::derive(Hash::Sha1, &password, sha1, iterations),
@@ -110,14 +123,17 @@ impl Verifiers {
         })
     }
 
-    /// Checks a password, as for PLAIN. Takes about 0.1 µs for each iteration.
+    /// Checks a password, as for PLAIN, and returns the client key of SCRAM-SHA-256 when it is the
+    /// right one. Takes about 0.1 µs for each iteration.
     #[must_use]
-    pub fn check(&self, password: &Secret) -> bool {
+    pub fn check(&self, password: &Secret) -> Option<Secret> {
         let text = std::str::from_utf8(password.expose()).unwrap_or("");
-        let Ok(password) = prepare(text) else { return false };
+        let password = prepare(text).ok()?;
         let Verifier { salt, iterations, stored_key, .. } = &self.sha256;
-        let derived = Verifier::derive(Hash::Sha256, &password, salt, *iterations);
-        equal(&derived.stored_key, stored_key)
+        let salted = pbkdf2(Hash::Sha256, password.expose(), salt, *iterations);
+        let client_key = Secret::new(hmac(Hash::Sha256, &salted, b"Client Key"));
+        let derived = digest(Hash::Sha256, client_key.expose());
+        equal(&derived, stored_key).then_some(client_key)
     }
 
     fn of(&self, hash: Hash) -> &Verifier {

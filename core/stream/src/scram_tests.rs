@@ -105,8 +105,14 @@ fn unknown_users_have_a_salt_that_stays() {
 fn passwords_are_prepared_and_checked() {
     let salts = [[1; SALT_BYTES], [2; SALT_BYTES], [3; SALT_BYTES]];
     let verifiers = Verifiers::derive("pa\u{301}ss", &salts, 100).unwrap();
-    assert!(verifiers.check(&Secret::from("p\u{e1}ss".to_owned())));
-    assert!(!verifiers.check(&Secret::from("pass".to_owned())));
-    assert_eq!(Verifiers::derive("", &salts, 1), Err(BadPassword));
+    let key = verifiers.check(&Secret::from("p\u{e1}ss".to_owned())).unwrap();
+    assert_eq!(digest(Hash::Sha256, key.expose()), verifiers.sha256.stored_key);
+    assert_eq!(verifiers.check(&Secret::from("pass".to_owned())), None);
+    for wrong in ["", "a\n", "\u{fb01}sh", "\u{ff11}234", "x\u{b2}"] {
+        assert_eq!(Verifiers::derive(wrong, &salts, 1), Err(BadPassword), "{wrong:?}");
+    }
+    for right in ["a b", "\u{fc}\u{df}\u{3a9}", "\u{5bc6}\u{7801}", "a\u{a0}b"] {
+        assert!(Verifiers::derive(right, &salts, 1).is_ok(), "{right:?}");
+    }
     assert!(!format!("{verifiers:?}").contains("stored"));
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use calypte::wire::LoginFacts;
+use crypto::Secret;
 use engine::Event;
 use stream::{Channel, Facts, Stream};
 use tokio::net::TcpStream;
@@ -58,7 +59,7 @@ pub(crate) struct Client {
     /// Whether the shard has a session of this connection, or is asked for one.
     is_linked: bool,
     /// The mechanism is answered when this is done.
-    check: Option<Pin<Box<dyn Future<Output = bool>>>>,
+    check: Option<Pin<Box<dyn Future<Output = Option<Secret>>>>>,
     batch: Batch,
     acks: Acks,
     pace: Pace,

@@ -81,9 +81,9 @@ impl Client {
         let row = found.map_or_else(|| self.nobody(), |(_, account)| account);
         let verifiers = verifiers(row);
         self.check = Some(Box::pin(async move {
-            let Ok(_turn) = CHECKS.acquire().await else { return false };
+            let Ok(_turn) = CHECKS.acquire().await else { return None };
             let check = tokio::task::spawn_blocking(move || verifiers.check(&password));
-            check.await.unwrap_or(false) && is_account
+            check.await.ok().flatten().filter(|_| is_account)
         }));
     }
 
@@ -103,9 +103,9 @@ impl Client {
     pub(super) fn poll_check(&mut self, poller: &mut Poller<'_>) {
         // One that fails may uncover the next, which came behind it.
         while let Some(check) = &mut self.check {
-            let Poll::Ready(is_right) = check.as_mut().poll(poller) else { return };
+            let Poll::Ready(found) = check.as_mut().poll(poller) else { return };
             self.check = None;
-            self.stream.answer_password(is_right);
+            self.stream.answer_password(found);
             self.take_events();
             self.submit();
         }
