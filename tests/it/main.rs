@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod ending;
 mod killed;
 mod login;
 mod serving;

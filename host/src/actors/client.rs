@@ -175,9 +175,14 @@ impl Client {
             if why.is_some() {
                 self.hall.shared.metrics.stream_errors.one();
             }
+            self.check = None;
+            // Before TLS is there, there is nobody to say goodbye to.
+            if self.io.is_mute() {
+                self.stage = Stage::Over;
+                return;
+            }
             self.stream.close(why);
             self.stage = Stage::Ending(Instant::now() + GOODBYE);
-            self.check = None;
         }
     }
 

@@ -77,6 +77,11 @@ impl Transport {
         matches!(self, Self::Plain(_))
     }
 
+    /// Tells whether nothing can be said: TLS was to come and has not.
+    pub(super) fn is_mute(&self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Handshake(..) | Self::Gone)
+    }
+
     /// Begins TLS on a plain socket.
     pub(super) fn begin(&mut self, served: Arc<Served>) {
         if let Self::Plain(socket) = std::mem::replace(self, Self::Gone) {

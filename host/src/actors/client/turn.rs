@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use xmpp::{Stanza, StreamError};
 
 use super::pace::Due;
-use super::transport::{Shaken, Transport};
+use super::transport::Shaken;
 use super::{Client, Stage, new_stream};
 
 /// Stanzas of a client under way before it is not read any more.
@@ -286,12 +286,9 @@ impl Client {
             self.io.begin(self.hall.shared.tls.current());
             poller.waker().wake_by_ref();
         }
-        if let Stage::Ending(_) = self.stage {
-            // Before TLS is there, there is nobody to say goodbye to.
-            let is_mute = matches!(self.io, Transport::Silent(_) | Transport::Handshake(..));
-            if is_mute || matches!(self.io.poll_shutdown(poller), Poll::Ready(Err(_))) {
-                self.stage = Stage::Over;
-            }
+        let is_ending = matches!(self.stage, Stage::Ending(_));
+        if is_ending && matches!(self.io.poll_shutdown(poller), Poll::Ready(Err(_))) {
+            self.stage = Stage::Over;
         }
     }
 
