@@ -9,6 +9,7 @@
 )]
 
 mod ending;
+mod floods;
 mod killed;
 mod login;
 mod serving;
