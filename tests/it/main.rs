@@ -10,7 +10,9 @@
 
 mod ending;
 mod floods;
+mod imposture;
 mod killed;
 mod login;
 mod serving;
+mod speaking;
 mod tidy;
