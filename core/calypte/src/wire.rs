@@ -218,7 +218,7 @@ impl std::fmt::Debug for LoginFacts {
 }
 
 /// The most that a record of a call may decode to, in bytes.
-const LIMIT: usize = 4 << 20;
+const LIMIT: usize = 32 << 20;
 
 /// Writes a record.
 #[must_use]

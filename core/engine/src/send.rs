@@ -192,7 +192,8 @@ impl Step<'_> {
         let is_away = session.away;
         let mut keep = None;
         if let Some(sm) = &mut session.sm {
-            if sm.bytes.saturating_add(stanza.bytes()) > limit {
+            // One stanza always fits, however large: a stanza is bounded by itself.
+            if sm.bytes > 0 && sm.bytes.saturating_add(stanza.bytes()) > limit {
                 // A client that does not read is not waited for; its stanzas go where those of a
                 // client go that never came back.
                 return self.overflow(number, stanza, since_ms);

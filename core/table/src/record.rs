@@ -5,7 +5,7 @@ use std::fmt;
 use bincode::{Decode, Encode, config};
 
 /// The most that a record may decode to, in bytes.
-const RECORD_BYTES_MAX: usize = 4 << 20;
+const RECORD_BYTES_MAX: usize = 20 << 20;
 
 /// A value that a table keeps.
 ///

@@ -70,6 +70,20 @@ impl Limits {
             decls: 32,
         }
     }
+
+    /// Returns the bounds for what was let in once and is read again: with the marks that were
+    /// added to it, inside another stanza, from the store, or from a module.
+    #[must_use]
+    pub const fn within() -> Self {
+        Self {
+            stanza_bytes: 17 << 20,
+            depth: 96,
+            attrs: 72,
+            nodes: 16_384,
+            tag_bytes: 1 << 20,
+            decls: 48,
+        }
+    }
 }
 
 impl Default for Limits {

@@ -154,6 +154,52 @@ fn what_a_full_queue_gives_back_stays_in_front() {
     assert_eq!(world.bounced(), ["m1", "m2", "m3"]);
 }
 
+/// A message as large as a client may send, with as many levels.
+fn huge(to: &str) -> String {
+    let limits = xml::Limits::client();
+    let levels = limits.depth - 1;
+    let (open, shut) = ("<a>".repeat(levels), "</a>".repeat(levels));
+    let start = format!("<message to='{to}' type='chat' id='huge'><body>");
+    let end = format!("</body>{open}{shut}</message>");
+    let text = "x".repeat(limits.stanza_bytes - start.len() - end.len());
+    format!("{start}{text}{end}")
+}
+
+#[test]
+fn what_a_client_may_send_survives_a_restart_and_a_change_of_hands() {
+    let mut world = two_devices();
+    let token = world.enable(1, JULIET);
+    world.enable(3, NURSE);
+    world.tell(JULIET, Event::Detached { session: 1 });
+    world.sends(3, NURSE, &huge("juliet@capulet.example/phone"));
+    world.crash();
+    world.resume(4, &token, 0, "TLSv1.3");
+    let unacked = world.effects.iter().find_map(|effect| match effect {
+        Effect::Resumed { unacked, .. } => Some(unacked.len()),
+        _ => None,
+    });
+    assert_eq!(unacked, Some(1));
+    // It goes to another device with a mark, which makes it larger still.
+    world.open(2, "juliet@capulet.example/laptop");
+    world.sends(2, JULIET, "<presence/>");
+    world.tell(JULIET, Event::Detached { session: 4 });
+    world.now_ms += Limits::default().resume_ms;
+    world.step(0, Event::Tick);
+    assert_eq!(world.heard(2), ["huge"]);
+}
+
+#[test]
+fn one_stanza_always_fits_a_queue() {
+    let mut world = World::new(1, Limits { queue_bytes: 1000, ..Limits::default() }, false);
+    world.open(1, "juliet@capulet.example/phone");
+    world.enable(1, JULIET);
+    world.open(3, "nurse@capulet.example/garden");
+    world.sends(3, NURSE, &huge("juliet@capulet.example/phone"));
+    assert_eq!((world.heard(1), world.closed(1)), (vec!["huge".to_owned()], None));
+    world.sends(3, NURSE, &chat("juliet@capulet.example/phone", "more"));
+    assert_eq!(world.closed(1), Some(StreamError::ResourceConstraint));
+}
+
 #[test]
 fn a_wrong_count_ends_both_connections() {
     let mut world = World::new(1, Limits::default(), false);
