@@ -15,6 +15,7 @@ mod hall;
 mod inbox;
 mod listener;
 mod outbox;
+mod questions;
 mod shard;
 mod supervisor;
 mod worker;

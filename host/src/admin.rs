@@ -38,6 +38,17 @@ pub(crate) enum AdminRequest {
         /// The folder or file, absolute.
         to: std::path::PathBuf,
     },
+    /// The list of commands that modules offer.
+    CommandList,
+    /// Run a command of a module.
+    Command {
+        /// Its name.
+        node: String,
+        /// Whose account it is for; none for the operator's own commands.
+        account: Option<String>,
+        /// Its fields, each as `name=value`.
+        fields: Vec<String>,
+    },
     /// The list of accounts.
     UserList,
     /// Make an account.

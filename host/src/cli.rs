@@ -12,6 +12,7 @@ use crate::config;
 
 mod backup;
 mod check;
+mod command;
 mod config_cmd;
 mod dev;
 mod module;
@@ -53,6 +54,8 @@ enum Command {
     Check(check::Args),
     Reload(reload::Args),
     Status(status::Args),
+    #[command(name = "command")]
+    Ask(command::Args),
     #[command(subcommand)]
     User(user::Command),
     #[command(subcommand)]
@@ -93,6 +96,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => check::run(config, &args),
         Command::Reload(args) => reload::run(config, &args),
         Command::Status(args) => status::run(config, &args),
+        Command::Ask(args) => command::run(config, &args),
         Command::User(command) => user::run(config, &command),
         Command::Module(command) => module::run(config, &command),
         Command::Backup(args) => backup::backup(config, &args),

@@ -1,10 +1,13 @@
 //! The modules in force: which, with what settings, in which order, and which were refused.
 
+use std::fs::DirBuilder;
 use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use abi::{Allowed, Instance, Library, RawModule};
+use calypte::Command;
 use engine::{Manifest, Pipeline};
 
 use crate::config::Config;
@@ -80,6 +83,24 @@ struct Known {
 }
 
 impl Modules {
+    /// Returns the commands that modules offer, in the operator's order.
+    pub(crate) fn commands(&self) -> Vec<Command> {
+        let hooks = self.list.iter().flat_map(|one| &one.manifest.hooks);
+        let hooks = hooks.filter(|hook| hook.kind() == "command");
+        let words = |hook: &engine::HookLine| hook.words.get(1..).unwrap_or_default().join("\t");
+        hooks.filter_map(|hook| Command::read(&words(hook))).collect()
+    }
+
+    /// Tells whether a module answers HTTP requests at this path.
+    pub(crate) fn serves_path(&self, path: &str) -> bool {
+        let hooks = self.list.iter().flat_map(|one| &one.manifest.hooks);
+        let mut hooks = hooks.filter(|hook| hook.kind() == "http");
+        hooks.any(|hook| {
+            let rest = path.strip_prefix(hook.word(1));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
     /// Finds the modules of `config` and checks what it says about them. What is wrong in the
     /// configuration goes to `notes`; files that cannot be used are in [`Modules::refused`].
     pub(crate) fn choose(config: &Config, depth: Depth<'_>, notes: &mut Notes) -> Self {
@@ -201,6 +222,10 @@ fn open(load: &Load, depth: Depth<'_>, notes: &Notes) -> Result<Known, Refused> 
     let code = match depth {
         Depth::Manifest => Code::Unloaded(load.file.clone()),
         Depth::Open(folder) => {
+            // At the first start there is no data folder yet. What is wrong with it is said below.
+            if let Some(data) = folder.parent() {
+                drop(DirBuilder::new().recursive(true).mode(0o700).create(data));
+            }
             let allowed = Allowed { hash: crypto::hash, expected: Some(load.blake3.0), folder };
             let library = Library::open(&load.file, &allowed)
                 .map_err(|error| refuse("file", error.to_string(), hint))?;

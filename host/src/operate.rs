@@ -1,5 +1,10 @@
 //! What the operator's commands do, in the running server.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
+use calypte::wire::Question;
+use calypte::{Command, Who};
 use serde_json::json;
 use table::Record as _;
 use xmpp::Jid;
@@ -8,7 +13,10 @@ use crate::accounts::{self, AccountError, Accounts};
 use crate::admin::{AdminReply, AdminRequest};
 use crate::clock;
 use crate::reload;
-use crate::server::Shared;
+use crate::server::{Asking, Shared};
+
+/// How long a module may take for its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Does what is asked. `progress` is told how far it is.
 pub(crate) fn answer(
@@ -19,6 +27,10 @@ pub(crate) fn answer(
     let outcome = match request {
         AdminRequest::Status => Ok(status(shared)),
         AdminRequest::Reload => reload::reload(shared).map(AdminReply::done),
+        AdminRequest::CommandList => Ok(commands(shared)),
+        AdminRequest::Command { node, account, fields } => {
+            command(shared, node, account.as_deref(), &fields)
+        }
         AdminRequest::Backup { to } => backup(shared, &to, progress),
         user => {
             let domain = shared.config.load().domain.clone();
@@ -166,6 +178,74 @@ fn status(shared: &Shared) -> AdminReply {
         text.push_str(&format!("\nREFUSED      {why}"));
     }
     AdminReply::Done { text, data }
+}
+
+fn commands(shared: &Shared) -> AdminReply {
+    let all = shared.modules.load().commands();
+    let width = all.iter().map(|one| one.node.chars().count()).max().unwrap_or(0);
+    let who = |who| match who {
+        Who::User => "user",
+        Who::Admin => "operator",
+    };
+    let line = |one: &Command| format!("{:width$}  {:8}  {}", one.node, who(one.who), one.title);
+    let row = |one: &Command| json!({"node": one.node, "who": who(one.who), "title": one.title});
+    let text = match all.len() {
+        0 => "no module offers a command".to_owned(),
+        _ => all.iter().map(line).collect::<Vec<_>>().join("\n"),
+    };
+    AdminReply::Done { text, data: all.iter().map(row).collect() }
+}
+
+/// Runs a command of a module.
+fn command(
+    shared: &Shared,
+    node: String,
+    account: Option<&str>,
+    fields: &[String],
+) -> Result<AdminReply, String> {
+    let owner = command_owner(shared, &node, account)?;
+    if let Some(field) = fields.iter().find(|field| !field.contains('=') || field.contains('\n')) {
+        return Err(format!("{field} is no field; write name=value"));
+    }
+    let running = shared.running().ok_or("the server starts or stops")?;
+    let question = Question { body: fields.join("\n").into_bytes(), ..Question::default() };
+    let asking = Asking { kind: "command", name: node.clone(), owner, question };
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let taker = Box::new(move |answer| drop(sender.try_send(answer)));
+    let token = running.ask(asking, taker).ok_or("too many questions wait for an answer")?;
+    match receiver.recv_timeout(ANSWER_WITHIN).map(|answer| answer.body) {
+        Ok(Ok(text)) => Ok(AdminReply::done(String::from_utf8_lossy(&text))),
+        Ok(Err(error)) => {
+            let why = error.text.as_deref().unwrap_or_else(|| error.condition.name());
+            Err(format!("{node} was refused: {why}"))
+        }
+        Err(_) => {
+            running.forget(token);
+            Err(format!("{node} gave no answer in time"))
+        }
+    }
+}
+
+/// Returns for whom a command runs.
+fn command_owner(shared: &Shared, node: &str, account: Option<&str>) -> Result<Jid, String> {
+    let all = shared.modules.load().commands();
+    let Some(known) = all.iter().find(|one| one.node == node) else {
+        return Err(format!("no module offers the command {node}; `calypte command` lists them"));
+    };
+    let domain = shared.config.load().domain.clone();
+    match (known.who, account) {
+        (Who::Admin, None) => Ok(domain),
+        (Who::Admin, Some(_)) => Err(format!("{node} is for the server; leave out --for")),
+        (Who::User, None) => Err(format!("{node} is for one account; say --for NAME")),
+        (Who::User, Some(name)) => {
+            let account = accounts::address(name, &domain).map_err(|error| error.to_string())?;
+            let found = Accounts::new(&domain, &shared.store).find(&account);
+            match found.map_err(|error| error.to_string())? {
+                Some(_) => Ok(account),
+                None => Err(format!("there is no account {account}")),
+            }
+        }
+    }
 }
 
 fn backup(

@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use calypte::wire::Question;
 use store::Store;
-use xmpp::Jid;
+use xmpp::{Jid, StanzaError};
 
 use crate::admin::AdminThread;
 use crate::config::Config;
@@ -65,6 +66,31 @@ pub(crate) struct Sockets {
     pub(crate) admin: UnixListener,
 }
 
+/// A question for a module.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    /// `http` or `command`.
+    pub(crate) kind: &'static str,
+    /// The path or node.
+    pub(crate) name: String,
+    /// For whom: the domain or an account.
+    pub(crate) owner: Jid,
+    /// What is asked.
+    pub(crate) question: Question,
+}
+
+/// What a module answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The answer, or why there is none.
+    pub(crate) body: Result<Vec<u8>, StanzaError>,
+    /// What it is, when the module said so.
+    pub(crate) content_type: Option<String>,
+}
+
+/// Takes an answer. It is called in the thread of a shard, and must not wait for anything.
+pub(crate) type TakeAnswer = Box<dyn FnOnce(Answer) + Send>;
+
 /// What only the actors can do. They hand it to [`Shared::set_running`] before they call `ready`.
 ///
 /// The methods are called from other threads (the admin socket's), may block for a moment, and
@@ -73,6 +99,14 @@ pub(crate) trait Running: Send + Sync {
     /// An account was made or changed, or, with `is_gone`, disabled or deleted: its sessions end
     /// with a stream error then. Returns when what they wrote is with the store.
     fn account_changed(&self, account: &Jid, is_gone: bool);
+
+    /// Asks a module. `taker` gets the answer, if there is one: a shard that fails drops its
+    /// questions, so the caller sets the time to wait and calls [`Running::forget`] after it.
+    /// Returns the token of the question, `None` when too many wait already.
+    fn ask(&self, asking: Asking, taker: TakeAnswer) -> Option<u64>;
+
+    /// Stops waiting for an answer.
+    fn forget(&self, token: u64);
 
     /// `shared.config`, `.tls` and `.modules` were replaced: put what they say into force.
     ///

@@ -14,6 +14,7 @@ use xmpp::Jid;
 
 use super::gate::Gate;
 use super::inbox::Inbox;
+use super::questions::Questions;
 use super::supervisor::{Died, Supervisor};
 use crate::clock;
 use crate::server::Shared;
@@ -39,6 +40,8 @@ pub(crate) struct Hall {
     secret: Secret,
     inboxes: Vec<Arc<Inbox>>,
     next_id: AtomicU64,
+    /// What waits for answers of modules.
+    pub(crate) questions: Questions,
     supervisor: ArcSwapOption<Addr<Supervisor>>,
 }
 
@@ -64,6 +67,7 @@ impl Hall {
             features: ArcSwap::default(),
             inboxes,
             next_id: AtomicU64::new(1),
+            questions: Questions::default(),
             supervisor: ArcSwapOption::empty(),
             shared,
         })

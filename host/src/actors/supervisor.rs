@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use engine::{Event, Pipeline};
+use engine::{Ask, Event, Pipeline};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use xmpp::Jid;
@@ -17,7 +17,7 @@ use super::inbox::Parcel;
 use super::listener::{self, Listener};
 use super::shard::{End, Shard};
 use crate::reload;
-use crate::server::Running;
+use crate::server::{Asking, Running, TakeAnswer};
 
 /// A shard that panicked is made anew after this.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -265,6 +265,20 @@ impl Running for Control {
         inbox.push(Parcel::Gone(account, tell));
         // It ends by being dropped, or the shard is down and does it when it serves again.
         let _ = told.recv_timeout(SHARD_WITHIN);
+    }
+
+    fn ask(&self, asking: Asking, taker: TakeAnswer) -> Option<u64> {
+        let Asking { kind, name, owner, question } = asking;
+        let token = self.hall.questions.add(taker)?;
+        if let Some(inbox) = self.hall.inbox(self.hall.shard_of(&owner)) {
+            let ask = Ask { token, kind, name, owner, question };
+            inbox.push(Parcel::Event(Box::new(Event::Ask(ask))));
+        }
+        Some(token)
+    }
+
+    fn forget(&self, token: u64) {
+        self.hall.questions.forget(token);
     }
 
     fn reconfigure(&self) -> Result<(), String> {

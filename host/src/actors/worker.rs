@@ -15,6 +15,7 @@ use xmpp::{StanzaError, StreamError};
 use super::hall::Hall;
 use super::inbox::Parcel;
 use super::outbox::{Outbox, Receipt, Resumed, Word};
+use crate::server::Answer;
 use crate::{clock, fault};
 
 thread_local! {
@@ -336,7 +337,9 @@ impl Worker {
                 self.tell(session, Word::Close(why));
                 self.links.remove(&session);
             }
-            Effect::Answer { .. } => {}
+            Effect::Answer { token, answer, content_type } => {
+                self.hall.questions.answer(token, Answer { body: answer, content_type });
+            }
             Effect::Count { module, name, by } => {
                 self.hall.shared.metrics.module(&module, &name).add(by);
             }

@@ -6,5 +6,6 @@
 mod configs;
 mod modules;
 mod place;
+mod questions;
 mod running;
 mod users;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::place::Place;
 
 /// A server that is killed when the test ends.
-struct Running {
-    place: Place,
+pub(crate) struct Running {
+    pub(crate) place: Place,
     child: Child,
     port: u16,
 }
@@ -21,11 +21,11 @@ impl Drop for Running {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn config(port: u16, more: &str) -> String {
+pub(crate) fn config(port: u16, more: &str) -> String {
     format!(
         "domain = \"chat.example\"\ndata = \"data\"\n\
          [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\
@@ -49,6 +49,11 @@ impl Running {
         let place = Place::new();
         let port = free_port();
         place.write("calypte.toml", &config(port, ""));
+        Self::start_in(place, port)
+    }
+
+    /// Starts with the configuration that is there.
+    pub(crate) fn start_in(place: Place, port: u16) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_calypte"))
             .args(["run", "--config", "calypte.toml"])
             .current_dir(place.path())
