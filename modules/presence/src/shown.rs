@@ -124,7 +124,10 @@ fn greet(session: &SessionRow, contacts: &[(String, Contact)], cx: &mut Context<
         }
     }
     for request in contacts.iter().filter_map(|(_, contact)| contact.pending_in.as_ref()) {
-        cx.deliver_xml(&session.resource, request)?;
+        // A stranger wrote it. One that cannot be handed over must not keep the account offline.
+        if cx.deliver_xml(&session.resource, request).is_err() {
+            cx.count("requests_unreadable", 1)?;
+        }
     }
     Ok(())
 }
