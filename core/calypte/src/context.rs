@@ -9,6 +9,12 @@ use crate::hooks::Command;
 use crate::notice::Notice;
 use crate::wire::{self, Range, SessionRow, op};
 
+/// The key and the value of a row.
+type RawRow = (Vec<u8>, Vec<u8>);
+
+/// Rows read at a time, so that what crosses the boundary at once stays small.
+const PAGE: u32 = 128;
+
 /// The owner's data, sessions and way out, for the time of one call.
 ///
 /// What a hook does here takes effect together, after the writes among it are on disk, or not at
@@ -161,7 +167,23 @@ impl Context<'_, '_> {
         table: &Table<K, V>,
         limit: u32,
     ) -> Result<Vec<(K::Owned, V)>, StanzaError> {
-        self.scan(table, &[], &Range { to: None, limit, reverse: false })
+        let mut all = Vec::new();
+        let mut from = Vec::new();
+        loop {
+            let left = limit.saturating_sub(u32::try_from(all.len()).unwrap_or(u32::MAX));
+            let range = Range { to: None, limit: left.min(PAGE), reverse: false };
+            let rows = self.rows(table, &from, &range)?;
+            let is_last = rows.len() < PAGE.try_into().unwrap_or(usize::MAX);
+            if let Some((key, _)) = rows.last() {
+                // The first key behind it.
+                from.clone_from(key);
+                from.push(0);
+            }
+            self.read_rows(table, rows, &mut all)?;
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// Reads records from the raw key `from` on.
@@ -175,16 +197,35 @@ impl Context<'_, '_> {
         from: &[u8],
         range: &Range,
     ) -> Result<Vec<(K::Owned, V)>, StanzaError> {
+        let rows = self.rows(table, from, range)?;
+        let mut out = Vec::with_capacity(rows.len());
+        self.read_rows(table, rows, &mut out)?;
+        Ok(out)
+    }
+
+    fn rows<K: ?Sized, V>(
+        &mut self,
+        table: &Table<K, V>,
+        from: &[u8],
+        range: &Range,
+    ) -> Result<Vec<RawRow>, StanzaError> {
         let first = wire::table_ref(table.name, table.is_domain(), table.volatile, from);
         let bytes = self.op(op::SCAN, &first, &wire::encode(range))?;
-        let rows: Vec<(Vec<u8>, Vec<u8>)> = wire::decode(&bytes).ok_or(StanzaError::INTERNAL)?;
-        let mut out = Vec::with_capacity(rows.len());
+        wire::decode(&bytes).ok_or(StanzaError::INTERNAL)
+    }
+
+    fn read_rows<K: Key + ?Sized, V: table::Record>(
+        &mut self,
+        table: &Table<K, V>,
+        rows: Vec<RawRow>,
+        out: &mut Vec<(K::Owned, V)>,
+    ) -> Result<(), StanzaError> {
         for (key, value) in rows {
             let key = K::decode(&key).ok_or_else(|| self.broken(table.name))?;
             let value = table.decode(&value).map_err(|_| self.broken(table.name))?;
             out.push((key, value));
         }
-        Ok(out)
+        Ok(())
     }
 
     /// Sends a stanza. Without `from` it comes from the owner.

@@ -67,6 +67,16 @@ impl Flat {
         flatten(text, &stream, &Limits::within()).map(Self::from_parts)
     }
 
+    /// Reads what we wrote ourselves, which may be longer: a whole roster, say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Flat::parse`], within [`Limits::ours`].
+    pub fn parse_ours(text: &str, default_ns: &str) -> Result<Self, XmlError> {
+        let stream = StreamNames { default: default_ns.to_owned(), prefixes: Vec::new() };
+        flatten(text, &stream, &Limits::ours()).map(Self::from_parts)
+    }
+
     pub(crate) fn from_parts(parts: Flattened) -> Self {
         Self(Arc::new(Parts { text: parts.text, words: parts.words }))
     }

@@ -86,6 +86,14 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// Returns the bounds for what we write ourselves.
+    #[must_use]
+    pub const fn ours() -> Self {
+        Self { stanza_bytes: 4 << 20, nodes: 131_072, ..Self::client() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::client()

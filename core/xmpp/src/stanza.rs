@@ -46,7 +46,7 @@ impl Stanza {
         } else {
             // Another prefix or default namespace at the root would change what the children mean.
             let xml = Element::from_node(content.root()).to_xml(ns::CLIENT);
-            Flat::parse(&xml, ns::CLIENT).map_err(|_| StanzaError::BAD_REQUEST)?
+            Flat::parse_ours(&xml, ns::CLIENT).map_err(|_| StanzaError::BAD_REQUEST)?
         };
         let root = content.root();
         if root.ns() != ns::CLIENT {
@@ -72,7 +72,7 @@ impl Stanza {
     ///
     /// `bad-request` when it is no well-formed stanza, `jid-malformed` when an address is none.
     pub fn parse(xml: &str) -> Result<Self, StanzaError> {
-        Self::read(Flat::parse(xml, ns::CLIENT).map_err(|_| StanzaError::BAD_REQUEST)?)
+        Self::read(Flat::parse_ours(xml, ns::CLIENT).map_err(|_| StanzaError::BAD_REQUEST)?)
     }
 
     /// Makes a stanza from an element of ours.
@@ -201,7 +201,7 @@ impl Stanza {
 
     fn answer(&self, ty: &str, inner: &str) -> Option<Self> {
         let name = self.kind.name();
-        let content = Flat::parse(&format!("<{name}>{inner}</{name}>"), ns::CLIENT).ok()?;
+        let content = Flat::parse_ours(&format!("<{name}>{inner}</{name}>"), ns::CLIENT).ok()?;
         Some(Self {
             kind: self.kind,
             from: self.to.clone(),
@@ -327,6 +327,22 @@ mod tests {
         assert!(answer("<iq from='a@b/c' id='1' type='result'/>").is_none());
         // An unknown type of message counts as `normal`.
         assert!(answer("<message from='a@b/c' type='result'/>").is_some());
+    }
+
+    #[test]
+    fn what_we_write_may_be_longer_than_what_clients_may() {
+        let get =
+            "<iq from='a@b/c' to='a@b' id='1' type='get'><query xmlns='jabber:iq:roster'/></iq>";
+        let item = |n: u32| {
+            format!(
+                "<item jid='contact{n}@montague.example'><group>a</group><group>b</group></item>"
+            )
+        };
+        let items: String = (0..5000).map(item).collect();
+        let inner = format!("<query xmlns='jabber:iq:roster'>{items}</query>");
+        let reply = Stanza::parse(get).unwrap().result_reply(&inner).unwrap();
+        assert!(Stanza::parse(&reply.to_xml()).is_ok());
+        assert!(Flat::parse(&reply.to_xml(), ns::CLIENT).is_err());
     }
 
     #[test]
