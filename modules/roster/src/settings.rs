@@ -6,6 +6,9 @@ use serde::Deserialize;
 /// The most contacts that may be allowed: what one step of the server can deal with.
 const CONTACTS_MAX: u32 = 10_000;
 
+/// The most bytes of the groups of a contact.
+const GROUP_BYTES_MAX: u32 = 16_384;
+
 /// The operator's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,7 +25,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { contacts: 1000, requests: 100, groups: 50, name_bytes: 1023 }
+        Self { contacts: 1000, requests: 100, groups: 30, name_bytes: 511 }
     }
 }
 
@@ -42,13 +45,13 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     ConfigKey {
         name: "groups",
         kind: "number",
-        default: "50",
-        about: "The most groups of a contact",
+        default: "30",
+        about: "The most groups of a contact; times `name_bytes` at most 16384",
     },
     ConfigKey {
         name: "name_bytes",
         kind: "number",
-        default: "1023",
+        default: "511",
         about: "The longest name of a contact or group, in bytes",
     },
 ];
@@ -56,11 +59,14 @@ pub(crate) const KEYS: &[ConfigKey] = &[
 impl Config {
     /// Refuses what cannot work.
     pub(crate) fn check(&self) -> Result<(), SetupError> {
-        if (1..=CONTACTS_MAX).contains(&self.contacts) && self.requests <= CONTACTS_MAX {
-            return Ok(());
+        let refuse = |text: &str| Err(SetupError(text.to_owned()));
+        if !(1..=CONTACTS_MAX).contains(&self.contacts) || self.requests > CONTACTS_MAX {
+            return refuse("`contacts` must be from 1 to 10000 and `requests` at most 10000");
         }
-        let text = "`contacts` must be from 1 to 10000 and `requests` at most 10000";
-        Err(SetupError(text.to_owned()))
+        if self.groups.saturating_mul(self.name_bytes) > GROUP_BYTES_MAX {
+            return refuse("`groups` times `name_bytes` must be at most 16384");
+        }
+        Ok(())
     }
 }
 
@@ -74,6 +80,8 @@ mod tests {
         assert!(Config { contacts: 0, ..Config::default() }.check().is_err());
         assert!(Config { contacts: 10_001, ..Config::default() }.check().is_err());
         assert!(Config { requests: 10_001, ..Config::default() }.check().is_err());
+        assert!(Config { groups: 33, name_bytes: 500, ..Config::default() }.check().is_err());
+        assert_eq!(Config { groups: 32, name_bytes: 512, ..Config::default() }.check(), Ok(()));
     }
 
     #[test]
