@@ -1,9 +1,8 @@
 //! One pass over one element: every check, and the table of what stands where.
 
-use std::collections::BTreeMap;
-
 use crate::XmlError::{BadNamespacePrefix, Incomplete, Limit, NotWellFormed, Restricted};
 use crate::flat::{ATTR_WORDS, HEAD_WORDS, NODE_WORDS, NONE, NS_WORDS};
+use crate::names::Names;
 use crate::{Limits, XmlError, check};
 
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
@@ -72,9 +71,7 @@ struct Pass<'a> {
     limits: &'a Limits,
     nodes: Vec<Node>,
     attrs: Vec<Attr>,
-    names: Vec<&'a str>,
-    /// Where each name stands, once there are more than [`NAMES_FEW`].
-    places: BTreeMap<&'a str, usize>,
+    names: Names<'a>,
     decls: Vec<Decl<'a>>,
     open: Vec<usize>,
     /// The last node at each depth, to link siblings.
@@ -82,9 +79,6 @@ struct Pass<'a> {
     uses_stream_prefix: bool,
 }
 
-/// Names of namespaces that are looked through one by one. More are found by a map, or the work
-/// would grow with the square of their number.
-const NAMES_FEW: usize = 16;
 /// Index of "no namespace" for attributes.
 const NO_NS: usize = 0;
 /// Index of the namespace of `xml:`.
@@ -106,8 +100,7 @@ pub(crate) fn flatten(
         limits,
         nodes: Vec::with_capacity(8),
         attrs: Vec::with_capacity(8),
-        names: vec!["", XML],
-        places: BTreeMap::new(),
+        names: Names::new(&["", XML]),
         decls: Vec::with_capacity(4),
         open: Vec::new(),
         last: Vec::new(),
@@ -122,7 +115,7 @@ impl<'a> Pass<'a> {
     fn declare_stream(&mut self, stream: &'a StreamNames) {
         let all = stream.prefixes.iter().map(|(prefix, ns)| (prefix.as_str(), ns.as_str()));
         for (prefix, ns) in std::iter::once(("", stream.default.as_str())).chain(all) {
-            let ns = self.intern(ns);
+            let ns = self.names.intern(ns);
             self.decls.push(Decl { prefix, ns, depth: 0, of_stream: true });
         }
     }
@@ -163,7 +156,7 @@ impl<'a> Pass<'a> {
     }
 
     fn said(&self, decl: &Decl<'_>) -> (String, String) {
-        (decl.prefix.to_owned(), self.names.get(decl.ns).copied().unwrap_or("").to_owned())
+        (decl.prefix.to_owned(), self.names.all.get(decl.ns).copied().unwrap_or("").to_owned())
     }
 
     fn rest(&self) -> &'a str {
@@ -398,7 +391,7 @@ impl<'a> Pass<'a> {
         if self.decls.iter().filter(|decl| !decl.of_stream).count() >= self.limits.decls {
             return Err(Limit("namespaces"));
         }
-        let ns = self.intern(ns);
+        let ns = self.names.intern(ns);
         self.decls.push(Decl { prefix, ns, depth, of_stream: false });
         Ok(())
     }
@@ -439,36 +432,22 @@ impl<'a> Pass<'a> {
         Ok(decl.ns)
     }
 
-    fn intern(&mut self, ns: &'a str) -> usize {
-        let few = self.names.get(..self.names.len().min(NAMES_FEW)).unwrap_or_default();
-        let known = few.iter().position(|known| *known == ns);
-        if let Some(known) = known.or_else(|| self.places.get(ns).copied()) {
-            return known;
-        }
-        let place = self.names.len();
-        self.names.push(ns);
-        if place >= NAMES_FEW {
-            self.places.insert(ns, place);
-        }
-        place
-    }
-
     /// Lays the tables out as words, and the names of namespaces behind the text.
     fn finish(self, root_names: Vec<(String, String)>) -> Flattened {
-        let names: usize = self.names.iter().map(|name| name.len()).sum();
+        let names: usize = self.names.all.iter().map(|name| name.len()).sum();
         let mut text = String::with_capacity(self.text.len() + names);
         text.push_str(self.text);
         let count = HEAD_WORDS
             + self.nodes.len() * NODE_WORDS
             + self.attrs.len() * ATTR_WORDS
-            + self.names.len() * NS_WORDS;
+            + self.names.all.len() * NS_WORDS;
         let mut words = Vec::with_capacity(count);
         // Bounded by `stanza_bytes`, far below 2³².
         let mut put = |value: usize| words.push(u32::try_from(value).unwrap_or(NONE));
         put(self.text.len());
         put(self.nodes.len());
         put(self.attrs.len());
-        put(self.names.len());
+        put(self.names.all.len());
         for node in &self.nodes {
             put(node.start);
             put(node.end);
@@ -489,12 +468,12 @@ impl<'a> Pass<'a> {
             put(usize::from(attr.is_escaped));
         }
         let mut at = self.text.len();
-        for name in &self.names {
+        for name in &self.names.all {
             put(at);
             put(name.len());
             at += name.len();
         }
-        for name in &self.names {
+        for name in &self.names.all {
             text.push_str(name);
         }
         let uses_stream_prefix = self.uses_stream_prefix;

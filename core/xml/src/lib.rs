@@ -8,6 +8,7 @@ mod flatten;
 mod frame;
 mod header;
 mod limits;
+mod names;
 mod reader;
 
 pub use element::Element;
