@@ -29,6 +29,8 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 const SHARD_WITHIN: Duration = Duration::from_secs(5);
 /// How often a stopping server looks whether everybody is gone.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often the store is looked at.
+const LOOK_AT_STORE: Duration = Duration::from_secs(1);
 
 /// See the file.
 pub(crate) struct Supervisor {
@@ -40,6 +42,8 @@ pub(crate) struct Supervisor {
     deaths: BTreeMap<u16, (Instant, Duration)>,
     stopped: Option<oneshot::Sender<()>>,
     is_stopping: bool,
+    /// Whether the store took writes when it was looked at last.
+    was_writable: bool,
 }
 
 impl Supervisor {
@@ -62,6 +66,7 @@ impl Supervisor {
             deaths: BTreeMap::new(),
             stopped: Some(stopped),
             is_stopping: false,
+            was_writable: true,
         };
         for number in 0..hall.shards() {
             supervisor.start_shard(number).await?;
@@ -144,6 +149,21 @@ impl Supervisor {
         }
     }
 
+    /// Tells the operator when the store stops taking writes, and when it goes on.
+    fn look_at_store(&mut self) {
+        let health = self.hall.shared.store.health();
+        let was_writable = std::mem::replace(&mut self.was_writable, health.writable);
+        let free_bytes = health.free_bytes;
+        match (was_writable, health.writable) {
+            (true, false) => tracing::error!(
+                free_bytes,
+                "The disk is full. Nothing is acknowledged until there is room again."
+            ),
+            (false, true) => tracing::info!(free_bytes, "The disk has room again."),
+            _ => {}
+        }
+    }
+
     fn stop(&mut self, context: &mut Context<Self>) {
         if std::mem::replace(&mut self.is_stopping, true) {
             return;
@@ -187,6 +207,7 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(LOOK_AT_STORE, |supervisor, _| supervisor.look_at_store());
         for (kind, what) in [
             (SignalKind::terminate(), Signal::Stop),
             (SignalKind::interrupt(), Signal::Stop),
