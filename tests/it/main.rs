@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod disks;
 mod ending;
 mod floods;
 mod imposture;

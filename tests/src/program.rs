@@ -38,11 +38,6 @@ impl Form {
         })
     }
 
-    /// Returns the library of a module, for [`Form::Slim`].
-    pub(crate) fn library(module: &str) -> PathBuf {
-        Self::Slim.folder().join(format!("libcalypte_{module}.so"))
-    }
-
     /// Returns the folder with the built files.
     fn folder(self) -> PathBuf {
         match self {
@@ -59,12 +54,18 @@ impl Form {
             // A folder of its own, so that both programs exist.
             command.arg("--target-dir").arg(target().join("slim"));
             command.arg("--no-default-features");
-            for module in MODULES {
+            for module in MODULES.iter().chain(&["hello"]) {
                 command.args(["--package", &format!("calypte-{module}")]);
             }
         }
         assert!(command.status().unwrap().success(), "the program cannot be built");
     }
+}
+
+/// Returns the built library of a module, or of the example `hello`.
+#[must_use]
+pub fn library(module: &str) -> PathBuf {
+    Form::Slim.program().with_file_name(format!("libcalypte_{module}.so"))
 }
 
 /// Returns the folder of the project.

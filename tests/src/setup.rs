@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::program::MODULES;
+use crate::program::{MODULES, library};
 use crate::{DOMAIN, Form};
 
 /// How a server is to be.
@@ -51,6 +51,13 @@ impl Setup {
         self
     }
 
+    /// Puts these tables at the end of the configuration in place of those before.
+    #[must_use]
+    pub fn only(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.raw);
+        self
+    }
+
     /// Adds an account. Its password is [`password`].
     #[must_use]
     pub fn account(mut self, name: &str) -> Self {
@@ -92,7 +99,7 @@ impl Setup {
         }
         if self.form == Form::Slim {
             for module in MODULES {
-                text.push_str(&load(&Form::library(module)));
+                text.push_str(&load(&library(module)));
             }
         }
         text + &self.raw
