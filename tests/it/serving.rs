@@ -112,7 +112,8 @@ fn stopping_takes_bounded_time() {
     let start = std::time::Instant::now();
     assert!(server.stop().success());
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    // A busy machine takes its time as well, but not for each client.
+    assert!(took < Duration::from_secs(30), "{took:?}");
     for client in clients.iter_mut().step_by(100) {
         assert!(client.ended().unwrap_or_default().contains("<system-shutdown"));
     }
