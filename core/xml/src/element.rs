@@ -136,9 +136,11 @@ impl Element {
 
     /// Appends it where `parent_ns` is the default namespace.
     pub fn write(&self, out: &mut String, parent_ns: &str) {
-        out.push('<');
-        out.push_str(&self.name);
-        if self.ns != parent_ns {
+        // That namespace cannot be declared, only used with its prefix (Namespaces in XML §3).
+        let is_xml = self.ns == xml_ns();
+        let prefix = if is_xml { "xml:" } else { "" };
+        out.extend(["<", prefix, &self.name]);
+        if self.ns != parent_ns && !is_xml {
             out.push_str(" xmlns=\"");
             escape_attr(&self.ns, out);
             out.push('"');
@@ -163,15 +165,14 @@ impl Element {
             return;
         }
         out.push('>');
+        let default_ns = if is_xml { parent_ns } else { &self.ns };
         for content in &self.content {
             match content {
-                Content::Child(child) => child.write(out, &self.ns),
+                Content::Child(child) => child.write(out, default_ns),
                 Content::Text(text) => escape_text(text, out),
                 Content::Raw(xml) => out.push_str(xml),
             }
         }
-        out.push_str("</");
-        out.push_str(&self.name);
-        out.push('>');
+        out.extend(["</", prefix, &self.name, ">"]);
     }
 }

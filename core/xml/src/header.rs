@@ -65,7 +65,9 @@ enum Declaration {
 /// Looks for `<?xml … ?>`, which may stand at the very start only.
 fn declaration_end(bytes: &[u8]) -> Result<Declaration, XmlError> {
     const OPENING: &[u8] = b"<?xml";
-    if bytes.starts_with(&[0xFE, 0xFF]) || bytes.starts_with(&[0xFF, 0xFE]) || bytes.contains(&0) {
+    // UTF-16 and UTF-32 have a mark or a NUL at once. What follows the header is not looked at here.
+    let has_nul = bytes.iter().take(OPENING.len()).any(|byte| *byte == 0);
+    if bytes.starts_with(&[0xFE, 0xFF]) || bytes.starts_with(&[0xFF, 0xFE]) || has_nul {
         return Err(Utf8);
     }
     let seen = bytes.len().min(OPENING.len());
