@@ -75,7 +75,7 @@ pub(crate) fn theirs(text: &str) -> Result<String, String> {
     let around = open.pop().filter(|_| open.is_empty()).ok_or("too few ends")?;
     let start = format!("<{AROUND:?} \"around\">\"\"(");
     let inside = around.inside.strip_prefix(&start).and_then(|rest| rest.strip_suffix(')'));
-    Ok(inside.ok_or(format!("text around: {}", around.inside))?.to_owned())
+    Ok(inside.ok_or_else(|| format!("text around: {}", around.inside))?.to_owned())
 }
 
 /// Checks one input: what we accept rxml accepts with the same events, as it came and as we write
