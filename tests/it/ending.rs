@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use calypte_tests::Setup;
+use calypte_tests::{Setup, wait};
 
 #[test]
 fn who_does_not_log_in_goes_in_the_middle_of_a_handshake_too() {
@@ -22,4 +22,16 @@ fn who_does_not_log_in_goes_in_the_middle_of_a_handshake_too() {
         assert!(lasted > Duration::from_millis(900), "{lasted:?}");
         assert!(lasted < Duration::from_millis(2500), "{lasted:?}");
     }
+}
+
+#[test]
+fn who_was_told_to_go_still_takes_a_place() {
+    let setup = Setup::new().set("limits.connections", "100").set("limits.logging_in", "10");
+    let server = setup.start();
+    // Each that comes sends the oldest away, but those stay for the time of a goodbye.
+    let sockets: Vec<_> = (0..300).map(|_| TcpStream::connect(server.c2s()).unwrap()).collect();
+    wait("all are dealt with", || server.metric("calypte_c2s_connections_total") >= 300.0);
+    let open = server.metric("calypte_c2s_connections");
+    assert!((100.0..=110.0).contains(&open), "{open}");
+    drop(sockets);
 }

@@ -39,6 +39,8 @@ use transport::Transport;
 
 /// How long a client may take to end its side after we ended ours.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// The same for one that has not logged in, and may have come only to take a place.
+const GOODBYE_TO_STRANGERS: Duration = Duration::from_millis(500);
 
 /// See the file.
 pub(crate) struct Client {
@@ -182,7 +184,8 @@ impl Client {
                 return;
             }
             self.stream.close(why);
-            self.stage = Stage::Ending(Instant::now() + GOODBYE);
+            let wait = if self.account.is_some() { GOODBYE } else { GOODBYE_TO_STRANGERS };
+            self.stage = Stage::Ending(Instant::now() + wait);
         }
     }
 

@@ -64,6 +64,11 @@ impl Gate {
             let too_many = is_full(state.all.len(), limits.connections);
             if too_many || is_full(state.strangers.len(), limits.logging_in) {
                 metrics.refused.of("connections").one();
+                // Who was told to go still takes a place, until it has gone.
+                let most = limits.connections.saturating_add(limits.logging_in);
+                if is_full(state.all.len(), most) {
+                    return None;
+                }
                 let (_, oldest) = state.strangers.pop_first()?;
                 goes = Some(oldest);
             }
