@@ -1,0 +1,192 @@
+//! One domain over a store that loses what was not synced.
+//!
+//! It does what the host does: an engine's writes are submitted, its effects wait behind them and
+//! behind those that wait already, and are let go when the ticket is on disk.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use abi::{Instance, RawModule};
+use calypte::tables::{ACCOUNTS, Account, Verifier};
+use engine::{Effect, Engine, Event, Limits, Manifest, Outcome, Pipeline, Setup};
+use store::Crashing;
+use table::{Batch, Overlay, Ticket, full_key};
+use xmpp::Jid;
+
+/// The modules of a server, in order.
+const MODULES: [&RawModule; 3] = [&roster::MODULE, &presence::MODULE, &offline::MODULE];
+/// How long a connection may come back.
+pub(crate) const RESUME_MS: u64 = 60_000;
+
+pub(crate) struct Server {
+    pub(crate) domain: Jid,
+    store: Crashing,
+    durable: Ticket,
+    shards: Vec<Shard>,
+    starts: u8,
+}
+
+struct Shard {
+    engine: Engine,
+    overlay: Overlay,
+    inbox: VecDeque<Event>,
+    pending: VecDeque<Pending>,
+    wake_at: Option<u64>,
+}
+
+struct Pending {
+    ticket: Ticket,
+    effects: Vec<Effect>,
+    /// The session whose stanza it came of.
+    sender: Option<u64>,
+}
+
+/// What a server lets go.
+pub(crate) enum Out {
+    Effect(Effect),
+    /// A stanza of this session is handled, and all that came of it is on disk.
+    Handled(u64),
+}
+
+impl Server {
+    pub(crate) fn new(domain: &str, shards: u16, accounts: &[Jid], now_ms: u64) -> Self {
+        let mut store = Crashing::default();
+        let mut batch = Batch::default();
+        for account in accounts {
+            let key = ACCOUNTS.encode_key(account.local().unwrap());
+            batch.put(full_key(ACCOUNTS.name, "", &key), ACCOUNTS.encode(&nobody()));
+        }
+        store.submit(batch);
+        let durable = store.sync(1);
+        let domain = Jid::parse(domain).unwrap();
+        let mut server = Self { domain, store, durable, shards: Vec::new(), starts: 0 };
+        server.start(shards, now_ms);
+        server
+    }
+
+    /// Starts from what is on disk.
+    fn start(&mut self, shards: u16, now_ms: u64) {
+        self.starts += 1;
+        self.shards.clear();
+        for number in 0..shards {
+            let mut pipeline = Pipeline::default();
+            for module in MODULES {
+                let instance = Instance::bundled(module, "").unwrap();
+                pipeline.add(instance, Manifest::read(module.manifest()).unwrap());
+            }
+            let mut seed = [self.starts; 32];
+            seed[0] = u8::try_from(number).unwrap();
+            let setup = Setup {
+                domain: self.domain.clone(),
+                shard: number,
+                shards,
+                limits: Limits { resume_ms: RESUME_MS, ..Limits::default() },
+                admins: Vec::new(),
+                software: ("Calypte".to_owned(), "1".to_owned()),
+                started_ms: now_ms,
+                seed,
+            };
+            let (engine, outcome) =
+                Engine::new(setup, pipeline, self.store.durable(), now_ms).unwrap();
+            let (overlay, inbox, pending) = Default::default();
+            self.shards.push(Shard { engine, overlay, inbox, pending, wake_at: None });
+            self.accept(usize::from(number), outcome, None);
+        }
+    }
+
+    /// Ends without a word and starts again. What was not synced is gone.
+    pub(crate) fn crash(&mut self, now_ms: u64) {
+        self.store.crash();
+        self.start(u16::try_from(self.shards.len()).unwrap(), now_ms);
+    }
+
+    pub(crate) fn push(&mut self, account: &Jid, event: Event) {
+        let shard = self.shard_of(account);
+        self.push_to(shard, event);
+    }
+
+    pub(crate) fn push_to(&mut self, shard: usize, event: Event) {
+        self.shards[shard].inbox.push_back(event);
+    }
+
+    fn shard_of(&self, jid: &Jid) -> usize {
+        let shards = u16::try_from(self.shards.len()).unwrap();
+        usize::from(engine::shard_of(jid.as_ref().bare_str(), shards))
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Takes the next event of a shard, or the timer when it is due. Returns whether there was one.
+    pub(crate) fn step(&mut self, number: usize, now_ms: u64) -> bool {
+        let shard = &mut self.shards[number];
+        let event = match shard.inbox.pop_front() {
+            Some(event) => event,
+            None if shard.wake_at.is_some_and(|at| at <= now_ms) => Event::Tick,
+            None => return false,
+        };
+        let sender = match &event {
+            Event::Sent { session, .. } | Event::Malformed { session, .. } => Some(*session),
+            _ => None,
+        };
+        let store = shard.overlay.over(self.store.durable());
+        let outcome = shard.engine.step(now_ms, event, &store);
+        self.accept(number, outcome, sender);
+        true
+    }
+
+    fn accept(&mut self, number: usize, outcome: Outcome, sender: Option<u64>) {
+        let Outcome { writes, effects, wake_at } = outcome;
+        let shard = &mut self.shards[number];
+        shard.wake_at = wake_at;
+        let mut ticket = 0;
+        if !writes.is_empty() {
+            ticket = self.store.submit(writes.clone());
+            shard.overlay.add(ticket, &writes);
+        }
+        shard.pending.push_back(Pending { ticket, effects, sender });
+    }
+
+    /// Makes the oldest batches durable.
+    pub(crate) fn sync(&mut self, batches: usize) {
+        self.durable = self.store.sync(batches);
+    }
+
+    /// Lets go the oldest effects of a shard, when what they wait for is on disk.
+    pub(crate) fn release(&mut self, number: usize) -> Option<Vec<Out>> {
+        let durable = self.durable;
+        let shard = &mut self.shards[number];
+        shard.overlay.settle(durable);
+        let pending = shard.pending.pop_front_if(|first| first.ticket <= durable)?;
+        let mut out: Vec<_> = pending.effects.into_iter().map(Out::Effect).collect();
+        out.extend(pending.sender.map(Out::Handled));
+        Some(out)
+    }
+
+    /// Returns how many rows each table has, for a run that is told.
+    pub(crate) fn tables(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for (key, _) in self.store.durable().rows() {
+            let name = key.split(|byte| *byte == 0).next().unwrap_or_default();
+            *counts.entry(String::from_utf8_lossy(name).into_owned()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// An account whose password nobody knows.
+fn nobody() -> Account {
+    let nothing = || Verifier {
+        salt: Vec::new(),
+        iterations: 4096,
+        stored_key: Vec::new(),
+        server_key: Vec::new(),
+    };
+    Account {
+        sha1: nothing(),
+        sha256: nothing(),
+        sha512: nothing(),
+        disabled: false,
+        created_ms: 0,
+    }
+}
