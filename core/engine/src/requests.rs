@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use xmpp::{Jid, Stanza, StanzaError};
 
 use crate::calls::Cause;
+use crate::pipeline::Function;
 use crate::records::{At, WAKES};
 use crate::send::account_key;
 use crate::step::Step;
@@ -139,16 +140,25 @@ impl Step<'_> {
             if self.calls_left == 0 {
                 break;
             }
-            let Some((owner, module, name)) = self.state.wakes.due(self.now_ms) else { break };
+            let Some((at, whose)) = self.state.wakes.due(self.now_ms) else { break };
+            let mut hooks = self.pipeline.plain("wake");
+            hooks.retain(|hook| {
+                let Function { module, .. } = hook.function;
+                self.pipeline.name(module) == whose.1 && self.pipeline.is_on(module)
+            });
+            if hooks.is_empty() {
+                // The row stays too: the operator may turn the module on again.
+                self.state.wakes.park(at, whose);
+                continue;
+            }
+            let (owner, module, name) = whose;
             if let Ok(account) = Jid::parse(&owner) {
                 let key = account_key(&WAKES, &account, &(module.clone(), name.clone()));
                 self.write(key, None);
             }
             let cause = Cause { owner: &owner, session: "", targets: &[], is_assured: true };
-            for hook in self.pipeline.plain("wake") {
-                if self.pipeline.name(hook.function.module) == module {
-                    self.call_plain(hook.function, cause, &name, &[]);
-                }
+            for hook in hooks {
+                self.call_plain(hook.function, cause, &name, &[]);
             }
             self.settle();
         }

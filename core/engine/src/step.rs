@@ -113,6 +113,7 @@ impl Engine {
     /// Replaces the modules, as on a reload. Sessions, tables and timers stay.
     pub fn set_pipeline(&mut self, pipeline: Pipeline) {
         self.pipeline = pipeline;
+        self.state.wakes.unpark();
         // Whoever held a session may not be there any more.
         self.state.sessions.release_all();
     }

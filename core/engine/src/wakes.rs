@@ -10,6 +10,8 @@ type Whose = (String, String, String);
 pub(crate) struct Wakes {
     by_time: BTreeSet<(u64, Whose)>,
     by_name: BTreeMap<Whose, u64>,
+    /// Times that came while their module was not there.
+    parked: Vec<(u64, Whose)>,
 }
 
 impl Wakes {
@@ -28,11 +30,23 @@ impl Wakes {
     }
 
     /// Takes out the earliest, when it is not after `now_ms`.
-    pub(crate) fn due(&mut self, now_ms: u64) -> Option<Whose> {
+    pub(crate) fn due(&mut self, now_ms: u64) -> Option<(u64, Whose)> {
         self.by_time.first().filter(|(at, _)| *at <= now_ms)?;
-        let (_, whose) = self.by_time.pop_first()?;
+        let (at, whose) = self.by_time.pop_first()?;
         self.by_name.remove(&whose);
-        Some(whose)
+        Some((at, whose))
+    }
+
+    /// Keeps a time until other modules are there.
+    pub(crate) fn park(&mut self, at: u64, whose: Whose) {
+        self.parked.push((at, whose));
+    }
+
+    /// Other modules are there.
+    pub(crate) fn unpark(&mut self) {
+        for (at, (owner, module, name)) in std::mem::take(&mut self.parked) {
+            self.set(at, &owner, &module, &name);
+        }
     }
 }
 
@@ -47,8 +61,8 @@ mod tests {
         wakes.set(9, "a@b", "m", "x");
         wakes.set(7, "a@b", "m", "y");
         assert_eq!((wakes.next(), wakes.due(6)), (Some(7), None));
-        assert_eq!(wakes.due(9).map(|(_, _, name)| name), Some("y".to_owned()));
-        assert_eq!(wakes.due(9).map(|(_, _, name)| name), Some("x".to_owned()));
+        assert_eq!(wakes.due(9).map(|(at, (_, _, name))| (at, name)), Some((7, "y".to_owned())));
+        assert_eq!(wakes.due(9).map(|(at, (_, _, name))| (at, name)), Some((9, "x".to_owned())));
         assert_eq!((wakes.next(), wakes.due(99)), (None, None));
     }
 }

@@ -283,3 +283,23 @@ fn a_resumption_is_admitted_like_a_login() {
         |effect: &Effect| matches!(effect, Effect::Resumed { session: 3, before: None, .. });
     assert!(world.effects.iter().any(is_resumed));
 }
+
+#[test]
+fn a_timer_waits_for_its_module() {
+    let mut world = World::new(1, Limits::default(), true);
+    world.open(1, "juliet@capulet.example/phone");
+    world.sends(1, JULIET, "<iq type='set' id='w'><wake xmlns='urn:x'/></iq>");
+    // The operator turns the module off for a while, during which the time comes.
+    world.guarded = false;
+    world.crash();
+    world.now_ms += 2000;
+    world.step(0, Event::Tick);
+    assert_eq!(world.wake_at, None);
+    world.open(3, "nurse@capulet.example/garden");
+    world.sends(3, NURSE, "<presence/>");
+    world.guarded = true;
+    let pipeline = world.pipeline();
+    world.shards[0].set_pipeline(pipeline);
+    world.step(0, Event::Tick);
+    assert_eq!(world.heard(3), ["alarm"]);
+}

@@ -26,6 +26,8 @@ impl Module for Guard {
     const HOOKS: &'static [Hook<Self>] = &[
         Hook::channel(Self::check),
         Hook::iq_set(On::Account, "urn:x", "fill", Self::fill),
+        Hook::iq_set(On::Account, "urn:x", "wake", Self::wake),
+        Hook::wake(Self::woken),
         Hook::acked(Self::acked),
         Hook::closed(Self::fails),
         Hook::closed(Self::closed),
@@ -53,6 +55,14 @@ impl Guard {
     fn acked(&self, message: StanzaRef<'_>, cx: &mut Context<'_, '_>) -> Done {
         let (id, owner) = (message.id.unwrap_or(""), cx.owner_jid());
         cx.send_xml(&format!("<message to='{NURSE}' type='headline' id='{owner} has {id}'/>"))
+    }
+
+    fn wake(&self, _: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+        cx.wake_at(cx.now_ms() + 1000, "alarm").map(|()| Reply::Empty)
+    }
+
+    fn woken(&self, name: &str, cx: &mut Context<'_, '_>) -> Done {
+        cx.send_xml(&format!("<message to='{NURSE}' type='headline' id='{name}'/>"))
     }
 
     fn fails(&self, _: &mut Context<'_, '_>) -> Done {
@@ -129,13 +139,18 @@ impl World {
         world
     }
 
-    /// Starts the next shard with what is in the store.
-    pub(crate) fn start(&mut self, shards: u16) {
+    pub(crate) fn pipeline(&self) -> Pipeline {
         let mut pipeline = Pipeline::default();
         if self.guarded {
             let instance = Instance::bundled(&MODULE, "").unwrap();
             pipeline.add(instance, Manifest::read(MODULE.manifest()).unwrap());
         }
+        pipeline
+    }
+
+    /// Starts the next shard with what is in the store.
+    pub(crate) fn start(&mut self, shards: u16) {
+        let pipeline = self.pipeline();
         let shard = u16::try_from(self.shards.len()).unwrap();
         let setup = Setup {
             domain: jid("capulet.example"),
