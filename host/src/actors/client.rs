@@ -1,5 +1,8 @@
 //! The actor of one connection: bytes in, events to the account's shard, bytes out.
 //!
+//! It begins on any arbiter. As soon as the account is proved it goes to the arbiter of the account's
+//! shard, so that what it sends needs no message and no other processor has to wake up.
+//!
 //! All it does happens in [`Client::turn`], which runs when the socket, the outbox, the timer or a
 //! password check has news. A turn reads what is there, hands all of it to the shard together, and
 //! writes once.
@@ -9,7 +12,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Poller, Poll};
+use std::task::{Context as Poller, Poll, ready};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -30,6 +33,7 @@ use super::worker::Worker;
 mod answers;
 mod login;
 mod pace;
+mod socket;
 mod transport;
 mod turn;
 
@@ -61,7 +65,7 @@ pub(crate) struct Client {
     /// Whether the shard has a session of this connection, or is asked for one.
     is_linked: bool,
     /// The mechanism is answered when this is done.
-    check: Option<Pin<Box<dyn Future<Output = Option<Secret>>>>>,
+    check: Option<Pin<Box<dyn Future<Output = Option<Secret>> + Send>>>,
     batch: Batch,
     acks: Acks,
     pace: Pace,
@@ -77,6 +81,8 @@ enum Stage {
     Securing,
     /// Waiting for the answer of a shard; not reading.
     Asking,
+    /// About to go to the arbiter of its shard; not reading.
+    Moving,
     /// Our side is ended; what is left is written until then.
     Ending(Instant),
     /// Nothing is left to do.
@@ -140,6 +146,36 @@ impl Client {
         })
     }
 
+    /// Begins to work, on this arbiter.
+    pub(crate) fn start(self: Box<Self>) {
+        drop(Attendant(Some(self)).start());
+    }
+
+    /// Goes to the arbiter of its shard.
+    fn leave(mut self: Box<Self>) {
+        // It belongs to this runtime.
+        self.timer = None;
+        let Some(account) = &self.account else { return };
+        let Some(arbiter) = self.hall.arbiter(self.hall.shard_of(account)) else { return };
+        if let Err(error) = self.io.leave() {
+            tracing::debug!(conn = self.outbox.id(), %error, "A connection broke.");
+            return;
+        }
+        arbiter.spawn_fn(move || self.arrive());
+    }
+
+    /// Goes on where it came to.
+    fn arrive(mut self: Box<Self>) {
+        if let Err(error) = self.io.arrive() {
+            tracing::debug!(conn = self.outbox.id(), %error, "A connection broke.");
+            return;
+        }
+        self.stage = Stage::Open;
+        self.take_events();
+        self.submit();
+        self.start();
+    }
+
     /// Hands what came in to the shard of the account.
     fn submit(&mut self) {
         let Batch { events, stanzas, bytes } = std::mem::take(&mut self.batch);
@@ -157,17 +193,25 @@ impl Client {
         Worker::hand(&self.hall, shard, Parcel::Client { link, events, receipt });
     }
 
-    /// Tells the shard that the connection is over, once.
+    /// Tells the shard that the connection is over, once. That waits for its turn there: when all
+    /// connections end together, each says goodbye before the shard works on their ends.
     fn unlink(&mut self, may_come_back: bool) {
+        self.submit();
         if std::mem::take(&mut self.is_linked) {
             let session = self.outbox.id();
-            self.batch.events.push(if may_come_back {
+            self.put_in(if may_come_back {
                 Event::Detached { session }
             } else {
                 Event::Closed { session }
             });
         }
-        self.submit();
+    }
+
+    fn put_in(&self, event: Event) {
+        let shard = self.account.as_ref().map(|account| self.hall.shard_of(account));
+        if let Some(inbox) = shard.and_then(|shard| self.hall.inbox(shard)) {
+            inbox.push(Parcel::Client { link: None, events: vec![event], receipt: None });
+        }
     }
 
     /// Ends our side of the stream.
@@ -202,27 +246,41 @@ fn new_stream(hall: &Hall, channel: Channel) -> Box<Stream> {
     Box::new(Stream::new(hall.settings(), channel, chance))
 }
 
+/// The actor. Its client is gone when it went to another arbiter.
+struct Attendant(Option<Box<Client>>);
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turned {
+    /// The connection is over.
+    Over,
+    /// It wants to go to the arbiter of its shard.
+    Leaves,
+}
+
 /// The one future of the actor.
 struct Turns;
 
-impl ActorFuture<Client> for Turns {
+impl ActorFuture<Attendant> for Turns {
     type Output = ();
 
     fn poll(
         self: Pin<&mut Self>,
-        client: &mut Client,
-        context: &mut Context<Client>,
+        attendant: &mut Attendant,
+        context: &mut Context<Attendant>,
         poller: &mut Poller<'_>,
     ) -> Poll<()> {
-        let turn = client.turn(poller);
-        if turn.is_ready() {
-            context.stop();
+        let Some(client) = &mut attendant.0 else { return Poll::Ready(()) };
+        let turned = ready!(client.turn(poller));
+        context.stop();
+        if let (Turned::Leaves, Some(client)) = (turned, attendant.0.take()) {
+            client.leave();
         }
-        turn
+        Poll::Ready(())
     }
 }
 
-impl Actor for Client {
+impl Actor for Attendant {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
@@ -235,11 +293,8 @@ impl Drop for Client {
         self.outbox.leave();
         // Only after a panic: otherwise the shard knows. It may be the one that panicked, so it is
         // not called from here.
-        if let (true, Some(account)) = (self.is_linked, &self.account) {
-            let event = Event::Detached { session: self.outbox.id() };
-            if let Some(inbox) = self.hall.inbox(self.hall.shard_of(account)) {
-                inbox.push(Parcel::Client { link: None, events: vec![event], receipt: None });
-            }
+        if self.is_linked {
+            self.put_in(Event::Detached { session: self.outbox.id() });
         }
     }
 }

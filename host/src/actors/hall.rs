@@ -1,8 +1,8 @@
 //! What all actors share: where the shards are, what new streams are offered, who is connected.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -39,6 +39,7 @@ pub(crate) struct Hall {
     features: ArcSwap<Vec<String>>,
     secret: Secret,
     inboxes: Vec<Arc<Inbox>>,
+    arbiters: OnceLock<Vec<ArbiterHandle>>,
     next_id: AtomicU64,
     /// What waits for answers of modules.
     pub(crate) questions: Questions,
@@ -66,6 +67,7 @@ impl Hall {
             secret,
             features: ArcSwap::default(),
             inboxes,
+            arbiters: OnceLock::new(),
             next_id: AtomicU64::new(1),
             questions: Questions::default(),
             supervisor: ArcSwapOption::empty(),
@@ -81,6 +83,17 @@ impl Hall {
     /// Returns what waits for a shard.
     pub(crate) fn inbox(&self, shard: u16) -> Option<&Arc<Inbox>> {
         self.inboxes.get(usize::from(shard))
+    }
+
+    /// Notes the arbiters, in the order of their shards.
+    pub(crate) fn set_arbiters(&self, arbiters: Vec<ArbiterHandle>) {
+        // Once for the life of the server.
+        drop(self.arbiters.set(arbiters));
+    }
+
+    /// Returns the arbiter of a shard.
+    pub(crate) fn arbiter(&self, shard: u16) -> Option<ArbiterHandle> {
+        self.arbiters.get()?.get(usize::from(shard)).cloned()
     }
 
     /// Returns all inboxes, in the order of the shards.

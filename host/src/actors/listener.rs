@@ -50,7 +50,7 @@ impl Listener {
         let Some(arbiter) = self.arbiters.get(index) else { return };
         let (hall, port) = (Arc::clone(&self.hall), self.port);
         arbiter.spawn_fn(move || match Client::new(hall, port, stream, outbox, place) {
-            Ok(client) => drop(client.start()),
+            Ok(client) => Box::new(client).start(),
             Err(error) => tracing::debug!(%error, "A connection was lost before it began."),
         });
     }

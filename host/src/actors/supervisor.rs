@@ -71,6 +71,7 @@ impl Supervisor {
         for number in 0..hall.shards() {
             supervisor.start_shard(number).await?;
         }
+        hall.set_arbiters(supervisor.arbiters.iter().map(Arbiter::handle).collect());
         let watch = Arc::clone(hall);
         hall.shared.store.on_durable(Box::new(move |_| {
             for inbox in watch.inboxes() {

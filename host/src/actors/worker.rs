@@ -89,6 +89,12 @@ impl Worker {
         HERE.with(|here| here.borrow().clone())
     }
 
+    /// Tells whether this is the arbiter of a shard.
+    pub(crate) fn is_here(shard: u16) -> bool {
+        let worker = Self::here();
+        worker.is_some_and(|worker| worker.try_borrow().is_ok_and(|here| here.number == shard))
+    }
+
     /// Hands a parcel to a shard: directly when it is the one of this arbiter.
     pub(crate) fn hand(hall: &Hall, shard: u16, parcel: Parcel) {
         let Some(inbox) = hall.inbox(shard) else { return };

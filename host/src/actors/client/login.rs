@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use xmpp::{Jid, StreamError};
 
 use super::{Client, Stage};
+use crate::actors::worker::Worker;
 use crate::log;
 
 /// Bytes of chance in a resource.
@@ -129,6 +130,9 @@ impl Client {
             client_key: client_key.map(|key| key.expose().to_vec()),
             user_agent: agent,
         }));
+        if !Worker::is_here(self.hall.shard_of(&jid)) {
+            self.stage = Stage::Moving;
+        }
         self.account = Some(jid);
     }
 

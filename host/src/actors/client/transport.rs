@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
+use super::socket::Socket;
 use crate::tls::{BUFFER_BYTES, Served};
 
 /// What is read from a plain socket at once. Only STARTTLS comes that way.
@@ -42,13 +43,13 @@ impl Port {
 /// See the file.
 pub(super) enum Transport {
     /// A port with direct TLS, where no byte has come yet.
-    Silent(TcpStream),
+    Silent(Socket),
     /// Before STARTTLS.
-    Plain(TcpStream),
+    Plain(Socket),
     /// TLS is being negotiated.
-    Handshake(Box<Accept<TcpStream>>, Arc<Served>),
+    Handshake(Box<Accept<Socket>>, Arc<Served>),
     /// All is well.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
     /// It failed.
     Gone,
 }
@@ -66,6 +67,7 @@ pub(super) enum Shaken {
 impl Transport {
     /// Returns the transport of a new connection.
     pub(super) fn new(port: Port, socket: TcpStream) -> Self {
+        let socket = Socket::Here(socket);
         match port {
             Port::StartTls => Self::Plain(socket),
             Port::Direct => Self::Silent(socket),
@@ -89,6 +91,32 @@ impl Transport {
         }
     }
 
+    /// Lets go of the runtime that watches the socket.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or that there is nothing to move.
+    pub(super) fn leave(&mut self) -> io::Result<()> {
+        self.socket()?.leave()
+    }
+
+    /// Lets the runtime of this thread watch the socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transport::leave`].
+    pub(super) fn arrive(&mut self) -> io::Result<()> {
+        self.socket()?.arrive()
+    }
+
+    fn socket(&mut self) -> io::Result<&mut Socket> {
+        match self {
+            Self::Silent(socket) | Self::Plain(socket) => Ok(socket),
+            Self::Tls(tls) => Ok(tls.get_mut().0),
+            Self::Handshake(..) | Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     /// Goes on with a handshake.
     pub(super) fn poll_handshake(
         &mut self,
@@ -97,7 +125,11 @@ impl Transport {
     ) -> Poll<Shaken> {
         if let Self::Silent(socket) = self {
             // TLS takes some 10 KiB; who says nothing gets none of it.
-            if let Err(error) = ready!(socket.poll_read_ready(poller)) {
+            let is_ready = match socket.here() {
+                Ok(socket) => ready!(socket.poll_read_ready(poller)),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = is_ready {
                 return Poll::Ready(Shaken::Failed(error));
             }
             if let Self::Silent(socket) = std::mem::replace(self, Self::Gone) {
@@ -127,6 +159,7 @@ impl Transport {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(socket) => loop {
+                let socket = socket.here()?;
                 ready!(socket.poll_read_ready(poller))?;
                 let mut bytes = [0; PLAIN_BYTES];
                 match socket.try_read(&mut bytes) {
@@ -191,14 +224,14 @@ impl Transport {
     }
 }
 
-fn handshake(socket: TcpStream, config: Arc<ServerConfig>, served: Arc<Served>) -> Transport {
+fn handshake(socket: Socket, config: Arc<ServerConfig>, served: Arc<Served>) -> Transport {
     let accept = TlsAcceptor::from(config).accept_with(socket, |tls| {
         tls.set_buffer_limit(Some(BUFFER_BYTES));
     });
     Transport::Handshake(Box::new(accept), served)
 }
 
-fn facts(tls: &TlsStream<TcpStream>, served: &Served) -> Facts {
+fn facts(tls: &TlsStream<Socket>, served: &Served) -> Facts {
     let (_, session) = tls.get_ref();
     let version = session.protocol_version();
     // Before TLS 1.3 the exporter is not safe without the extended master secret, and clients

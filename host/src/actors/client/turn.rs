@@ -9,7 +9,7 @@ use xmpp::{Stanza, StreamError};
 
 use super::pace::Due;
 use super::transport::Shaken;
-use super::{Client, Stage, new_stream};
+use super::{Client, Stage, Turned, new_stream};
 
 /// Stanzas of a client under way before it is not read any more.
 const STANZAS_UNDER_WAY: usize = 64;
@@ -38,8 +38,8 @@ enum Read {
 }
 
 impl Client {
-    /// Does all that can be done now. Ready: the connection is over.
-    pub(super) fn turn(&mut self, poller: &mut Poller<'_>) -> Poll<()> {
+    /// Does all that can be done now. Ready: not here any more.
+    pub(super) fn turn(&mut self, poller: &mut Poller<'_>) -> Poll<Turned> {
         for _ in 0..ROUNDS {
             let seen = self.outbox.under_way().news;
             self.shake_hands(poller);
@@ -60,8 +60,10 @@ impl Client {
                 self.hall.shared.metrics.slow_readers.one();
                 self.drop_off();
             }
-            if self.stage == Stage::Over {
-                return Poll::Ready(());
+            match self.stage {
+                Stage::Over => return Poll::Ready(Turned::Over),
+                Stage::Moving => return Poll::Ready(Turned::Leaves),
+                _ => {}
             }
             let is_due = self.check_timer(poller);
             // What was written may have made room for reading, or a shard may have answered.
@@ -138,7 +140,7 @@ impl Client {
             Stage::Open => {}
             // Only to see its end.
             Stage::Ending(_) => return true,
-            Stage::Securing | Stage::Asking | Stage::Over => return false,
+            Stage::Securing | Stage::Asking | Stage::Moving | Stage::Over => return false,
         }
         if self.check.is_some() || self.stream.output().len() >= UNTAKEN_BYTES {
             return false;
