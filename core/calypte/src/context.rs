@@ -59,9 +59,12 @@ impl Context<'_, '_> {
     ///
     /// `not-authorized` when no session of the owner caused it.
     pub fn session(&mut self) -> Result<SessionRow, StanzaError> {
-        let resource = JidRef::trusted(self.session).resource().unwrap_or("").to_owned();
-        let mut all = self.sessions()?.into_iter();
-        all.find(|row| row.resource == resource).ok_or(StanzaError::NOT_AUTHORIZED)
+        let resource = JidRef::trusted(self.session).resource().unwrap_or("");
+        match self.host.op(op::SESSION, resource.as_bytes(), &[]) {
+            Ok(bytes) => wire::decode(&bytes).ok_or(StanzaError::INTERNAL),
+            Err(wire::fault::MISSING) => Err(StanzaError::NOT_AUTHORIZED),
+            Err(_) => Err(StanzaError::INTERNAL),
+        }
     }
 
     /// Lists the owner's sessions, by resource.

@@ -115,6 +115,8 @@ pub mod op {
     pub const HOLD: u32 = 28;
     /// Says what the answer to an HTTP request is. a = media type.
     pub const CONTENT_TYPE: u32 = 29;
+    /// Reads a session of the owner. a = resource. Returns a [`super::SessionRow`].
+    pub const SESSION: u32 = 30;
 }
 
 /// Why an operation failed.

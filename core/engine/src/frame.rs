@@ -115,6 +115,14 @@ impl Frame<'_, '_> {
                 *out = wire::encode(&rows.map(|(_, session)| session.row()).collect::<Vec<_>>());
                 Ok(())
             }
+            op::SESSION => {
+                let resource = std::str::from_utf8(a).map_err(|_| fault::MALFORMED)?;
+                let sessions = &self.step.state.sessions;
+                let number = sessions.find(self.owner, resource).ok_or(fault::MISSING)?;
+                let session = sessions.get(number).ok_or(fault::MISSING)?;
+                *out = wire::encode(&session.row());
+                Ok(())
+            }
             op::SET_VALUE => self.set_value(a, b),
             op::WAKE => self.wake(a, b),
             op::NOTICE => self.notice(a, b),
