@@ -256,6 +256,9 @@ impl<M> Hook<M> {
     }
 
     /// A session was opened: its client is bound to a resource. An error closes it.
+    ///
+    /// Hand it nothing here: a client that binds while it logs in (XEP-0386) still waits for the
+    /// answer to its login. Its first presence is the time for that.
     pub const fn opened(f: SessionFn<M>) -> Self {
         Self::of(["opened", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
     }
