@@ -7,6 +7,7 @@ from datetime import timedelta
 
 warnings.simplefilter("ignore")  # what its dependencies say of each other is not our matter
 
+import aioopenssl
 import aioxmpp
 import aioxmpp.connector
 import aioxmpp.dispatcher
@@ -29,6 +30,17 @@ async def nowhere(domain, loop=None, logger=None):
 
 
 aioxmpp.node.discover_connectors = nowhere
+
+
+def write(transport, data, write=aioopenssl.STARTTLSTransport.write):
+    """Says of a connection that is gone what aioxmpp understands, or its client ends for good."""
+    try:
+        write(transport, data)
+    except RuntimeError as error:
+        raise ConnectionResetError(str(error)) from error
+
+
+aioopenssl.STARTTLSTransport.write = write
 
 
 class Aioxmpp(Person):
