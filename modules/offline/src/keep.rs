@@ -51,7 +51,9 @@ impl Offline {
         }
         if !is_worth_keeping(message) {
             // Somebody who is being given what waited is there all the same.
-            return self.pass_by(message, cx);
+            let flow = self.pass_by(message, cx)?;
+            // An error would look as if the words that follow had failed: they are kept.
+            return Ok(if is_typing(message) { Flow::Handled } else { flow });
         }
         let (Some(from), Some(to)) = (message.from, message.to) else { return Ok(Flow::Pass) };
         let mut xml = message.readdressed(from.as_str(), to.as_str());
@@ -161,6 +163,14 @@ fn is_worth_keeping(message: &Passing<'_>) -> bool {
         !is_aside && !node.is(ns::CLIENT, "thread")
     };
     message.has(ns::HINTS, "store") || message.payloads().any(says_something)
+}
+
+/// XEP-0085 §5.8: a notification that stands alone may be treated unlike other messages.
+fn is_typing(message: &Passing<'_>) -> bool {
+    let is_part = |node: Node<'_>| {
+        matches!(node.ns(), ns::CHAT_STATES | ns::HINTS) || node.is(ns::CLIENT, "thread")
+    };
+    message.payloads().any(|node| node.ns() == ns::CHAT_STATES) && message.payloads().all(is_part)
 }
 
 /// Ours says when a message came; only we may say that.
