@@ -113,7 +113,12 @@ class Aioxmpp(Person):
     def text(self, to, body):
         message = aioxmpp.Message(type_=aioxmpp.MessageType.CHAT, to=aioxmpp.JID.fromstr(to))
         message.body[None] = body
-        self.client.enqueue(message)
+        self.last = self.client.enqueue(message)
+
+    async def written(self):
+        # It forgets all but the first text that it could not write to a connection that is gone.
+        while self.last.state == aioxmpp.stream.StanzaState.ACTIVE:
+            await asyncio.sleep(0.001)
 
     def cut(self):
         transport = self.client.stream._xmlstream.transport

@@ -41,6 +41,8 @@ class Slixmpp(Person):
     async def logout(self):
         self.client.cancel_connection_attempt()
         if self.client.is_connected():
+            # What is not acknowledged would come again at the next login; it does not say it itself.
+            self.client.plugin["xep_0198"].send_ack()
             await self.client.disconnect()
 
     async def roster(self):

@@ -53,6 +53,9 @@ class Person:
         """Sends a chat message."""
         raise NotImplementedError
 
+    async def written(self):
+        """Waits until texts are on their way, where the client would lose them otherwise."""
+
     def will_break(self):
         """Is told that the connection breaks soon."""
         self.resumed.clear()
@@ -223,6 +226,7 @@ async def kill(ana, ben):
         ana.text(ben.jid, f"around the kill {number}")
     for person in (ana, ben):
         person.will_break()
+    await ana.written()
     await please("kill")
     await asyncio.gather(ana.resume(), ben.resume())
     around = [f"around the kill {number}" for number in range(5)]

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -37,6 +39,15 @@ impl Authority {
         std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
         let only_ours = Permissions::from_mode(0o600);
         std::fs::set_permissions(folder.join("key.pem"), only_ours).unwrap();
+    }
+
+    /// Returns its certificate in PEM, for clients that read it from a file.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        let text = STANDARD.encode(&self.der);
+        let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
+        let lines = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap());
+        format!("{begin}\n{}\n{end}\n", lines.collect::<Vec<_>>().join("\n"))
     }
 
     /// Returns what a client of this authority does in TLS.

@@ -20,7 +20,8 @@ pub(crate) const MODULES: &[&str] = &["roster", "presence", "disco", "offline", 
 
 impl Form {
     /// Returns the program. Builds it first when it is not there or not up to date.
-    pub(crate) fn program(self) -> &'static Path {
+    #[must_use]
+    pub fn program(self) -> &'static Path {
         static BUNDLED: OnceLock<PathBuf> = OnceLock::new();
         static SLIM: OnceLock<PathBuf> = OnceLock::new();
         let cell = match self {

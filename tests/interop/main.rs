@@ -1,0 +1,148 @@
+//! Real clients against the real server: see README.md here.
+//!
+//! `setup` installs the clients. Without `CALYPTE_INTEROP=1` or `CI=true` these tests are ignored;
+//! with one of them a client that is not there is a failure.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use calypte_tests::{Authority, Form, Server, password};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A script that plays a story with a client.
+#[derive(Clone, Copy, Debug)]
+struct Story {
+    name: &'static str,
+    script: &'static str,
+    /// What it has to say `ok` to, in this order.
+    steps: &'static str,
+}
+
+const STORIES: [Story; 5] = [
+    Story {
+        name: "slixmpp",
+        script: "slixmpp_client.py",
+        steps: "foreign-certificate wrong-password login-starttls login-tls roster subscribe \
+                presence chat offline resume-after-cut resume-after-kill logout",
+    },
+    Story {
+        name: "aioxmpp",
+        script: "aioxmpp_client.py",
+        steps: "foreign-certificate wrong-password login-starttls login-tls roster subscribe \
+                presence chat offline resume-after-cut resume-after-kill logout",
+    },
+    Story {
+        name: "xmppjs",
+        script: "xmppjs_client.mjs",
+        steps: "foreign-certificate wrong-password login-starttls login-tls sasl2 roster \
+                subscribe presence chat offline resume-after-cut resume-after-kill logout",
+    },
+    Story {
+        name: "profanity",
+        script: "profanity_client.py",
+        steps: "foreign-certificate wrong-password login-starttls roster subscribe presence chat \
+                offline resume-after-cut resume-after-kill login-tls logout",
+    },
+    Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
+];
+
+fn main() {
+    let is_asked = ["CALYPTE_INTEROP", "CI"]
+        .iter()
+        .any(|name| std::env::var(name).is_ok_and(|value| value == "1" || value == "true"));
+    let trials = STORIES.iter().map(|story| {
+        let trial = Trial::test(story.name, move || story.play());
+        let why = if is_asked { "" } else { "needs CALYPTE_INTEROP=1" };
+        trial.with_kind(why).with_ignored_flag(!is_asked)
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
+
+impl Story {
+    fn play(self) -> Result<(), Failed> {
+        let (mut command, mut server) = if self.name == "dev" {
+            let mut command = self.command()?;
+            command.arg("--program").arg(Form::Bundled.program());
+            (command, None)
+        } else {
+            let server = Server::start();
+            (self.on(&server)?, Some(server))
+        };
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (steps, said) = listen(&mut child, server.as_mut());
+        let status = child.wait()?;
+        let expected: Vec<&str> = self.steps.split_whitespace().collect();
+        if status.success() && steps == expected {
+            return Ok(());
+        }
+        let log = server.map(|server| server.log()).unwrap_or_default();
+        Err(format!("{status}, expected {expected:?}\nit said:\n{said}\nthe server:\n{log}").into())
+    }
+
+    /// Returns the call of the script without arguments, or says what is missing.
+    fn command(self) -> Result<Command, Failed> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop").join(self.script);
+        let packages = installed("js")?;
+        let mut command = if self.script.ends_with(".mjs") {
+            let mut command = Command::new("node");
+            command.arg(script).arg("--packages").arg(packages);
+            command
+        } else {
+            let mut command = Command::new(installed("venv")?.join("bin/python"));
+            command.arg(script);
+            command
+        };
+        // Nothing that is written next to the scripts.
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        Ok(command)
+    }
+
+    fn on(self, server: &Server) -> Result<Command, Failed> {
+        let (ca, wrong_ca) = (server.file("ca.pem"), server.file("wrong-ca.pem"));
+        std::fs::write(&ca, server.authority().pem())?;
+        std::fs::write(&wrong_ca, Authority::default().pem())?;
+        let mut command = self.command()?;
+        command
+            .args(["--starttls", &server.c2s().port().to_string()])
+            .args(["--tls", &server.c2s_tls().port().to_string()])
+            .args(["--ana", &password("ana"), "--ben", &password("ben")])
+            .arg("--ca")
+            .arg(ca)
+            .arg("--wrong-ca")
+            .arg(wrong_ca);
+        Ok(command)
+    }
+}
+
+/// Returns the folder of a part that `setup` installed.
+fn installed(part: &str) -> Result<PathBuf, Failed> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/interop").join(part);
+    if folder.join("made-from").exists() {
+        return Ok(folder.canonicalize()?);
+    }
+    Err("the clients are not there: run tests/interop/setup".into())
+}
+
+/// Reads what a script says, does to the server what it asks for, and returns the steps that went
+/// well and all that was said.
+fn listen(child: &mut Child, mut server: Option<&mut Server>) -> (Vec<String>, String) {
+    let mut input = child.stdin.take().expect("it was piped");
+    let output = BufReader::new(child.stdout.take().expect("it was piped"));
+    let (mut steps, mut said) = (Vec::new(), String::new());
+    for line in output.lines().map_while(Result::ok) {
+        said.push_str(&line);
+        said.push('\n');
+        if let Some(step) = line.strip_prefix("ok ") {
+            steps.push(step.to_owned());
+        }
+        if let (Some(server), "please kill") = (&mut server, line.as_str()) {
+            server.kill();
+            server.launch();
+            drop(writeln!(input, "done"));
+        }
+    }
+    (steps, said)
+}
