@@ -5,7 +5,6 @@ use table::{Key, Table};
 use xml::Element;
 use xmpp::{Jid, JidRef, StanzaError, StreamError, ns};
 
-use crate::hooks::Command;
 use crate::notice::Notice;
 use crate::wire::{self, Range, SessionRow, op};
 
@@ -14,6 +13,8 @@ type RawRow = (Vec<u8>, Vec<u8>);
 
 /// Rows read at a time, so that what crosses the boundary at once stays small.
 const PAGE: u32 = 128;
+
+mod about;
 
 /// The owner's data, sessions and way out, for the time of one call.
 ///
@@ -406,65 +407,6 @@ impl Context<'_, '_> {
         address.is_none_or(|address| address.bare_str() == self.owner)
     }
 
-    /// Lists what service discovery says of accounts or of the domain, from all modules.
-    ///
-    /// # Errors
-    ///
-    /// Our own fault only.
-    pub fn features(&mut self, of_domain: bool) -> Result<Vec<String>, StanzaError> {
-        let whose: &[u8] = if of_domain { b"domain" } else { b"account" };
-        self.lines(op::FEATURES, whose)
-    }
-
-    /// Returns the verification string of what the domain can do (XEP-0115 §5.1, SHA-1): of the
-    /// identity `server/im` with the name of the software, and of [`Context::features`].
-    ///
-    /// # Errors
-    ///
-    /// Our own fault only.
-    pub fn caps(&mut self) -> Result<String, StanzaError> {
-        String::from_utf8(self.op(op::CAPS, &[], &[])?).map_err(|_| StanzaError::INTERNAL)
-    }
-
-    /// Lists the subdomains that modules serve.
-    ///
-    /// # Errors
-    ///
-    /// Our own fault only.
-    pub fn served(&mut self) -> Result<Vec<String>, StanzaError> {
-        self.lines(op::SERVED, &[])
-    }
-
-    /// Says what the answer to an HTTP request is; without it `text/plain; charset=utf-8`.
-    ///
-    /// # Errors
-    ///
-    /// Our own fault: it cannot stand in a header.
-    pub fn set_content_type(&mut self, media_type: &str) -> Result<(), StanzaError> {
-        self.op(op::CONTENT_TYPE, media_type.as_bytes(), &[]).map(drop)
-    }
-
-    /// Lists the commands that modules offer, in the operator's order.
-    ///
-    /// # Errors
-    ///
-    /// Our own fault only.
-    pub fn commands(&mut self) -> Result<Vec<Command>, StanzaError> {
-        let lines = self.lines(op::COMMANDS, &[])?;
-        Ok(lines.iter().filter_map(|line| Command::read(line)).collect())
-    }
-
-    /// Returns the name of the software, its version and when it started, in ms since 1970.
-    ///
-    /// # Errors
-    ///
-    /// Our own fault only.
-    pub fn software(&mut self) -> Result<(String, String, u64), StanzaError> {
-        let mut lines = self.lines(op::SOFTWARE, &[])?.into_iter();
-        let mut next = || lines.next().unwrap_or_default();
-        Ok((next(), next(), next().parse().unwrap_or(0)))
-    }
-
     /// Writes a line to the log, at level `info`. Never put addresses or content into it.
     pub fn log(&mut self, text: &str) {
         self.host.log(LOG_INFO, text);
@@ -474,12 +416,6 @@ impl Context<'_, '_> {
     #[must_use]
     pub fn owner_jid(&self) -> Jid {
         self.owner().to_jid()
-    }
-
-    fn lines(&mut self, number: u32, a: &[u8]) -> Result<Vec<String>, StanzaError> {
-        let text =
-            String::from_utf8(self.op(number, a, &[])?).map_err(|_| StanzaError::INTERNAL)?;
-        Ok(text.lines().map(str::to_owned).collect())
     }
 
     pub(crate) fn op(&mut self, number: u32, a: &[u8], b: &[u8]) -> Result<Vec<u8>, StanzaError> {

@@ -51,14 +51,150 @@
 //! # fn main() {}
 //! ```
 //!
-//! # Where to read on
+//! # Where a module acts
 //!
-//! - [`Hook`]: all places where a module can act, and the signature of each function.
-//! - [`Context`]: what a function can ask for and do.
-//! - [`Table`](table::Table): what is kept. `const NOTES: Table<str, Note> =
-//!   Table::account("hello.notes");` with `record!(Note, 1)`. The first word is the module's name.
-//! - [`tables`] and [`notice`]: what modules share.
-//! - The README of `core/testkit`: scenes, the tests of a module in plain text.
+//! [`Module::HOOKS`] is a constant list, so that the manifest can be read from a file without running
+//! it. Each entry names what it wants and is called for nothing else.
+//!
+//! | entry | is called | for |
+//! |---|---|---|
+//! | [`Hook::message`], [`presence`](Hook::presence), [`iq`](Hook::iq), [`stanza`](Hook::stanza) | for each stanza of the kind at a [`Place`] and [`Phase`] | the owner of the place |
+//! | [`Hook::payload`] | for stanzas with such a child element | the owner of the place |
+//! | [`Hook::message_when_away`] | for messages that no session of the owner is going to get | the recipient |
+//! | [`Hook::iq_get`], [`Hook::iq_set`] | for requests to an account or to the domain, see [`On`] | who was asked |
+//! | [`Hook::serve`] | for each stanza to an address at `label.domain` | that bare address |
+//! | [`Hook::claim`] | for stanzas to a bare address of the domain that is no account | that address |
+//! | [`Hook::channel`], [`Hook::authenticated`] | at each login and resumption, with [`Login`] | the account |
+//! | [`Hook::opened`], [`Hook::resumed`], [`Hook::closed`] | when a session begins, comes back, ends | the account |
+//! | [`Hook::acked`] | when a client has a message (XEP-0198) | its account |
+//! | [`Hook::wake`] | at a time asked for with [`Context::wake_at`] | who asked |
+//! | [`Hook::notice`] | when a module [tells](Context::tell) something | whom it happened to |
+//! | [`Hook::answer`] | when a [request](Context::request) is answered, or is not in 30 s | who asked |
+//! | [`Hook::stream_feature`] | when streams are set up | nobody |
+//! | [`Hook::http`] | for HTTP requests below a path | the domain |
+//! | [`Hook::command`] | when a command is run: XEP-0050 and `calypte command` | the user's account, or the domain |
+//!
+//! The way of a message to another account here is `Sent` (owner: the sender's account), then
+//! `Received` (owner: the recipient's); to another domain `Sent`, `Leaving`, and there `Arriving`
+//! (owner: that domain), `Received`. Inside a place the phases run in the order `Admit`, `Rewrite`,
+//! `Record`, `Copy`; inside a phase, modules in the operator's order (`calypte module order` shows it)
+//! and a module's own functions in the order of its list. For the domain, for served and for claimed
+//! addresses `Received` runs `Admit` and `Rewrite` only. All functions of one owner run one after
+//! another, in one shard.
+//!
+//! A stanza hook says with [`Flow`] what becomes of the stanza, and may change it through [`Passing`]:
+//! later functions see the change, which is applied when the function returns and read again by the
+//! strict reader. An error goes back to the sender, unless the stanza is itself an error or a result.
+//!
+//! ```
+//! use calypte::prelude::*;
+//!
+//! # #[derive(Debug)]
+//! # struct Counting;
+//! /// How often somebody wrote, by day since 1970.
+//! #[derive(Clone, Copy, Debug, Default, bincode::Encode, bincode::Decode)]
+//! struct Count(u64);
+//!
+//! record!(Count, 1);
+//!
+//! /// Of each account; outlives the process.
+//! const DAYS: Table<u64, Count> = Table::account("counting.days");
+//!
+//! impl Counting {
+//!     /// `Hook::message(Place::Sent, Phase::Record, Self::count)`
+//!     fn count(&self, message: &mut Passing<'_>, cx: &mut Context<'_, '_>) -> HookResult {
+//!         if message.message_kind() != MessageKind::Chat {
+//!             return Ok(Flow::Pass);
+//!         }
+//!         let day = cx.now_ms() / 86_400_000;
+//!         let Count(before) = cx.get(&DAYS, &day)?.unwrap_or_default();
+//!         if before >= 1000 {
+//!             return Err(StanzaError::POLICY_VIOLATION.with_text("Enough for today."));
+//!         }
+//!         cx.put(&DAYS, &day, &Count(before + 1))?;
+//!         cx.wake_at((day + 7) * 86_400_000, "forget")?;
+//!         Ok(Flow::Pass)
+//!     }
+//!
+//!     /// `Hook::wake(Self::forget)`
+//!     fn forget(&self, _name: &str, cx: &mut Context<'_, '_>) -> Done {
+//!         for (day, _) in cx.all(&DAYS, 100)? {
+//!             cx.delete(&DAYS, &day)?;
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! # What a module keeps
+//!
+//! Nothing that changes in itself: one instance runs in each shard, behind `&self`. Instead:
+//!
+//! | what | where | outlives |
+//! |---|---|---|
+//! | [`Table::account`](table::Table::account), [`Table::domain`](table::Table::domain) | the store | the process |
+//! | [`Table::volatile_account`](table::Table::volatile_account), [`Table::volatile_domain`](table::Table::volatile_domain) | the shard's memory | a reload of the module |
+//! | [`Context::set_value`] | a session | the connection, and a restart of the server; ends with the session |
+//!
+//! A table is a constant: `Table<Key, Record>`. Its name starts with the module's name, a dot and a
+//! word; others may read it and never write it. Keys sort by their bytes, which is what
+//! [`Context::scan`] goes by. A record is a type with `bincode::Encode` and `Decode` and a version,
+//! `record!(Type, 1)`; a new shape is a new version whose `decode` takes the old one too. Tables of an
+//! account belong to the owner of the call, whoever that is. A durable table of the domain is one for
+//! all shards, and what another shard wrote is seen when it is on disk; a volatile one is each shard's
+//! own. [`tables`] has what modules share.
+//!
+//! # What a module does
+//!
+//! [`Context`] has it all: send, deliver to one session, request, wake, tell, close, count. It happens
+//! after the function has returned, in that order, and leaves the server when what was written is on
+//! disk. When the function fails, nothing of it happens: writes are taken back too.
+//!
+//! - **Timers** are kept by owner and name over a restart. A time that is past means as soon as
+//!   possible. The name comes back to [`Hook::wake`].
+//! - **Requests** are given an id of ours. Only an answer from whom was asked counts, once. An answer
+//!   that does not come in 30 s is an error, `remote-server-timeout`. After a restart nobody waits any
+//!   more: keep what must not be lost in a table and a timer.
+//! - **Notices** go to all modules that listen, in this step, for the same owner; see [`notice`].
+//! - **Randomness** comes with the event, [`Context::random`], so that a run can be replayed.
+//!
+//! # When something is wrong
+//!
+//! `?` is right everywhere: a [`StanzaError`](xmpp::StanzaError) is what the peer is told, and faults
+//! of the store, broken records and spent budgets become `internal-server-error` or
+//! `resource-constraint`, with a line in the log that names the module.
+//!
+//! | what fails | what happens |
+//! |---|---|
+//! | a function of `Admit` or `Rewrite` panics | the stanza bounces with `internal-server-error` |
+//! | one of `Record` or `Copy` panics | the stanza passes; with a security module it bounces |
+//! | a request's function panics | the asker gets `internal-server-error` |
+//! | a login's function refuses or panics | there is no session |
+//! | `opened` refuses; panics in a security module | the session is closed |
+//! | a module panics three times in a minute | it is switched off until the next reload, as if it were not there; a security module ([`Module::SECURITY`]) never is |
+//! | settings that [`Module::setup`] refuses | the server starts without the module, or not at all for a security module |
+//!
+//! One event may cause 100 000 calls and 1 000 000 operations. A record has at most 1 MiB, a session
+//! value 64 KiB, one call of `random` 4 KiB, the volatile tables of a shard 256 MiB together, an HTTP
+//! body 1 MiB.
+//!
+//! # Testing and shipping
+//!
+//! Tests are scenes: plain text of what clients send and receive, played in milliseconds with the
+//! module bundled and loaded, in one shard and in three. The README of `core/testkit` has the language.
+//!
+//! A module crate has `crate-type = ["rlib", "cdylib"]`. `calypte module new NAME` writes one;
+//! `calypte module check FILE` says what is in a file without running it; `calypte module add FILE`
+//! puts it into the configuration with its blake3 hash and the rights that its hooks need. A file with
+//! another hash is refused, so a changed module has to be added again.
+//!
+//! # Why nothing is async
+//!
+//! A function that waits would hold up its shard, or would see its own state changed while it waits.
+//! Here each event is worked through at once, in microseconds, and what takes time is an effect whose
+//! answer is an event of its own. So there are no locks, order is kept, and a run can be replayed from
+//! its events.
 
 pub mod config;
 mod context;

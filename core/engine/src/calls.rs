@@ -79,8 +79,13 @@ impl Step<'_> {
             let Some(function) = wanted else { continue };
             match self.call_stanza(function, cause, stanza) {
                 Called::Ran(status @ (status::PASS | status::KEPT), said) => {
-                    if let Some(replacement) = said.replacement {
-                        *stanza = replacement;
+                    match said.replacement {
+                        // A message stays a message; another kind would pass what is checked of it.
+                        Some(replacement) if replacement.kind != stanza.kind => {
+                            return Verdict::Refused(StanzaError::INTERNAL);
+                        }
+                        Some(replacement) => *stanza = replacement,
+                        None => {}
                     }
                     if status == status::KEPT {
                         outcome = Verdict::Kept;

@@ -261,6 +261,28 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_is_true() {
+        let readme = include_str!("../README.md");
+        let example = readme.split("```").nth(1).unwrap();
+        assert_eq!(Scene::read(example).unwrap().lines.len(), 6);
+        let tables = readme.split("## The language").nth(1).unwrap();
+        let tables = tables.split("## Files").next().unwrap();
+        let cells = tables.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
+        let mut sentences = 0;
+        for sentence in cells.flat_map(|cell| cell.split('`').step_by(2)) {
+            if sentence.trim().is_empty() || sentence.starts_with('…') {
+                continue;
+            }
+            let bodies = ["", "\n  <message/>", "\n  phone receives\n    <message/>"];
+            let is_known =
+                bodies.iter().any(|body| Scene::read(&format!("{sentence}{body}")).is_ok());
+            assert!(is_known, "{sentence}");
+            sentences += 1;
+        }
+        assert_eq!(sentences, 29);
+    }
+
+    #[test]
     fn says_what_it_does_not_understand() {
         let error = Scene::read("\njuliet sings\n").unwrap_err();
         assert_eq!(error.to_string(), "line 2: not understood: juliet sings");

@@ -1,6 +1,6 @@
 //! What stands in the files.
 
-use super::{File, check, files, refuses};
+use super::{File, check, files, refuses, root};
 
 /// A file that is longer has more than one subject.
 const LINES_MAX: usize = 500;
@@ -151,4 +151,20 @@ fn tables_are_named_after_their_modules() {
     let near = "const A: Table<str, A> = Table::domain(\"miner\");";
     let path = "modules/mine/src/lib.rs";
     holds(tables, &[(path, bad, "roster.a"), (path, near, "miner")]);
+}
+/// Folders that a reader comes to must say what is in them.
+fn readmes(folders: &[String], has: impl Fn(&str) -> bool) -> Vec<String> {
+    let silent = folders.iter().filter(|folder| !has(folder));
+    silent.map(|folder| format!("{folder} has no README.md")).collect()
+}
+
+#[test]
+fn each_folder_has_a_readme() {
+    let mut folders: Vec<_> = ["core", "modules", "examples"].map(str::to_owned).to_vec();
+    let manifests = files("/Cargo.toml").into_iter().map(|file| file.folder().to_owned());
+    let is_looked_at =
+        |folder: &String| !(folder.starts_with("tests/fuzz") || folder.starts_with("benches"));
+    folders.extend(manifests.filter(is_looked_at));
+    check(&readmes(&folders, |folder| root().join(folder).join("README.md").is_file()));
+    refuses(&readmes(&["core/xml".to_owned()], |_| false), "core/xml has no README.md");
 }

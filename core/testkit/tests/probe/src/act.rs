@@ -103,6 +103,15 @@ fn one(
             cx.send_each(&text, &recipients)?;
         }
         "deliver" => cx.deliver(&attr("to"), &inner(word))?,
+        "hand-over" => {
+            let since_ms = cx.now_ms().saturating_sub(number("ago-ms"));
+            cx.hand_over(&attr("to"), since_ms, &text)?;
+        }
+        "hold" => cx.hold(&attr("resource"), attr("held") == "yes")?,
+        "since" => out.push(match cx.since_ms()? {
+            Some(since_ms) => said("since", &cx.now_ms().saturating_sub(since_ms).to_string()),
+            None => said("since", "now"),
+        }),
         "request" => cx.request(&inner(word), attr("cookie").as_bytes())?,
         "close" => {
             let why = StreamError::of(&attr("why")).unwrap_or(StreamError::Reset);

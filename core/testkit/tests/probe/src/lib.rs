@@ -118,6 +118,7 @@ impl Module for Probe {
         Hook::closed(Self::closed),
         Hook::channel(Self::channel),
         Hook::authenticated(Self::authenticated),
+        Hook::acked(Self::acked),
         Hook::wake(Self::wake),
         Hook::notice("probe.told", Self::told),
         Hook::notice("roster.changed", Self::roster_changed),
@@ -250,6 +251,12 @@ impl Probe {
     fn closed(&self, cx: &mut Context<'_, '_>) -> Done {
         let session = cx.session()?;
         cx.count(if session.values.is_empty() { "closed" } else { "closed-with-values" }, 1)
+    }
+
+    fn acked(&self, message: StanzaRef<'_>, cx: &mut Context<'_, '_>) -> Done {
+        cx.count("acked", 1)?;
+        let is_own = message.to.is_some_and(|to| to.bare_str() == cx.owner().as_str());
+        cx.count("acked-own", u64::from(is_own))
     }
 
     fn channel(&self, login: &Login<'_>, cx: &mut Context<'_, '_>) -> Done {
