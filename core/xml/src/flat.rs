@@ -61,10 +61,10 @@ impl Flat {
     ///
     /// # Errors
     ///
-    /// Anything but one well-formed element of restricted XML within [`Limits::within`].
+    /// Anything but one well-formed element of restricted XML within [`Limits::client`].
     pub fn parse(text: &str, default_ns: &str) -> Result<Self, XmlError> {
         let stream = StreamNames { default: default_ns.to_owned(), prefixes: Vec::new() };
-        flatten(text, &stream, &Limits::within()).map(Self::from_parts)
+        flatten(text, &stream, &Limits::client()).map(Self::from_parts)
     }
 
     /// Reads what we wrote ourselves, which may be longer: a whole roster, say.

@@ -71,26 +71,18 @@ impl Limits {
         }
     }
 
-    /// Returns the bounds for what was let in once and is read again: with the marks that were
-    /// added to it, inside another stanza, from the store, or from a module.
+    /// Returns the bounds for what we write ourselves: a whole roster, or what a client may send at
+    /// most with the marks that were added to it, inside another stanza, or from the store.
     #[must_use]
-    pub const fn within() -> Self {
+    pub const fn ours() -> Self {
         Self {
             stanza_bytes: 17 << 20,
             depth: 96,
             attrs: 72,
-            nodes: 16_384,
+            nodes: 131_072,
             tag_bytes: 1 << 20,
             decls: 48,
         }
-    }
-}
-
-impl Limits {
-    /// Returns the bounds for what we write ourselves.
-    #[must_use]
-    pub const fn ours() -> Self {
-        Self { stanza_bytes: 4 << 20, nodes: 131_072, ..Self::client() }
     }
 }
 

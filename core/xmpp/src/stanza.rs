@@ -286,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_may_send_fits_inside_another_stanza() {
+        let levels = xml::Limits::client().depth - 1;
+        let (open, shut) = ("<a>".repeat(levels), "</a>".repeat(levels));
+        let inner = format!("<message id='1'>{open}{shut}</message>");
+        assert!(Flat::parse(&inner, ns::CLIENT).is_ok());
+        let outer = Stanza::parse(&format!(
+            "<message><sent xmlns='u:s'><forwarded xmlns='u:f'>{inner}</forwarded></sent></message>"
+        ));
+        assert!(outer.unwrap().to_xml().contains(&inner));
+    }
+
+    #[test]
     fn keeps_what_the_root_declares() {
         check(
             "<message xmlns:x='urn:x'><x:a/></message>",
