@@ -58,7 +58,7 @@ impl Setup {
         self
     }
 
-    /// Adds an account. Its password is [`password`].
+    /// Adds an account. Its password is `password`.
     #[must_use]
     pub fn account(mut self, name: &str) -> Self {
         self.accounts.push(name.to_owned());

@@ -273,7 +273,8 @@ impl<M> Hook<M> {
         Self::of(["closed", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
     }
 
-    /// Sees the channel of a new session and may refuse it: TLS version, binding.
+    /// Sees the channel of a new session and may refuse it: TLS version, binding. It may only
+    /// tighten: an error ends the stream with `policy-violation`.
     pub const fn channel(f: LoginFn<M>) -> Self {
         Self::of(["channel", ANY, ANY, ANY, ANY, ANY], Run::Login(f))
     }
@@ -283,7 +284,8 @@ impl<M> Hook<M> {
         Self::of(["authenticated", ANY, ANY, ANY, ANY, ANY], Run::Login(f))
     }
 
-    /// A time asked for with [`Context::wake_at`] has come.
+    /// A time asked for with [`Context::wake_at`] has come. It is forgotten before the call, also
+    /// of one that fails.
     pub const fn wake(f: WakeFn<M>) -> Self {
         Self::of(["wake", ANY, ANY, ANY, ANY, ANY], Run::Wake(f))
     }
@@ -293,7 +295,8 @@ impl<M> Hook<M> {
         Self::of(["notice", name, ANY, ANY, ANY, ANY], Run::Notice(f))
     }
 
-    /// Gets the answers to requests sent with [`Context::request`].
+    /// Gets the answers to requests sent with [`Context::request`], with the cookie given there:
+    /// a result, the peer's error, or `remote-server-timeout`.
     pub const fn answer(f: AnswerFn<M>) -> Self {
         Self::of(["answer", ANY, ANY, ANY, ANY, ANY], Run::Answer(f))
     }
@@ -304,17 +307,28 @@ impl<M> Hook<M> {
         Self::of(["acked", ANY, ANY, ANY, ANY, ANY], Run::Acked(f))
     }
 
-    /// Adds to the stream features that a client sees after login.
+    /// Adds to the stream features that a client sees after login. It runs once, when modules are
+    /// set up, for no owner; what it writes is lost.
     pub const fn stream_feature(f: FeatureFn<M>) -> Self {
         Self::of(["stream-feature", ANY, ANY, ANY, ANY, ANY], Run::Feature(f))
     }
 
-    /// Answers HTTP requests below a path.
+    /// Answers HTTP requests to a path, such as `/invite`, and below it; the longest path is meant.
+    ///
+    /// The owner is the domain. Method, query and body are in [`Asked`]; the answer is status 200
+    /// and of the type that [`Context::set_content_type`] says. An error is the status that says
+    /// the same: `item-not-found` 404, `forbidden` 403, `not-allowed` 405. It is served on the
+    /// port of the figures, and leaves when what was written is on disk.
     pub const fn http(path: &'static str, f: AskedFn<M>) -> Self {
         Self::of(["http", path, ANY, ANY, ANY, ANY], Run::Asked(f))
     }
 
-    /// Offers a command: ad-hoc (XEP-0050) and on the command line.
+    /// Offers a command: ad-hoc (XEP-0050) and as `calypte command` on the command line.
+    ///
+    /// Commands for [`Who::User`] run with the asker's account as the owner, those for
+    /// [`Who::Admin`] with the domain, for accounts under `admins` in the configuration. There is
+    /// one stage: the fields of a submitted form, or `name=value` on the command line, are read
+    /// with [`Asked::field`], and the answer is a text.
     pub const fn command(node: &'static str, title: &'static str, who: Who, f: AskedFn<M>) -> Self {
         let who = match who {
             Who::User => "user",
