@@ -14,6 +14,7 @@ mod floods;
 mod imposture;
 mod killed;
 mod login;
+mod modules;
 mod serving;
 mod speaking;
 mod tidy;
