@@ -65,32 +65,44 @@ impl Server {
 
     /// Starts from what is on disk.
     fn start(&mut self, shards: u16, now_ms: u64) {
-        self.starts += 1;
+        self.starts = self.starts.wrapping_add(1);
         self.shards.clear();
         for number in 0..shards {
-            let mut pipeline = Pipeline::default();
-            for module in MODULES {
-                let instance = Instance::bundled(module, "").unwrap();
-                pipeline.add(instance, Manifest::read(module.manifest()).unwrap());
-            }
-            let mut seed = [self.starts; 32];
-            seed[0] = u8::try_from(number).unwrap();
-            let setup = Setup {
-                domain: self.domain.clone(),
-                shard: number,
-                shards,
-                limits: Limits { resume_ms: RESUME_MS, ..Limits::default() },
-                admins: Vec::new(),
-                software: ("Calypte".to_owned(), "1".to_owned()),
-                started_ms: now_ms,
-                seed,
-            };
-            let (engine, outcome) =
-                Engine::new(setup, pipeline, self.store.durable(), now_ms).unwrap();
+            let setup = self.setup(number, shards, now_ms);
+            let store = self.store.durable();
+            let (engine, outcome) = Engine::new(setup, pipeline(), store, now_ms).unwrap();
             let (overlay, inbox, pending) = Default::default();
             self.shards.push(Shard { engine, overlay, inbox, pending, wake_at: None });
             self.accept(usize::from(number), outcome, None);
         }
+    }
+
+    fn setup(&self, number: u16, shards: u16, now_ms: u64) -> Setup {
+        let mut seed = [self.starts; 32];
+        seed[0] = u8::try_from(number).unwrap();
+        Setup {
+            domain: self.domain.clone(),
+            shard: number,
+            shards,
+            limits: Limits { resume_ms: RESUME_MS, ..Limits::default() },
+            admins: Vec::new(),
+            software: ("Calypte".to_owned(), "1".to_owned()),
+            started_ms: now_ms,
+            seed,
+        }
+    }
+
+    /// The engine of a shard panicked and is made anew; what it decided before still holds, and
+    /// what waits for it goes on to wait.
+    pub(crate) fn fall(&mut self, number: usize, now_ms: u64) {
+        self.starts = self.starts.wrapping_add(1);
+        let shards = u16::try_from(self.shards.len()).unwrap();
+        let setup = self.setup(u16::try_from(number).unwrap(), shards, now_ms);
+        let shard = &mut self.shards[number];
+        let store = shard.overlay.over(self.store.durable());
+        let (engine, outcome) = Engine::new(setup, pipeline(), &store, now_ms).unwrap();
+        shard.engine = engine;
+        self.accept(number, outcome, None);
     }
 
     /// Ends without a word and starts again. What was not synced is gone.
@@ -108,7 +120,7 @@ impl Server {
         self.shards[shard].inbox.push_back(event);
     }
 
-    fn shard_of(&self, jid: &Jid) -> usize {
+    pub(crate) fn shard_of(&self, jid: &Jid) -> usize {
         let shards = u16::try_from(self.shards.len()).unwrap();
         usize::from(engine::shard_of(jid.as_ref().bare_str(), shards))
     }
@@ -172,6 +184,15 @@ impl Server {
         }
         counts
     }
+}
+
+fn pipeline() -> Pipeline {
+    let mut pipeline = Pipeline::default();
+    for module in MODULES {
+        let instance = Instance::bundled(module, "").unwrap();
+        pipeline.add(instance, Manifest::read(module.manifest()).unwrap());
+    }
+    pipeline
 }
 
 /// An account whose password nobody knows.

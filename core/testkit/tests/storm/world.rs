@@ -87,7 +87,7 @@ impl World {
             986..993 => self.now_ms += self.chance.next() % 2000,
             993..995 => self.now_ms += RESUME_MS + 1,
             995..998 => self.crash(server),
-            _ => {}
+            _ => self.fall(server),
         }
     }
 
@@ -277,6 +277,20 @@ impl World {
             client.lose();
         }
         self.servers[server].crash(self.now_ms);
+    }
+
+    /// The engine of a shard panics: its connections are closed.
+    fn fall(&mut self, server: usize) {
+        let shard = self.chance.below(self.servers[server].shards());
+        self.tell(|| format!("shard {shard} of server {server} falls"));
+        let one = &self.servers[server];
+        let domain = one.domain.domain().to_owned();
+        for client in self.clients.iter_mut().filter(|client| client.jid.domain() == domain) {
+            if one.shard_of(&client.jid) == shard {
+                client.lose();
+            }
+        }
+        self.servers[server].fall(shard, self.now_ms);
     }
 
     /// Works until nothing waits any more.
