@@ -1,0 +1,214 @@
+//! The two servers: their files, their accounts, starting and stopping them.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::{digest, hmac, pbkdf2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+/// The domain of both.
+pub(crate) const DOMAIN: &str = "a.test";
+const PASSWORD: &str = "secret";
+/// Both hash passwords as often.
+const ITERATIONS: u32 = 4096;
+const SALT: &str = "0f1e2d3c-bench-salt";
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    Calypte,
+    Prosody,
+}
+
+/// Both servers, in a folder of their own.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    folder: tempfile::TempDir,
+    calypte: PathBuf,
+    port: u16,
+}
+
+/// One that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) to: SocketAddr,
+}
+
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Servers {
+    /// Makes certificates, configurations and `accounts` accounts for both.
+    pub(crate) fn new(calypte: &Path, port: u16, accounts: usize) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(told)?;
+        let servers = Self { folder, calypte: calypte.to_owned(), port };
+        servers.certificates()?;
+        servers.write("calypte.toml", &servers.calypte_config())?;
+        servers.write("prosody.cfg.lua", &servers.prosody_config())?;
+        servers.calypte_accounts(accounts)?;
+        servers.prosody_accounts(accounts)?;
+        Ok(servers)
+    }
+
+    /// Returns the certificate of the authority.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.file("ca.pem")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        fs::write(self.file(name), text).map_err(told)
+    }
+
+    fn certificates(&self) -> Result<(), String> {
+        let mut params = CertificateParams::new(Vec::new()).map_err(told)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().map_err(told)?;
+        let ca = CertifiedIssuer::self_signed(params, key).map_err(told)?;
+        let key = KeyPair::generate().map_err(told)?;
+        let params = CertificateParams::new(vec![DOMAIN.to_owned()]).map_err(told)?;
+        let leaf = params.signed_by(&key, &ca).map_err(told)?;
+        self.write("ca.pem", &ca.pem())?;
+        self.write("chain.pem", &format!("{}{}", leaf.pem(), ca.pem()))?;
+        self.write("key.pem", &key.serialize_pem())?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(self.file("key.pem"), mode).map_err(told)
+    }
+
+    fn calypte_config(&self) -> String {
+        let (at, port) = (self.folder.path().display(), self.port);
+        // No bound on what one client may send: that is what is measured.
+        format!(
+            "domain = \"{DOMAIN}\"\ndata = \"{at}/calypte\"\n[tls]\n\
+             certificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n[listen]\nc2s = []\n\
+             c2s_tls = [\"127.0.0.1:{port}\"]\nhttp = []\n[limits]\n\
+             connections_per_address = 20000\nlogging_in = 10000\ntraffic = \"1 GiB\"\n\
+             burst = \"1 GiB\"\n[login]\niterations = {ITERATIONS}\n"
+        )
+    }
+
+    /// As somebody would who knows Prosody: with the generational collector, which makes it several
+    /// times faster than Debian's default, and without its limits of traffic.
+    fn prosody_config(&self) -> String {
+        let (at, port) = (self.folder.path().display(), self.port);
+        format!(
+            "run_as_root = true\ndaemonize = false\npidfile = \"{at}/prosody.pid\"\n\
+             data_path = \"{at}/prosody\"\nnetwork_backend = \"epoll\"\n\
+             network_settings = {{ tcp_backlog = 4096 }}\ngc = {{ mode = \"generational\" }}\n\
+             modules_enabled = {{ \"roster\"; \"saslauth\"; \"tls\"; \"disco\"; \"version\"; \
+             \"ping\"; \"smacks\"; }}\ninterfaces = {{ \"127.0.0.1\" }}\nc2s_ports = {{ }}\n\
+             c2s_direct_tls_ports = {{ {port} }}\ns2s_ports = {{ }}\nhttp_ports = {{ }}\n\
+             https_ports = {{ }}\nssl = {{ certificate = \"{at}/chain.pem\"; key = \
+             \"{at}/key.pem\" }}\nc2s_direct_tls_ssl = {{ certificate = \"{at}/chain.pem\"; key = \
+             \"{at}/key.pem\" }}\nauthentication = \"internal_hashed\"\nstorage = \"internal\"\n\
+             log = {{ warn = \"{at}/prosody.log\" }}\nstatistics = false\n\
+             VirtualHost \"{DOMAIN}\"\n"
+        )
+    }
+
+    fn calypte_accounts(&self, accounts: usize) -> Result<(), String> {
+        let mut lines = String::new();
+        for number in 0..accounts {
+            writeln!(lines, "u{number} {PASSWORD}").map_err(told)?;
+        }
+        let mut import = Command::new(&self.calypte);
+        import.arg("--config").arg(self.file("calypte.toml")).args(["user", "import", "-"]);
+        let mut child = import.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().map_err(told)?;
+        let input = child.stdin.take().ok_or("no standard input")?;
+        (&input).write_all(lines.as_bytes()).map_err(told)?;
+        drop(input);
+        let status = child.wait().map_err(told)?;
+        if status.success() { Ok(()) } else { Err(format!("user import ended with {status}")) }
+    }
+
+    /// One salt for all: the work of a login is the same, and the clients derive their keys once.
+    fn prosody_accounts(&self, accounts: usize) -> Result<(), String> {
+        let folder = self.file("prosody").join(DOMAIN.replace('.', "%2e")).join("accounts");
+        fs::create_dir_all(&folder).map_err(told)?;
+        let mut salted = [0; 20];
+        let iterations = NonZeroU32::new(ITERATIONS).ok_or("no iterations")?;
+        let algorithm = pbkdf2::PBKDF2_HMAC_SHA1;
+        pbkdf2::derive(algorithm, iterations, SALT.as_bytes(), PASSWORD.as_bytes(), &mut salted);
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salted);
+        let client = hmac::sign(&key, b"Client Key");
+        let stored = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, client.as_ref());
+        let server = hmac::sign(&key, b"Server Key");
+        let hex = |bytes: &[u8]| {
+            bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+        };
+        let record = format!(
+            "return {{\n\t[\"iteration_count\"] = {ITERATIONS};\n\t[\"salt\"] = \"{SALT}\";\n\
+             \t[\"stored_key\"] = \"{}\";\n\t[\"server_key\"] = \"{}\";\n}};\n",
+            hex(stored.as_ref()),
+            hex(server.as_ref())
+        );
+        for number in 0..accounts {
+            fs::write(folder.join(format!("u{number}.dat")), &record).map_err(told)?;
+        }
+        Ok(())
+    }
+
+    /// Starts a server and waits until it accepts connections.
+    pub(crate) fn start(&self, which: Which) -> Result<Running, String> {
+        let mut command = match which {
+            Which::Calypte => {
+                let mut command = Command::new(&self.calypte);
+                command.arg("--config").arg(self.file("calypte.toml")).arg("run");
+                command
+            }
+            Which::Prosody => {
+                let mut command = Command::new("prosody");
+                command.arg("-F").arg("--config").arg(self.file("prosody.cfg.lua"));
+                command
+            }
+        };
+        let log = File::create(self.file(&format!("{which:?}.out"))).map_err(told)?;
+        let second = log.try_clone().map_err(told)?;
+        let child = command.stdin(Stdio::null()).stdout(log).stderr(second).spawn();
+        let child = child.map_err(|error| format!("{which:?} does not start: {error}"))?;
+        let running = Running { child, to: SocketAddr::from(([127, 0, 0, 1], self.port)) };
+        let start = Instant::now();
+        while TcpStream::connect(running.to).is_err() {
+            if start.elapsed() > Duration::from_secs(30) {
+                let said = fs::read_to_string(self.file(&format!("{which:?}.out")));
+                return Err(format!("{which:?} does not listen: {}", said.unwrap_or_default()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        let start = Instant::now();
+        // One that is gone already is as good.
+        let _gone = kill(pid, Signal::SIGTERM);
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if start.elapsed() > Duration::from_secs(20) {
+                drop(self.child.kill());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
