@@ -105,7 +105,7 @@ impl Step<'_> {
         let cause =
             Cause { owner: &told.owner, session: &told.session, targets: &[], is_assured: true };
         for hook in self.pipeline.plain("notice") {
-            if hook.word == told.name {
+            if *hook.word == *told.name {
                 self.call_plain(hook.function, cause, &told.name, &told.payload);
             }
         }

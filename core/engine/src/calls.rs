@@ -19,8 +19,8 @@ pub(crate) struct Cause<'a> {
     pub(crate) owner: &'a str,
     /// The session that caused it; empty when none did.
     pub(crate) session: &'a str,
-    /// Resources that the stanza is going to reach.
-    pub(crate) targets: &'a [String],
+    /// The numbers of the sessions that the stanza is going to reach.
+    pub(crate) targets: &'a [u64],
     /// Whether the sender was or will be promised that the stanza is kept.
     pub(crate) is_assured: bool,
 }
@@ -133,7 +133,7 @@ impl Step<'_> {
         let parts = parts(cause, domain.as_str(), stanza, name, payload);
         let words = stanza.map(|stanza| stanza.content.words()).unwrap_or_default();
         let call = Call { hook: function.hook, now_ms: self.now_ms, parts: &parts, words };
-        let module = self.pipeline.name(function.module).to_owned();
+        let module = self.pipeline.lend_name(function.module);
         let mut frame = Frame {
             step: self,
             module,

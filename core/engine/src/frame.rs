@@ -1,5 +1,7 @@
 //! The host's side of a call: what a module asks for while it runs.
 
+use std::sync::Arc;
+
 use abi::Host;
 use calypte::wire::{self, Range, WireError, fault, op, table_bits};
 use table::full_key;
@@ -18,10 +20,10 @@ const RECORD_BYTES_MAX: usize = 1 << 20;
 /// A call in progress.
 pub(crate) struct Frame<'s, 'a> {
     pub(crate) step: &'s mut Step<'a>,
-    pub(crate) module: String,
+    pub(crate) module: Arc<str>,
     pub(crate) owner: &'s str,
     pub(crate) session: &'s str,
-    pub(crate) targets: &'s [String],
+    pub(crate) targets: &'s [u64],
     pub(crate) is_assured: bool,
     pub(crate) said: Said,
     /// What the call does when it succeeds, in order.
@@ -66,7 +68,7 @@ impl Host for Frame<'_, '_> {
     }
 
     fn log(&mut self, level: u32, text: &str) {
-        let module = self.module.clone();
+        let module = Arc::clone(&self.module);
         self.step.log(level, &module, text.chars().take(500).collect::<String>());
     }
 }
@@ -142,7 +144,7 @@ impl Frame<'_, '_> {
     /// Answers about the server itself.
     fn describe(&mut self, number: u32, a: &[u8], out: &mut Vec<u8>) -> Done {
         let text = match number {
-            op::TARGETS => self.targets.join("\0"),
+            op::TARGETS => self.step.resources(self.targets).join("\0"),
             op::FEATURES => self.step.features(a == b"domain").join("\n"),
             op::SERVED => self.step.served().join("\n"),
             op::IS_ACCOUNT => {
@@ -182,7 +184,7 @@ impl Frame<'_, '_> {
     fn put(&mut self, a: &[u8], value: Option<&[u8]>) -> Done {
         let (bits, name, key) = self.table(a)?;
         // A table belongs to the module whose name it starts with; others only read it.
-        let rest = name.strip_prefix(self.module.as_str()).ok_or(fault::NOT_GRANTED)?;
+        let rest = name.strip_prefix(&*self.module).ok_or(fault::NOT_GRANTED)?;
         if !rest.is_empty() && !rest.starts_with('.') {
             return Err(fault::NOT_GRANTED);
         }
@@ -333,7 +335,7 @@ impl Frame<'_, '_> {
     fn count(&mut self, name: &[u8], by: &[u8]) -> Done {
         let name = String::from_utf8(name.to_vec()).map_err(|_| fault::MALFORMED)?;
         let by = u64::from_le_bytes(by.try_into().map_err(|_| fault::MALFORMED)?);
-        let module = self.module.clone();
+        let module = self.module.as_ref().to_owned();
         self.step.effects.push(Effect::Count { module, name, by });
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The modules of a shard and what each of them asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use abi::Instance;
 use calypte::{Command, Phase, Place};
@@ -17,7 +18,8 @@ const PANIC_WINDOW_MS: u64 = 60_000;
 #[derive(Debug, Default)]
 pub struct Pipeline {
     slots: Vec<Slot>,
-    stanza: BTreeMap<(Place, Phase), Vec<StanzaHook>>,
+    /// By place and phase, in their order.
+    stanza: [[Vec<StanzaHook>; Phase::ALL.len()]; Place::ALL.len()],
     iq: BTreeMap<(bool, String, String), Vec<IqHook>>,
     plain: BTreeMap<String, Vec<PlainHook>>,
 }
@@ -28,6 +30,8 @@ struct Slot {
     /// Taken out while it runs.
     instance: Option<Instance>,
     manifest: Manifest,
+    /// The manifest's, to be lent to a call.
+    name: Arc<str>,
     is_on: bool,
     panics: u32,
     panics_since_ms: u64,
@@ -87,7 +91,7 @@ pub(crate) struct IqHook {
 #[derive(Clone, Debug)]
 pub(crate) struct PlainHook {
     pub(crate) function: Function,
-    pub(crate) word: String,
+    pub(crate) word: Arc<str>,
 }
 
 impl Pipeline {
@@ -102,7 +106,8 @@ impl Pipeline {
                     let Some(at) = place_and_phase(line.word(1), line.word(2)) else { continue };
                     let payload = (line.word(3) != "-")
                         .then(|| (line.word(3).to_owned(), line.word(4).to_owned()));
-                    self.stanza.entry(at).or_default().push(StanzaHook {
+                    let Some(hooks) = self.stanza_hooks_mut(at) else { continue };
+                    hooks.push(StanzaHook {
                         function,
                         kind: Kind::of(kind),
                         payload,
@@ -118,7 +123,7 @@ impl Pipeline {
                     });
                 }
                 kind => {
-                    let word = line.word(1).to_owned();
+                    let word = line.word(1).into();
                     let hooks = self.plain.entry(kind.to_owned()).or_default();
                     hooks.push(PlainHook { function, word });
                 }
@@ -126,6 +131,7 @@ impl Pipeline {
         }
         self.slots.push(Slot {
             instance: Some(instance),
+            name: manifest.name.as_str().into(),
             manifest,
             is_on: true,
             panics: 0,
@@ -150,16 +156,31 @@ impl Pipeline {
     #[must_use]
     pub fn order(&self) -> Vec<HookCount> {
         let name = |hook: &StanzaHook| self.name(hook.function.module).to_owned();
-        let row = |(place, phase): &(Place, Phase), hooks: &Vec<StanzaHook>| {
-            let mut modules: Vec<_> = hooks.iter().map(name).collect();
+        let row = |(place, phase): (Place, Phase)| {
+            let mut modules: Vec<_> = self.stanza_hooks((place, phase)).iter().map(name).collect();
             modules.dedup();
-            HookCount { place: *place, phase: *phase, modules }
+            HookCount { place, phase, modules }
         };
-        self.stanza.iter().map(|(at, hooks)| row(at, hooks)).collect()
+        let all = Place::ALL.into_iter().flat_map(|place| Phase::ALL.map(|phase| (place, phase)));
+        all.map(row).filter(|row| !row.modules.is_empty()).collect()
+    }
+
+    fn stanza_hooks(&self, (place, phase): (Place, Phase)) -> &[StanzaHook] {
+        let place = self.stanza.get(place as usize);
+        place.and_then(|phases| phases.get(phase as usize)).map_or(&[], Vec::as_slice)
+    }
+
+    fn stanza_hooks_mut(&mut self, (place, phase): (Place, Phase)) -> Option<&mut Vec<StanzaHook>> {
+        self.stanza.get_mut(place as usize)?.get_mut(phase as usize)
     }
 
     pub(crate) fn name(&self, module: usize) -> &str {
         self.slots.get(module).map_or("", |slot| &slot.manifest.name)
+    }
+
+    /// Returns the name of a module, for as long as a call takes.
+    pub(crate) fn lend_name(&self, module: usize) -> Arc<str> {
+        self.slots.get(module).map_or_else(|| "".into(), |slot| Arc::clone(&slot.name))
     }
 
     pub(crate) fn manifests(&self) -> impl Iterator<Item = &Manifest> {
@@ -179,7 +200,7 @@ impl Pipeline {
         stanza: StanzaRef<'_>,
         is_away: bool,
     ) -> Option<Option<Function>> {
-        let hook = self.stanza.get(&at)?.get(index)?;
+        let hook = self.stanza_hooks(at).get(index)?;
         let wanted = hook.kind.is_none_or(|kind| kind == stanza.kind)
             && (!hook.only_when_away || is_away)
             && hook.payload.as_ref().is_none_or(|(ns, name)| stanza.has(ns, name));

@@ -7,6 +7,7 @@ use xmpp::{IqKind, Jid, Kind, MessageKind, PresenceKind, Stanza, StanzaError};
 
 use crate::calls::{Called, Cause, Verdict};
 use crate::event::Leg;
+use crate::session::Session;
 use crate::step::Step;
 
 /// Where a stanza goes inside an account.
@@ -63,8 +64,7 @@ impl Step<'_> {
         }
         let way = self.way(to, owner, &stanza);
         let numbers = if let Way::To(numbers) = &way { numbers.as_slice() } else { &[] };
-        let targets = self.resources(numbers);
-        let cause = Cause { targets: &targets, ..cause };
+        let cause = Cause { targets: numbers, ..cause };
         let wants_record = matches!(way, Way::To(_) | Way::Away);
         let mut is_kept = false;
         if wants_record {
@@ -83,8 +83,11 @@ impl Step<'_> {
                     self.mark_late(&mut stanza, since_ms);
                 }
                 let since_ms = since_ms.unwrap_or(self.now_ms);
-                for number in numbers {
-                    self.hand(number, stanza.clone(), is_assured, since_ms);
+                if let Some((last, others)) = numbers.split_last() {
+                    for number in others {
+                        self.hand(*number, stanza.clone(), is_assured, since_ms);
+                    }
+                    self.hand(*last, stanza, is_assured, since_ms);
                 }
             }
             Way::Away if is_kept => {}
@@ -110,10 +113,8 @@ impl Step<'_> {
         }
     }
 
-    fn resources(&self, numbers: &[u64]) -> Vec<String> {
-        let resource = |number: &u64| {
-            self.state.sessions.get(*number).map(|session| session.resource().to_owned())
-        };
+    pub(crate) fn resources(&self, numbers: &[u64]) -> Vec<&str> {
+        let resource = |number: &u64| self.state.sessions.get(*number).map(Session::resource);
         numbers.iter().filter_map(resource).collect()
     }
 
@@ -171,9 +172,8 @@ impl Step<'_> {
         }
         let rows = self.state.sessions.rows(owner.as_str());
         let is_headline = kind == MessageKind::Headline;
-        let is_ready = |session: &crate::session::Session| {
-            session.ready_since.is_some() || (is_headline && session.is_held)
-        };
+        let is_ready =
+            |session: &Session| session.ready_since.is_some() || (is_headline && session.is_held);
         let ready = rows.filter(|(_, session)| is_ready(session));
         let numbers: Vec<_> = ready.map(|(number, _)| number).collect();
         if !numbers.is_empty() {
@@ -276,7 +276,7 @@ impl Step<'_> {
             return self.answered(&stanza);
         }
         let hooks = self.pipeline.plain("serve");
-        let Some(hook) = hooks.into_iter().find(|hook| hook.word == label) else { return };
+        let Some(hook) = hooks.into_iter().find(|hook| *hook.word == *label) else { return };
         match self.call_stanza(hook.function, cause, &stanza) {
             Called::Ran(status::PASS, _) | Called::Off => {
                 self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured);

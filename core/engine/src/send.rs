@@ -1,5 +1,7 @@
 //! What a local client sends, and where stanzas go next.
 
+use std::sync::Arc;
+
 use calypte::{Phase, Place};
 use xmpp::{IqKind, Jid, Kind, PresenceKind, Stanza, StanzaError};
 
@@ -174,11 +176,11 @@ impl Step<'_> {
     }
 
     /// Returns the label in front of our domain, when a module serves it.
-    pub(crate) fn served_label(&self, domain: &str) -> Option<String> {
+    pub(crate) fn served_label(&self, domain: &str) -> Option<Arc<str>> {
         let ours = self.state.setup.domain.domain();
         let label = domain.strip_suffix(ours)?.strip_suffix('.')?;
         let hooks = self.pipeline.plain("serve");
-        hooks.into_iter().find(|hook| hook.word == label).map(|hook| hook.word)
+        hooks.into_iter().find(|hook| *hook.word == *label).map(|hook| hook.word)
     }
 
     /// Gives a stanza to a session: to its connection, to its queue, or both.

@@ -11,6 +11,9 @@ use crate::requests::{Late, Requests};
 use crate::session::Sessions;
 use crate::wakes::Wakes;
 
+/// Stanzas in one step for which there is always room.
+const LEGS_KEPT: usize = 16;
+
 /// One shard of one domain.
 #[derive(Debug)]
 pub struct Engine {
@@ -33,6 +36,8 @@ pub(crate) struct State {
     pub(crate) expiries: BTreeSet<(u64, u64)>,
     /// The time of the last stanza that crossed to another shard, and its place among those.
     pub(crate) crossed: (u64, u32),
+    /// The room of [`Step::legs`], which every stanza needs.
+    pub(crate) legs: VecDeque<Leg>,
     /// How much randomness was used.
     pub(crate) chance: u64,
 }
@@ -86,6 +91,7 @@ impl Engine {
             wakes: Wakes::default(),
             crossed: (0, 0),
             expiries: BTreeSet::new(),
+            legs: VecDeque::new(),
             chance: 0,
         };
         let mut engine = Self { pipeline, state };
@@ -141,6 +147,7 @@ impl Engine {
 
     fn start<'a>(&'a mut self, store: &'a dyn Storage, now_ms: u64) -> Step<'a> {
         let limits = self.state.setup.limits;
+        let legs = std::mem::take(&mut self.state.legs);
         Step {
             pipeline: &mut self.pipeline,
             state: &mut self.state,
@@ -148,7 +155,7 @@ impl Engine {
             now_ms,
             writes: BTreeMap::new(),
             effects: Vec::new(),
-            legs: VecDeque::new(),
+            legs,
             notices: VecDeque::new(),
             late: VecDeque::new(),
             since_ms: None,
@@ -201,6 +208,11 @@ impl Step<'_> {
     }
 
     fn finish(self) -> Outcome {
+        // Nothing is left in it, and after a storm its room is given back.
+        let mut legs = self.legs;
+        legs.clear();
+        legs.shrink_to(LEGS_KEPT);
+        self.state.legs = legs;
         let mut writes = Batch::default();
         for (key, value) in self.writes {
             match value {
