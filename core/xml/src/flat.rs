@@ -313,11 +313,23 @@ impl<'a> Node<'a> {
         self.flat.cut(self.place(0), self.place(2))
     }
 
+    /// Tells whether the start tag may declare a namespace; if not, it does not.
+    #[must_use]
+    pub fn may_declare(self) -> bool {
+        memchr::memmem::find(self.start_tag().as_bytes(), b"xmlns").is_some()
+    }
+
     /// Returns the declarations of prefixes and the attributes of the start tag as they came, each
     /// with a space in front, without `xml:lang` and without the attributes named.
     #[must_use]
     pub fn extra_root(self, skip: &[&str]) -> String {
         let mut out = String::new();
+        let is_skipped = |(ns, name, _): (&str, &str, _)| {
+            (ns.is_empty() && skip.contains(&name)) || (ns == XML && name == "lang")
+        };
+        if !self.may_declare() && self.attrs().all(is_skipped) {
+            return out;
+        }
         let tag = self.start_tag();
         let mut rest = tag.find(|c: char| c.is_ascii_whitespace()).and_then(|at| tag.get(at..));
         while let Some(text) = rest {

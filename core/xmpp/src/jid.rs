@@ -71,7 +71,30 @@ impl Jid {
         let local = local.map(prepare_local).transpose()?;
         let domain = prepare_domain(domain)?;
         let resource = resource.map(prepare_resource).transpose()?;
-        Ok(Self::join(local.as_deref(), &domain, resource.as_deref()))
+        Ok(Self::keep(text, local.as_ref(), &domain, resource.as_ref())
+            .unwrap_or_else(|| Self::join(local.as_deref(), &domain, resource.as_deref())))
+    }
+
+    /// Takes `text` as it is, when preparing its parts changed nothing: nearly always.
+    #[expect(clippy::ptr_arg, reason = "whether a part is borrowed tells whether it changed")]
+    fn keep(
+        text: &str,
+        local: Option<&Cow<'_, str>>,
+        domain: &Cow<'_, str>,
+        resource: Option<&Cow<'_, str>>,
+    ) -> Option<Self> {
+        let is_same = |part: &&Cow<'_, str>| matches!(part, Cow::Borrowed(_));
+        let bytes = |part: &Cow<'_, str>| part.len().saturating_add(1);
+        let at = local.map_or(0, |local| local.len());
+        let slash = local.map_or(0, bytes).saturating_add(domain.len());
+        // A domain may have lost its last dot.
+        let whole = slash.saturating_add(resource.map_or(0, bytes));
+        let is_kept = [local, Some(domain), resource].iter().flatten().all(is_same);
+        if !is_kept || whole != text.len() {
+            return None;
+        }
+        let marks = Marks { at: u16::try_from(at).ok()?, slash: u16::try_from(slash).ok()? };
+        Some(Self { text: text.into(), marks })
     }
 
     fn join(local: Option<&str>, domain: &str, resource: Option<&str>) -> Self {
@@ -392,6 +415,22 @@ mod tests {
         check("a@xn--bcher-kva.Example/x", Some("a@bücher.example/x"));
         check("a@XN--BCHER-KVA.example", Some("a@bücher.example"));
         check("a@[::1]/x", Some("a@[::1]/x"));
+    }
+
+    #[test]
+    fn parts_are_found_whether_the_text_was_kept_or_not() {
+        for (text, local, domain, resource) in [
+            ("a@b/c@d/e", Some("a"), "b", Some("c@d/e")),
+            ("A@b/c", Some("a"), "b", Some("c")),
+            ("a@b./c", Some("a"), "b", Some("c")),
+            ("b/c", None, "b", Some("c")),
+            ("B/c", None, "b", Some("c")),
+            ("a@b", Some("a"), "b", None),
+            ("b", None, "b", None),
+        ] {
+            let jid = Jid::parse(text).unwrap();
+            assert_eq!((jid.local(), jid.domain(), jid.resource()), (local, domain, resource));
+        }
     }
 
     #[test]

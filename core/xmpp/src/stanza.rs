@@ -226,6 +226,9 @@ fn stands_alone(root: Node<'_>) -> bool {
     let (raw, name) = (root.raw(), root.name());
     let is_plain = raw.get(1..).and_then(|rest| rest.strip_prefix(name));
     let Some(rest) = is_plain.filter(|rest| !rest.starts_with(':')) else { return false };
+    if !root.may_declare() {
+        return true;
+    }
     let inner = root.inner();
     let start = rest.len().saturating_sub(inner.len() + name.len() + 3);
     let tag = if inner.is_empty() { rest } else { rest.get(..start).unwrap_or(rest) };
@@ -303,6 +306,13 @@ mod tests {
             "<message xmlns:x='urn:x'><x:a/></message>",
             "<message xmlns:x='urn:x'><x:a/></message>",
         );
+    }
+
+    #[test]
+    fn keeps_what_it_does_not_know() {
+        check("<presence level='3' id='1'/>", "<presence id=\"1\" level='3'/>");
+        check("<presence xml:lang='de' id='1'/>", "<presence id=\"1\" xml:lang=\"de\"/>");
+        check("<presence xml:id='a'/>", "<presence xml:id='a'/>");
     }
 
     #[test]
