@@ -61,11 +61,11 @@ pub(crate) const QUICK: &[Scenario] = &[
     },
 ];
 
-// About half of what was measured (README.md). Both servers run in the same minute on the same
-// machine, and under a load of five their ratio moved by a fifth; what halves it is a change of ours.
-const CHAT_FLOOR: f64 = 2.0;
-const FLIGHT_FLOOR: f64 = 4.0;
-const LOGIN_FLOOR: f64 = 1.0;
+// Less than half of what was measured (README.md). Both servers run within the same minute on the same
+// machine, so a slow or busy one changes both; what halves the ratio is a change of ours.
+const CHAT_FLOOR: f64 = 2.5;
+const FLIGHT_FLOOR: f64 = 5.0;
+const LOGIN_FLOOR: f64 = 1.7;
 
 /// For the README.
 pub(crate) const FULL: &[Scenario] = &[
