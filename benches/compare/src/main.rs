@@ -121,7 +121,8 @@ fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
     let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    (at(0), at(values.len() / 2), at(values.len().saturating_sub(1)))
+    let last = values.len().saturating_sub(1);
+    (at(0), f64::midpoint(at(last / 2), at(values.len() / 2)), at(last))
 }
 
 fn number(value: f64) -> String {
