@@ -5,7 +5,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use sled::Db;
 use table::Batch;
@@ -42,14 +43,32 @@ pub struct Report {
 type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 impl Store {
-    /// Writes a backup of one moment. Commits wait meanwhile; reading does not.
+    /// Writes a backup of one moment, which only this user may read. Commits wait meanwhile;
+    /// reading does not.
     ///
     /// # Errors
     ///
-    /// The disk, or a broken record, which is named.
+    /// Something is there already, the disk, or a broken record, which is named. Nothing is left
+    /// behind then.
     pub fn backup(&self, to: &Path, progress: Progress<'_>) -> Result<Summary, StoreError> {
-        let part = to.with_extension("part");
-        let path = part.clone();
+        if to.symlink_metadata().is_ok() {
+            return Err(StoreError::Taken { path: to.to_owned() });
+        }
+        let part = beside(to, "part");
+        let finished = self.write_backup(&part, progress).and_then(|summary| {
+            fs::rename(&part, to).map_err(StoreError::disk(to))?;
+            sync_parent(to)?;
+            Ok(summary)
+        });
+        if finished.is_err() {
+            // What went wrong is told; that a rest stays is the smaller harm.
+            fs::remove_file(&part).ok();
+        }
+        finished
+    }
+
+    fn write_backup(&self, to: &Path, progress: Progress<'_>) -> Result<Summary, StoreError> {
+        let path = to.to_owned();
         let (tell, told) = std::sync::mpsc::channel();
         let written = std::thread::scope(|scope| {
             let job = scope.spawn(move || {
@@ -65,14 +84,36 @@ impl Store {
             }
             job.join()
         });
-        let summary = written.map_err(|_| StoreError::Stopped)???;
-        fs::rename(&part, to).map_err(StoreError::disk(to))?;
-        Ok(summary)
+        written.map_err(|_| StoreError::Stopped)??
     }
 }
 
+/// Returns the path of what is not finished, in the same folder.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// Makes sure that a new name is there after a power loss.
+fn sync_parent(path: &Path) -> Result<(), StoreError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or_else(|| Path::new("."));
+    File::open(parent).and_then(|folder| folder.sync_all()).map_err(StoreError::disk(parent))
+}
+
+/// Makes a file that only this user may read: a backup holds what passwords are checked against.
+fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
 fn write_rows(db: &Db, path: &Path, tell: &dyn Fn(u64, u64)) -> Result<Summary, StoreError> {
-    let file = File::create(path).map_err(StoreError::disk(path))?;
+    let file = create(path).map_err(StoreError::disk(path))?;
     let mut out = BufWriter::new(file);
     out.write_all(FIRST_LINE).map_err(StoreError::disk(path))?;
     let all = u64::try_from(db.len()).unwrap_or(0);
@@ -214,9 +255,12 @@ pub fn verify(path: &Path, progress: Progress<'_>) -> Result<Report, StoreError>
             Ok(())
         });
     }
-    if !path.join("sled").exists() {
-        let error = io::Error::new(io::ErrorKind::NotFound, "no store is here");
-        return Err(StoreError::disk(path)(error));
+    match path.join("sled").symlink_metadata() {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(StoreError::Nothing { path: path.to_owned() });
+        }
+        Err(error) => return Err(StoreError::disk(path)(error)),
     }
     let store = Store::open(path, Options { ballast_bytes: 0, ..Options::default() })?;
     let (tell, told) = std::sync::mpsc::channel();
@@ -243,13 +287,38 @@ pub fn verify(path: &Path, progress: Progress<'_>) -> Result<Report, StoreError>
 ///
 /// # Errors
 ///
-/// The folder has a store, or the backup is damaged; nothing is left behind then.
+/// The folder has a store, the backup is damaged, or the disk refuses; no half a store is left
+/// behind then.
 pub fn restore(backup: &Path, into: &Path, progress: Progress<'_>) -> Result<Summary, StoreError> {
-    if into.join("sled").exists() {
+    if Store::is_at(into) {
         return Err(StoreError::NotEmpty { path: into.to_owned() });
     }
     // A damaged backup is found before anything is made.
     let all = verify(backup, &mut |_, _| {})?.records;
+    // A store gets its name when it is whole, so that nobody starts on half of one.
+    let part = beside(into, "part");
+    remove_folder(&part)?;
+    let restored = fill(backup, &part, all, progress).and_then(|summary| {
+        fs::rename(&part, into).map_err(|error| match error.kind() {
+            io::ErrorKind::DirectoryNotEmpty => StoreError::NotEmpty { path: into.to_owned() },
+            _ => StoreError::disk(into)(error),
+        })?;
+        sync_parent(into)?;
+        Ok(summary)
+    });
+    if restored.is_err() {
+        // What went wrong is told; that a rest stays is the smaller harm.
+        remove_folder(&part).ok();
+    }
+    restored
+}
+
+fn fill(
+    backup: &Path,
+    into: &Path,
+    all: u64,
+    progress: Progress<'_>,
+) -> Result<Summary, StoreError> {
     let store = Store::open(into, Options::default())?;
     let (mut batch, mut done) = (Batch::default(), 0_u64);
     read_backup(backup, &mut |key, value| {
@@ -265,4 +334,11 @@ pub fn restore(backup: &Path, into: &Path, progress: Progress<'_>) -> Result<Sum
     let commit = store.health().last_commit;
     store.close();
     Ok(Summary { records: done, commit })
+}
+
+fn remove_folder(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::disk(path)(error)),
+        _ => Ok(()),
+    }
 }

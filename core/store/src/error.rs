@@ -76,6 +76,27 @@ pub enum StoreError {
         path: PathBuf,
     },
 
+    /// A backup replaces nothing.
+    #[error("{} is there already; choose another name", path.display())]
+    Taken {
+        /// Where the backup was to be.
+        path: PathBuf,
+    },
+
+    /// There is nothing to look at.
+    #[error("there is neither a store nor a backup at {}", path.display())]
+    Nothing {
+        /// The place.
+        path: PathBuf,
+    },
+
+    /// The files belong to somebody else.
+    #[error("{} may not be used by this user; run calypte as the user that it belongs to (sudo -u …)", path.display())]
+    Forbidden {
+        /// The file or folder.
+        path: PathBuf,
+    },
+
     /// The store stopped writing after an error. What was acknowledged before is safe.
     #[error("the store stopped writing after an error of the disk; restart calypte")]
     Stopped,
@@ -96,6 +117,7 @@ impl StoreError {
             let path = path.to_owned();
             match source.kind() {
                 io::ErrorKind::StorageFull => Self::Full { path },
+                io::ErrorKind::PermissionDenied => Self::Forbidden { path },
                 _ => Self::Disk { path, source },
             }
         }

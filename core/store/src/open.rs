@@ -95,6 +95,12 @@ impl Shared {
 }
 
 impl Store {
+    /// Tells whether there is a store in a folder.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        path.join("sled").exists()
+    }
+
     /// Opens the store in a folder, or makes one.
     ///
     /// # Errors

@@ -208,6 +208,46 @@ fn backups_come_back_the_same() {
     assert!(quiet(&file).is_err());
 }
 
+#[test]
+fn a_backup_is_private_and_replaces_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("a"), small()).unwrap();
+    store.commit(batch(&[("a", b"1")])).unwrap();
+    let (first, second) = (folder.path().join("x.1"), folder.path().join("x.2"));
+    store.backup(&first, &mut |_, _| {}).unwrap();
+    store.commit(batch(&[("b", b"2")])).unwrap();
+    let error = store.backup(&first, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(error, StoreError::Taken { .. }), "{error}");
+    store.backup(&second, &mut |_, _| {}).unwrap();
+    assert_eq!((quiet(&first).unwrap(), quiet(&second).unwrap()), (1, 2));
+    for file in [&first, &second] {
+        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let error = quiet(&folder.path().join("x.3")).unwrap_err();
+    assert!(matches!(error, StoreError::Nothing { .. }), "{error}");
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 3, "a store and two backups");
+}
+
+#[test]
+fn a_restore_that_fails_leaves_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("a"), small()).unwrap();
+    store.commit(batch(&[("a", b"1")])).unwrap();
+    let file = folder.path().join("backup");
+    store.backup(&file, &mut |_, _| {}).unwrap();
+    let into = folder.path().join("b");
+    // Something else is in the way, so the name cannot be given at the end.
+    std::fs::create_dir(&into).unwrap();
+    std::fs::write(into.join("notes"), "mine").unwrap();
+    let error = restore(&file, &into, &mut |_, _| {}).unwrap_err();
+    assert!(matches!(error, StoreError::NotEmpty { .. }), "{error}");
+    assert!(!Store::is_at(&into) && into.join("notes").exists());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "store, backup and notes");
+}
+
 /// The child of the next test: commits numbers and says so after each.
 #[test]
 fn child_commits_until_it_is_killed() {
