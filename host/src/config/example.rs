@@ -83,7 +83,10 @@ pub(crate) fn explain(name: Option<&str>) -> Result<String, String> {
         let told = same.iter().map(|(section, key)| describe(section, key));
         return Ok(told.collect::<Vec<_>>().join("\n"));
     }
-    let names: Vec<String> = keys().map(|(section, key)| full(section, key)).collect();
+    let tables = SECTIONS.iter().map(|section| section.path.to_owned());
+    let tables = tables.filter(|path| !path.is_empty());
+    let names: Vec<String> =
+        keys().map(|(section, key)| full(section, key)).chain(tables).collect();
     let near = problem::nearest(name, names.iter().map(String::as_str));
     Err(match near {
         Some(near) => format!("there is no key {name}; did you mean {near}?"),

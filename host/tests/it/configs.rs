@@ -97,4 +97,6 @@ fn keys_are_explained() {
     assert!(said.contains("default   \"256 KiB\""), "{said}");
     let said = place.run(&["config", "explain", "limits.stanzas"], "").fails(2);
     assert!(said.contains("did you mean limits.stanza?"), "{said}");
+    let said = place.run(&["config", "explain", "limts"], "").fails(2);
+    assert!(said.contains("did you mean limits?"), "{said}");
 }
