@@ -56,7 +56,7 @@ pub(crate) fn users(
     let accounts = Accounts::new(domain, store);
     let address = |account: &str| accounts::address(account, domain);
     let text = match request {
-        AdminRequest::UserList => return list(&accounts),
+        AdminRequest::UserList => return Ok(list(&accounts.list()?)),
         AdminRequest::UserAdd { account, record } => {
             let account = address(&account)?;
             accounts.add(&account, &decode(&record)?)?;
@@ -103,8 +103,21 @@ pub(crate) fn users(
     Ok(AdminReply::done(text))
 }
 
-fn list(accounts: &Accounts<'_>) -> Result<AdminReply, AccountError> {
-    let list = accounts.list()?;
+/// Answers what is asked about accounts where there is no store yet.
+pub(crate) fn nobody(request: AdminRequest, domain: &Jid) -> Result<AdminReply, AccountError> {
+    match request {
+        AdminRequest::UserPasswd { account, .. }
+        | AdminRequest::UserDisable { account }
+        | AdminRequest::UserEnable { account }
+        | AdminRequest::UserDelete { account } => {
+            let account = accounts::address(&account, domain)?;
+            Err(AccountError::Unknown(account.to_string()))
+        }
+        _ => Ok(list(&[])),
+    }
+}
+
+fn list(list: &[accounts::Listed]) -> AdminReply {
     let width = list.iter().map(|one| one.address.chars().count()).max().unwrap_or(0);
     let line = |one: &accounts::Listed| {
         let since = clock::date(i64::try_from(one.created_ms / 1000).unwrap_or(0));
@@ -115,7 +128,7 @@ fn list(accounts: &Accounts<'_>) -> Result<AdminReply, AccountError> {
         0 => "no accounts yet; `calypte user add NAME` makes one".to_owned(),
         _ => list.iter().map(line).collect::<Vec<_>>().join("\n"),
     };
-    Ok(AdminReply::Done { text, data: json!(list) })
+    AdminReply::Done { text, data: json!(list) }
 }
 
 /// Returns a record as text for the socket.

@@ -22,6 +22,7 @@ pub(crate) fn reload(shared: &Shared) -> Result<String, String> {
     match &outcome {
         Ok(told) => {
             shared.metrics.reloads.one();
+            let told = told.replace('\n', "; ");
             tracing::info!(told, "The configuration was reloaded.");
         }
         Err(failure) => {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use store::Store;
+
 use super::{Exit, fail, no_config, progress, say};
 use crate::admin::{self, AdminReply, AdminRequest};
 use crate::config::Config;
@@ -9,7 +11,8 @@ use crate::{check, start};
 
 /// Write a backup of everything the server keeps, with the server running or stopped
 ///
-/// The backup is one moment of the store. Look at it with `calypte verify`.
+/// The backup is one file and one moment of the store. Only its owner may read it: it holds messages
+/// and what passwords are checked against. Look at it with `calypte verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
     /// Where to write it; must not exist yet
@@ -40,6 +43,9 @@ pub(super) fn backup(path: &Path, args: &BackupArgs) -> Exit {
             Some(AdminReply::Done { text, .. }) => Ok(text),
             Some(AdminReply::Failed { why }) => Err(why),
             Some(AdminReply::Progress { .. }) => Err("the server gave no answer".to_owned()),
+            None if !Store::is_at(&config.store()) => {
+                Err(format!("there is no store at {} yet", config.store().display()))
+            }
             None => {
                 let store = start::open_store(config)?;
                 let summary = store.backup(&to, &mut progress("backup"));

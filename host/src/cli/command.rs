@@ -48,7 +48,7 @@ pub(super) fn run(path: &Path, args: &Args) -> Exit {
         }
         Ok(Some(AdminReply::Failed { why })) => fail(why),
         Ok(_) => {
-            complain(format_args!("no server runs for {}", config.domain));
+            complain(format_args!("no server runs for {}; `calypte run` starts it", config.domain));
             Exit::Unknown
         }
         Err(why) => fail(why),

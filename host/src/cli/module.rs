@@ -100,8 +100,11 @@ fn list(modules: &Modules, is_json: bool) -> String {
             manifest.about
         ));
         if !manifest.xeps.is_empty() {
-            let xeps: Vec<String> =
-                manifest.xeps.iter().map(|(xep, version)| format!("{xep} ({version})")).collect();
+            let xeps: Vec<String> = manifest
+                .xeps
+                .iter()
+                .map(|(xep, version)| format!("XEP-{xep} ({version})"))
+                .collect();
             out.push_str(&format!("  implements {}\n", xeps.join(", ")));
         }
         for (key, [kind, default, about]) in &manifest.keys {

@@ -28,7 +28,10 @@ pub(super) fn run(path: &Path, _: &Args) -> Exit {
             Exit::Errors
         }
         Ok(_) => {
-            complain(format_args!("error: no server runs for {}", config.domain));
+            complain(format_args!(
+                "error: no server runs for {}; `calypte run` starts it",
+                config.domain
+            ));
             Exit::Unknown
         }
         Err(why) => fail(why),

@@ -8,7 +8,8 @@ use crate::check;
 
 /// Show how the server is
 ///
-/// Exits with 0 when clients can log in, 2 when they cannot, and 3 when no server runs.
+/// Exits with 0 when clients can log in, 2 when they cannot, and 3 when no server runs or it cannot be
+/// asked.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// For programs
@@ -19,7 +20,10 @@ pub(super) struct Args {
 pub(super) fn run(path: &Path, args: &Args) -> Exit {
     let config = match check::glance(path) {
         Ok(config) => config,
-        Err(failure) => return no_config(&failure),
+        Err(failure) => {
+            no_config(&failure);
+            return Exit::Unknown;
+        }
     };
     match admin::ask(&config.admin_socket(), &AdminRequest::Status, &mut |_, _| {}) {
         Ok(Some(AdminReply::Done { text, data })) => {
@@ -29,9 +33,12 @@ pub(super) fn run(path: &Path, args: &Args) -> Exit {
         }
         Ok(Some(AdminReply::Failed { why })) => fail(why),
         Ok(_) => {
-            complain(format_args!("no server runs for {}", config.domain));
+            complain(format_args!("no server runs for {}; `calypte run` starts it", config.domain));
             Exit::Unknown
         }
-        Err(why) => fail(why),
+        Err(why) => {
+            complain(format_args!("error: {why}"));
+            Exit::Unknown
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use store::Store;
+
 use super::password::{self, Source};
 use super::{Exit, fail, no_config, say, user_import};
 use crate::accounts;
@@ -136,6 +138,9 @@ pub(super) fn carry_out(
 ) -> Result<(String, serde_json::Value), String> {
     let reply = match admin::ask(&config.admin_socket(), &request, &mut |_, _| {})? {
         Some(reply) => reply,
+        None if !Store::is_at(&config.store()) && !makes_accounts(&request) => {
+            operate::nobody(request, &config.domain).map_err(|error| error.to_string())?
+        }
         None => {
             let store = start::open_store(config)?;
             operate::users(request, &config.domain, &store, &|_, _| {})
@@ -147,6 +152,12 @@ pub(super) fn carry_out(
         AdminReply::Failed { why } => Err(why),
         AdminReply::Progress { .. } => Err("the server gave no answer".to_owned()),
     }
+}
+
+/// Tells whether a request is one that a new store is made for. What only looks makes none: run by
+/// root, it would leave a folder that the server may not use.
+const fn makes_accounts(request: &AdminRequest) -> bool {
+    matches!(request, AdminRequest::UserAdd { .. } | AdminRequest::UserImport { .. })
 }
 
 fn confirm(account: &str) -> Result<(), String> {

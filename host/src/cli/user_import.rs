@@ -39,7 +39,8 @@ pub(super) fn run(config: &Config, args: &Args) -> Result<(), String> {
         made = made.saturating_add(chunk.len().saturating_sub(there.len()));
         known.extend(there);
     }
-    say(format_args!("{made} accounts can log in now"));
+    let accounts = if made == 1 { "account" } else { "accounts" };
+    say(format_args!("{made} {accounts} can log in now"));
     if known.is_empty() {
         return Ok(());
     }

@@ -84,11 +84,32 @@ fn commands_for_a_running_server_say_that_there_is_none() {
 }
 
 #[test]
+fn what_only_looks_makes_no_store() {
+    let place = Place::with_config();
+    assert_eq!(place.calypte(&["user", "list", "--json"], "").succeeds(), "[]\n");
+    let said = place.calypte(&["user", "disable", "ana"], "").fails(2);
+    assert!(said.contains("there is no account ana@chat.example"), "{said}");
+    let said = place.calypte(&["backup", "saved"], "").fails(2);
+    assert!(said.contains("there is no store at"), "{said}");
+    place.calypte(&["verify"], "").fails(2);
+    assert!(!place.file("data").exists());
+}
+
+#[test]
+fn a_status_that_cannot_be_asked_for_is_unknown() {
+    let place = Place::with_config();
+    place.write("wrong.toml", "domain = 5\n");
+    place.calypte(&["status", "--config", "wrong.toml"], "").fails(3);
+}
+
+#[test]
 fn a_backup_can_be_restored() {
     let place = Place::with_config();
     place.calypte(&["user", "add", "ana"], "secret\n").succeeds();
     place.calypte(&["backup", "saved"], "").succeeds();
     place.calypte(&["verify", "saved"], "").succeeds();
+    let said = place.calypte(&["backup", "saved"], "").fails(2);
+    assert!(said.contains("is there already"), "{said}");
     place.calypte(&["restore", "saved"], "").fails(2);
     std::fs::remove_dir_all(place.file("data")).unwrap();
     place.calypte(&["restore", "saved"], "").succeeds();
