@@ -11,6 +11,11 @@ const RECORD_BYTES_MAX: usize = 20 << 20;
 ///
 /// Fields are never reordered or removed. A new shape is a new version, and `decode` takes the old
 /// ones too.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept in a table",
+    label = "this is no record",
+    note = "derive `bincode::Encode` and `bincode::Decode` for it and write `record!({Self}, 1);` below"
+)]
 pub trait Record: Sized {
     /// The version that is written.
     const VERSION: u8;
