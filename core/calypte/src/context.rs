@@ -420,7 +420,7 @@ impl Context<'_, '_> {
 
     pub(crate) fn op(&mut self, number: u32, a: &[u8], b: &[u8]) -> Result<Vec<u8>, StanzaError> {
         self.host.op(number, a, b).map_err(|fault| {
-            let text = format!("operation {number} failed with {fault}");
+            let text = format!("operation {number} failed: {}", wire::fault::why(fault));
             self.host.log(LOG_WARN, &text);
             match fault {
                 wire::fault::BUDGET => StanzaError::RESOURCE_CONSTRAINT,

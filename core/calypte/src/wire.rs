@@ -131,6 +131,18 @@ pub mod fault {
     pub const BUDGET: u32 = 4;
     /// No such session or hook.
     pub const MISSING: u32 = 5;
+
+    /// Says it in words, for the log.
+    pub(crate) const fn why(fault: u32) -> &'static str {
+        match fault {
+            STORE => "the store could not read",
+            NOT_GRANTED => "a table of another module, or an address that is not the owner's",
+            MALFORMED => "what was given cannot be read",
+            BUDGET => "the step did too much already",
+            MISSING => "there is no such thing",
+            _ => "the server does not say why",
+        }
+    }
 }
 
 /// Bits of the first byte of a table reference.

@@ -75,6 +75,11 @@ impl Host for Frame<'_, '_> {
 
 type Done = Result<(), u32>;
 
+/// Tells whether a module may write a table: one that starts with its name. Others only read it.
+fn is_table_of(table: &str, module: &str) -> bool {
+    table.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 impl Frame<'_, '_> {
     fn run(&mut self, number: u32, a: &[u8], b: &[u8], out: &mut Vec<u8>) -> Done {
         match number {
@@ -183,9 +188,10 @@ impl Frame<'_, '_> {
 
     fn put(&mut self, a: &[u8], value: Option<&[u8]>) -> Done {
         let (bits, name, key) = self.table(a)?;
-        // A table belongs to the module whose name it starts with; others only read it.
-        let rest = name.strip_prefix(&*self.module).ok_or(fault::NOT_GRANTED)?;
-        if !rest.is_empty() && !rest.starts_with('.') {
+        if !is_table_of(name, &self.module) {
+            let module = Arc::clone(&self.module);
+            let text = format!("{name} is not its table: a module writes {module} and {module}.…");
+            self.step.log(1, &module, text);
             return Err(fault::NOT_GRANTED);
         }
         if value.is_some_and(|value| value.len() > RECORD_BYTES_MAX) {

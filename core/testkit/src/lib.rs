@@ -54,7 +54,8 @@ fn run(path: &PathBuf, catalog: &Catalog, form: Form) -> Result<(), Failed> {
     let scene = Scene::read(&std::fs::read_to_string(path)?)?;
     for shards in [1, 3] {
         let played = play::play(&scene, catalog, form, shards);
-        played.map_err(|error| format!("with {shards} shards, {error}"))?;
+        let told = if shards == 1 { "1 shard" } else { "3 shards" };
+        played.map_err(|error| format!("with {told}, {error}"))?;
     }
     Ok(())
 }

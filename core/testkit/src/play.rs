@@ -22,11 +22,11 @@ pub(crate) fn play(
 ) -> Result<(), ScriptError> {
     let mut play = Play { world: World::new(catalog, form, shards), names: Names::new() };
     for (line, step) in &scene.lines {
-        play.line(step).map_err(|problem| ScriptError { line: *line, problem })?;
+        play.line(step).map_err(|problem| play.explained(*line, problem))?;
     }
     let line = scene.lines.last().map_or(0, |(line, _)| *line);
     // What a scene does not tell must not happen.
-    play.silence(None).map_err(|problem| ScriptError { line, problem })
+    play.silence(None).map_err(|problem| play.explained(line, problem))
 }
 
 struct Play<'a> {
@@ -35,6 +35,15 @@ struct Play<'a> {
 }
 
 impl Play<'_> {
+    /// Adds what the servers logged: peers are never told what went wrong inside.
+    fn explained(&self, line: usize, mut problem: String) -> ScriptError {
+        for said in self.world.logged() {
+            problem.push_str("\nlogged by ");
+            problem.push_str(said);
+        }
+        ScriptError { line, problem }
+    }
+
     fn line(&mut self, line: &Line) -> Result<(), String> {
         match line {
             Line::Server(domain, modules, settings) => {
@@ -224,4 +233,20 @@ impl Play<'_> {
 
 fn read(xml: &str) -> Result<Flat, String> {
     Flat::parse(xml, xmpp::ns::CLIENT).map_err(|error| format!("{error}:\n    {xml}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_what_was_logged() {
+        let catalog = Catalog::new(&[]);
+        let mut play = Play { world: World::new(&catalog, Form::Bundled, 1), names: Names::new() };
+        play.world.add_server("capulet.example", &[], &toml::Table::new()).unwrap();
+        play.world.told("capulet.example").unwrap().log.push("probe: no such row".to_owned());
+        let error = play.explained(7, "nurse received nothing".to_owned());
+        let told = "line 7: nurse received nothing\nlogged by probe: no such row";
+        assert_eq!(error.to_string(), told);
+    }
 }

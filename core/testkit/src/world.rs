@@ -322,6 +322,11 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Returns what the servers said in their logs.
+    pub(crate) fn logged(&self) -> impl Iterator<Item = &String> {
+        self.servers.values().flat_map(|server| &server.told.log)
+    }
+
     /// Keeps what a server says to its operator.
     fn note(&mut self, domain: &str, effect: Effect) {
         let Some(server) = self.servers.get_mut(domain) else { return };
