@@ -26,8 +26,8 @@ pub(super) fn run(config: &Path, file: &Path) -> Exit {
 
 fn try_run(config: &Path, file: &Path) -> Result<String, String> {
     let told = file.display();
+    let bytes = modules::read(file).map_err(|why| format!("{told}: {why}"))?;
     let file = file.canonicalize().map_err(|error| format!("{told}: {error}"))?;
-    let bytes = modules::read(&file).map_err(|why| format!("{told}: {why}"))?;
     let text = Library::check_bytes(&bytes).map_err(|error| format!("{told}: {error}"))?;
     let manifest = Manifest::read(text.as_str()).map_err(|why| format!("{told}: {why}"))?;
     let wanted = rights::wanted(&manifest, text.as_str());

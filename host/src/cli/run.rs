@@ -50,5 +50,7 @@ fn try_run(path: &Path) -> Result<(), Exit> {
         tracing::info!(%domain, ?c2s, ?c2s_tls, ?http, "The server is ready.");
     });
     let prepared = start::prepare(checked, Some(path), ready).map_err(fail)?;
-    actors::serve(prepared).map_err(fail)
+    actors::serve(prepared).map_err(fail)?;
+    tracing::info!("The server has stopped.");
+    Ok(())
 }

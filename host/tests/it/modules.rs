@@ -109,6 +109,13 @@ fn serves_in_dev(place: &Place, folder: &Path) {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_said_so() {
+    let place = Place::with_config();
+    let said = place.calypte(&["module", "add", "nothing.so"], "").fails(2);
+    assert!(said.contains("nothing.so: there is no such file; check the path"), "{said}");
+}
+
+#[test]
 fn new_refuses_with_a_sentence_and_writes_nothing() {
     let place = Place::new();
     let source = source();
