@@ -57,14 +57,17 @@ pub(super) fn run(args: &Args) -> Exit {
         Err(why) => return fail(why),
     };
     let outcome = try_run(args, &folder);
-    if args.keep {
-        complain(format_args!("{} is kept", folder.display()));
-    } else if let Err(error) = std::fs::remove_dir_all(&folder) {
-        complain(format_args!("{} cannot be removed: {error}", folder.display()));
-    }
+    let left = if args.keep {
+        format!("{} is kept", folder.display())
+    } else {
+        match remove(&folder) {
+            Ok(()) => "nothing is left of it".to_owned(),
+            Err(error) => format!("{} cannot be removed: {error}", folder.display()),
+        }
+    };
     match outcome {
         Ok(()) => {
-            say("stopped; nothing is left of it");
+            say(format_args!("stopped; {left}"));
             Exit::Fine
         }
         Err(why) => fail(why),
@@ -126,6 +129,21 @@ fn make_account(
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+/// Removes the folder. Threads that are still ending may write a last file into it meanwhile, so one
+/// that was not empty is tried again.
+#[expect(clippy::disallowed_methods, reason = "no arbiter runs any more")]
+fn remove(folder: &Path) -> std::io::Result<()> {
+    for _ in 0..20 {
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            other => return other,
+        }
+    }
+    std::fs::remove_dir_all(folder)
 }
 
 /// Makes a folder that only this user may look into.

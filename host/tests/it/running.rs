@@ -170,5 +170,6 @@ fn dev_leaves_nothing_behind() {
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     out.read_to_string(&mut said).unwrap();
     assert!(child.wait().unwrap().success(), "{said}");
+    assert!(said.ends_with("stopped; nothing is left of it\n"), "{said}");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
