@@ -17,7 +17,7 @@ use super::worker::Worker;
 use crate::clock;
 
 /// Parcels before other actors of the arbiter have their turn.
-const TURN: usize = 256;
+const TURN: usize = 64;
 /// The longest sleep. The wall clock may have been set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 

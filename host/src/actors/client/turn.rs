@@ -15,8 +15,6 @@ use super::{Client, Stage, Turned, new_stream};
 const STANZAS_UNDER_WAY: usize = 64;
 /// Their bytes.
 const BYTES_UNDER_WAY: usize = 64 << 10;
-/// Reads in one turn; then others have theirs.
-const READS: usize = 8;
 /// Rounds in one turn.
 const ROUNDS: usize = 8;
 /// What is taken from the outbox before it is written.
@@ -43,14 +41,8 @@ impl Client {
         for _ in 0..ROUNDS {
             let seen = self.outbox.under_way().news;
             self.shake_hands(poller);
-            let mut read = Read::Some;
-            for _ in 0..READS {
-                read = self.read(poller);
-                if read != Read::Some {
-                    break;
-                }
-                self.submit();
-            }
+            let read = self.read(poller);
+            self.submit();
             // After reading, because what was read may begin one.
             self.poll_check(poller);
             self.take_words();
@@ -68,7 +60,8 @@ impl Client {
             let is_due = self.check_timer(poller);
             // What was written may have made room for reading, or a shard may have answered.
             let is_done = match read {
-                Read::Some => false,
+                // A client that floods takes turns with the others of its processor.
+                Read::Some => break,
                 Read::Dry => true,
                 Read::Held => !self.may_read(Instant::now(), poller),
             };
