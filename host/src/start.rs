@@ -1,6 +1,7 @@
 //! From a checked configuration to everything opened and bound: all of it, or a sentence and nothing.
 
 use std::fs::{DirBuilder, Permissions};
+use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,19 +24,60 @@ pub(crate) fn prepare(
     config_path: Option<PathBuf>,
     ready: Box<dyn FnOnce() + Send>,
 ) -> Result<Prepared, String> {
-    let Checked { config, served, modules, .. } = checked;
-    let listen = &config.listen;
-    let socket = config.admin_socket();
     // The store first: it is what only one server can have.
-    let store = open_store(&config)?;
-    let sockets = Sockets {
-        c2s: ports::bind_all(&listen.c2s)?,
-        c2s_tls: ports::bind_all(&listen.c2s_tls)?,
-        http: ports::bind_all(&listen.http)?,
-        admin: admin::bind(&socket)?,
-    };
+    let store = open_store(&checked.config)?;
+    let ports = Ports::bind(&checked.config)?;
+    finish(checked, config_path, store, ports, ready)
+}
+
+/// Does what [`prepare`] does, for ports that are bound already and a configuration without file.
+///
+/// # Errors
+///
+/// As [`prepare`].
+pub(crate) fn prepare_on(
+    ports: Ports,
+    checked: Checked,
+    ready: Box<dyn FnOnce() + Send>,
+) -> Result<Prepared, String> {
+    let store = open_store(&checked.config)?;
+    finish(checked, None, store, ports, ready)
+}
+
+fn finish(
+    checked: Checked,
+    config_path: Option<PathBuf>,
+    store: Store,
+    ports: Ports,
+    ready: Box<dyn FnOnce() + Send>,
+) -> Result<Prepared, String> {
+    let Checked { config, served, modules, .. } = checked;
+    let Ports { c2s, c2s_tls, http } = ports;
+    let sockets = Sockets { c2s, c2s_tls, http, admin: admin::bind(&config.admin_socket())? };
     let shared = Arc::new(Shared::new(config, config_path, Tls::new(served), store, modules));
     Ok(Prepared { shared, sockets, ready })
+}
+
+/// The ports of a configuration, bound.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    /// Clients with STARTTLS.
+    pub(crate) c2s: Vec<TcpListener>,
+    /// Clients with TLS from the first byte.
+    pub(crate) c2s_tls: Vec<TcpListener>,
+    /// Figures and health.
+    pub(crate) http: Vec<TcpListener>,
+}
+
+impl Ports {
+    fn bind(config: &Config) -> Result<Self, String> {
+        let listen = &config.listen;
+        Ok(Self {
+            c2s: ports::bind_all(&listen.c2s)?,
+            c2s_tls: ports::bind_all(&listen.c2s_tls)?,
+            http: ports::bind_all(&listen.http)?,
+        })
+    }
 }
 
 /// Opens the store of `config`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use engine::{Ask, Event, Pipeline};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::oneshot;
 use xmpp::Jid;
 
@@ -44,6 +44,8 @@ pub(crate) struct Supervisor {
     is_stopping: bool,
     /// Whether the store took writes when it was looked at last.
     was_writable: bool,
+    /// What the system tells, until it is listened to.
+    signals: Vec<(Signal, Signals)>,
 }
 
 impl Supervisor {
@@ -58,6 +60,8 @@ impl Supervisor {
         direct: Vec<TcpListener>,
     ) -> Result<oneshot::Receiver<()>, String> {
         let (stopped, wait) = oneshot::channel();
+        // Before anybody is told that the server is ready: who is told may end it at once.
+        let signals = signals().map_err(|error| format!("signals cannot be watched: {error}"))?;
         let mut supervisor = Self {
             hall: Arc::clone(hall),
             arbiters: Vec::new(),
@@ -67,6 +71,7 @@ impl Supervisor {
             stopped: Some(stopped),
             is_stopping: false,
             was_writable: true,
+            signals,
         };
         for number in 0..hall.shards() {
             supervisor.start_shard(number).await?;
@@ -209,23 +214,22 @@ impl Actor for Supervisor {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(LOOK_AT_STORE, |supervisor, _| supervisor.look_at_store());
-        for (kind, what) in [
-            (SignalKind::terminate(), Signal::Stop),
-            (SignalKind::interrupt(), Signal::Stop),
-            (SignalKind::hangup(), Signal::Reload),
-        ] {
-            match signal(kind) {
-                Ok(signals) => {
-                    let each =
-                        futures_util::stream::unfold(signals, move |mut signals| async move {
-                            signals.recv().await.map(|()| (what, signals))
-                        });
-                    context.add_stream(each);
-                }
-                Err(error) => tracing::error!(%error, "A signal cannot be watched."),
-            }
+        for (what, signals) in std::mem::take(&mut self.signals) {
+            let each = futures_util::stream::unfold(signals, move |mut signals| async move {
+                signals.recv().await.map(|()| (what, signals))
+            });
+            context.add_stream(each);
         }
     }
+}
+
+/// Catches the signals that mean something to the server.
+fn signals() -> std::io::Result<Vec<(Signal, Signals)>> {
+    Ok(vec![
+        (Signal::Stop, signal(SignalKind::terminate())?),
+        (Signal::Stop, signal(SignalKind::interrupt())?),
+        (Signal::Reload, signal(SignalKind::hangup())?),
+    ])
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! `calypte dev`
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use crypto::Secret;
@@ -17,6 +17,7 @@ use crate::config::schema::Notes;
 use crate::config::settings::{Fingerprint, Level};
 use crate::modules::{Depth, Modules, rights};
 use crate::server::Prepared;
+use crate::start::Ports;
 use crate::tls::Served;
 use crate::{actors, log, modules, ports, start};
 
@@ -79,9 +80,14 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
     let domain = domain.ok_or_else(|| format!("{:?} is not a domain", args.domain))?;
     let mut config = Config::standard(domain.clone(), &folder.join("data"));
     config.log.level = if args.verbose { Level::Debug } else { Level::Warn };
-    config.listen.c2s = vec![choose(args.port, 5222)?];
-    config.listen.c2s_tls = vec![choose(None, 5223)?];
-    config.listen.http = vec![choose(None, 5280)?];
+    let ports = Ports {
+        c2s: choose(args.port, 5222)?,
+        c2s_tls: choose(None, 5223)?,
+        http: choose(None, 5280)?,
+    };
+    config.listen.c2s = addresses(&ports.c2s);
+    config.listen.c2s_tls = addresses(&ports.c2s_tls);
+    config.listen.http = addresses(&ports.http);
     for path in &args.modules {
         config.loads.push(load(path)?);
     }
@@ -105,10 +111,10 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
         passwords.push((accounts::address(name, &domain).map_err(text)?, password::random()));
     }
     let port = |list: &[SocketAddr]| list.first().map_or(0, SocketAddr::port);
-    let ports = [port(&listen.c2s), port(&listen.c2s_tls), port(&listen.http)];
-    let hello = greeting(&passwords, ports, &certificate);
+    let numbers = [port(&listen.c2s), port(&listen.c2s_tls), port(&listen.http)];
+    let hello = greeting(&passwords, numbers, &certificate);
     let ready = Box::new(move || say(hello));
-    let prepared = start::prepare(checked, None, ready)?;
+    let prepared = start::prepare_on(ports, checked, ready)?;
     for (account, password) in &passwords {
         make_account(&prepared, account, password, iterations)?;
     }
@@ -155,15 +161,18 @@ fn temporary() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// Returns the port that was asked for, or the usual one, or any that is free.
-fn choose(asked: Option<u16>, usual: u16) -> Result<SocketAddr, String> {
+/// Binds the port that was asked for, or the usual one, or any that is free.
+fn choose(asked: Option<u16>, usual: u16) -> Result<Vec<TcpListener>, String> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     if let Some(port) = asked {
-        return Ok(at(port));
+        return ports::bind_all(&[at(port)]);
     }
     let free = ports::bind(at(usual)).or_else(|_| ports::bind(at(0)));
-    free.and_then(|listener| listener.local_addr())
-        .map_err(|error| format!("no free port: {error}"))
+    free.map(|listener| vec![listener]).map_err(|error| format!("no free port: {error}"))
+}
+
+fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
 }
 
 /// Allows a module everything that it wants: this is a throwaway server.

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::place::Place;
@@ -148,26 +149,56 @@ fn a_second_one_does_not_start() {
     running.place.calypte(&["status"], "").succeeds();
 }
 
-#[test]
-fn dev_leaves_nothing_behind() {
-    let temporary = tempfile::tempdir().unwrap();
+/// Starts `calypte dev` with its temporary folder in `folder`, and returns it with what it says.
+fn dev(folder: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_calypte"))
-        .args(["dev", "--port", &free_port().to_string()])
-        .env("TMPDIR", temporary.path())
+        .arg("dev")
+        .args(arguments)
+        .env("TMPDIR", folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let out = BufReader::new(child.stdout.take().unwrap());
+    (child, out)
+}
+
+/// Reads until all is said that a user needs.
+fn greeting(out: &mut BufReader<ChildStdout>) -> String {
     let mut said = String::new();
     while !said.contains("\nEND\n") {
         assert_ne!(out.read_line(&mut said).unwrap(), 0, "{said}");
     }
+    said
+}
+
+fn interrupt(child: &Child) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+}
+
+#[test]
+fn many_throwaway_servers_start_at_once() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut all: Vec<_> = (0..8).map(|_| dev(temporary.path(), &[])).collect();
+    for (child, out) in &mut all {
+        greeting(out);
+        interrupt(child);
+    }
+    for (mut child, _out) in all {
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn dev_leaves_nothing_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (mut child, mut out) = dev(temporary.path(), &["--port", &free_port().to_string()]);
+    let mut said = greeting(&mut out);
     for part in ["ana@localhost", "ben@localhost", "Profanity", "Gajim", "slixmpp"] {
         assert!(said.contains(part), "{said}");
     }
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    interrupt(&child);
     out.read_to_string(&mut said).unwrap();
     assert!(child.wait().unwrap().success(), "{said}");
     assert!(said.ends_with("stopped; nothing is left of it\n"), "{said}");
