@@ -68,7 +68,7 @@ fn a_slim_host_loads_every_module() {
 
 #[test]
 fn a_bundled_host_does_the_same() {
-    people_meet(&mut Server::start());
+    people_meet(&mut Setup::new().form(Form::Bundled).start());
 }
 
 /// Reloads with `toml` at the end of the configuration: it is refused, and nobody is disturbed.

@@ -19,6 +19,15 @@ pub enum Form {
 pub(crate) const MODULES: &[&str] = &["roster", "presence", "disco", "offline", "basics"];
 
 impl Form {
+    /// Returns what `CALYPTE_FORM` says: `slim`, or `bundled` as without it.
+    pub(crate) fn wanted() -> Self {
+        match std::env::var("CALYPTE_FORM").as_deref() {
+            Ok("slim") => Self::Slim,
+            Ok("bundled") | Err(_) => Self::Bundled,
+            Ok(other) => panic!("CALYPTE_FORM is slim or bundled, not {other}"),
+        }
+    }
+
     /// Returns the program. Builds it first when it is not there or not up to date.
     #[must_use]
     pub fn program(self) -> &'static Path {

@@ -20,7 +20,8 @@ impl Setup {
     /// Returns the usual one: two shards, accounts `ana` and `ben`, all modules.
     #[must_use]
     pub fn new() -> Self {
-        let setup = Self { accounts: vec!["ana".to_owned(), "ben".to_owned()], ..Self::default() };
+        let accounts = vec!["ana".to_owned(), "ben".to_owned()];
+        let setup = Self { form: Form::wanted(), accounts, ..Self::default() };
         setup
             .set("login.iterations", "4096")
             .set("server.shards", "2")
