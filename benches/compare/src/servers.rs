@@ -163,6 +163,10 @@ impl Servers {
 
     /// Starts a server and waits until it accepts connections.
     pub(crate) fn start(&self, which: Which) -> Result<Running, String> {
+        let to = SocketAddr::from(([127, 0, 0, 1], self.port));
+        if TcpStream::connect(to).is_ok() {
+            return Err(format!("somebody listens at {to} already; give another --port"));
+        }
         let mut command = match which {
             Which::Calypte => {
                 let mut command = Command::new(&self.calypte);
@@ -179,7 +183,7 @@ impl Servers {
         let second = log.try_clone().map_err(told)?;
         let child = command.stdin(Stdio::null()).stdout(log).stderr(second).spawn();
         let child = child.map_err(|error| format!("{which:?} does not start: {error}"))?;
-        let running = Running { child, to: SocketAddr::from(([127, 0, 0, 1], self.port)) };
+        let running = Running { child, to };
         let start = Instant::now();
         while TcpStream::connect(running.to).is_err() {
             if start.elapsed() > Duration::from_secs(30) {
