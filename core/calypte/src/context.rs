@@ -6,7 +6,7 @@ use xml::Element;
 use xmpp::{Jid, JidRef, StanzaError, StreamError, ns};
 
 use crate::notice::Notice;
-use crate::wire::{self, Range, SessionRow, op};
+use crate::wire::{self, Look, Range, SessionRow, op};
 
 /// The key and the value of a row.
 type RawRow = (Vec<u8>, Vec<u8>);
@@ -332,6 +332,18 @@ impl Context<'_, '_> {
     /// As [`Context::send`].
     pub fn request(&mut self, iq: &Element, cookie: &[u8]) -> Result<(), StanzaError> {
         self.op(op::REQUEST, iq.to_xml(ns::CLIENT).as_bytes(), cookie).map(drop)
+    }
+
+    /// Has the host do slow work. What it finds comes to the module's `looked` hook with `cookie`.
+    ///
+    /// Each comes back once, within a minute; a restart forgets them.
+    ///
+    /// # Errors
+    ///
+    /// `resource-constraint` when too many are under way; our own fault: the module has no such
+    /// hook, or what is asked for cannot be.
+    pub fn look(&mut self, look: &Look, cookie: &[u8]) -> Result<(), StanzaError> {
+        self.op(op::LOOK, &wire::encode(look), cookie).map(drop)
     }
 
     /// Closes a session of the owner.

@@ -7,7 +7,7 @@ use xml::FlatRef;
 use xmpp::{JidRef, Kind, StanzaError, StanzaRef};
 
 use crate::hooks::Run;
-use crate::wire::{self, LoginFacts, Question, WireError, op, part, status};
+use crate::wire::{self, LoginFacts, Looked, Question, WireError, op, part, status};
 use crate::{
     ConfigKey, Context, Feature, Flow, HookResult, Module, Notified, Passing, Reply, Request,
 };
@@ -152,6 +152,16 @@ fn run<M: Module>(
             let Question { method, query, body } = &question;
             let answer = f(module, &Asked { name, method, query, body }, cx)?;
             cx.op(op::REPLY, &answer, &[]).map(|_| status::REPLY)
+        }
+        Run::Peer(f) => {
+            let facts = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            let verdict = f(module, &facts, cx)?;
+            cx.op(op::REPLY, &wire::encode(&verdict), &[]).map(|_| status::REPLY)
+        }
+        Run::Looked(f) => {
+            let Looked { cookie, found } = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            let found = found.as_deref().map_err(String::as_str);
+            done(f(module, &cookie, found, cx))
         }
     }
 }

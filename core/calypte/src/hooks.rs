@@ -2,6 +2,7 @@
 
 use xmpp::{StanzaError, StanzaRef};
 
+use crate::wire::{PeerFacts, PeerVerdict};
 use crate::{Asked, Context, Login, Notified, Passing, Request};
 
 /// A place on the way of a stanza. Each runs for one owner: an account, a room or the domain.
@@ -162,6 +163,11 @@ pub type FeatureFn<M> = fn(&M, &mut Context<'_, '_>) -> Result<Option<xml::Eleme
 /// The function behind an HTTP path or a command.
 pub type AskedFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> Result<Vec<u8>, StanzaError>;
 
+/// The function that decides about a stream with another domain.
+pub type PeerFn<M> = fn(&M, &PeerFacts, &mut Context<'_, '_>) -> Result<PeerVerdict, StanzaError>;
+/// The function that gets what the host found.
+pub type LookedFn<M> = fn(&M, &[u8], Result<&[u8], &str>, &mut Context<'_, '_>) -> Done;
+
 /// One registration of a module: what it wants, and its function.
 ///
 /// The list of hooks is a constant, so that a manifest can be read from a file without running it.
@@ -183,6 +189,8 @@ pub(crate) enum Run<M> {
     Acked(AckedFn<M>),
     Feature(FeatureFn<M>),
     Asked(AskedFn<M>),
+    Peer(PeerFn<M>),
+    Looked(LookedFn<M>),
 }
 
 /// A word of a hook that says nothing.
@@ -321,6 +329,20 @@ impl<M> Hook<M> {
     /// port of the figures, and leaves when what was written is on disk.
     pub const fn http(path: &'static str, f: AskedFn<M>) -> Self {
         Self::of(["http", path, ANY, ANY, ANY, ANY], Run::Asked(f))
+    }
+
+    /// Decides about streams with other domains, at each [`PeerStage`](crate::PeerStage). The owner
+    /// is the domain.
+    ///
+    /// Several modules may: each can only tighten. An error ends the stream with
+    /// `policy-violation`, and so does a panic in a security module.
+    pub const fn peer(f: PeerFn<M>) -> Self {
+        Self::of(["peer", ANY, ANY, ANY, ANY, ANY], Run::Peer(f))
+    }
+
+    /// Gets what [`Context::look`] asked for, with the cookie given there, or why there is nothing.
+    pub const fn looked(f: LookedFn<M>) -> Self {
+        Self::of(["looked", ANY, ANY, ANY, ANY, ANY], Run::Looked(f))
     }
 
     /// Offers a command: ad-hoc (XEP-0050) and as `calypte command` on the command line.

@@ -70,6 +70,8 @@
 //! | [`Hook::wake`] | at a time asked for with [`Context::wake_at`] | who asked |
 //! | [`Hook::notice`] | when a module [tells](Context::tell) something | whom it happened to |
 //! | [`Hook::answer`] | when a [request](Context::request) is answered, or is not in 30 s | who asked |
+//! | [`Hook::peer`] | at each stage of a stream with another domain, with [`PeerFacts`] | the domain |
+//! | [`Hook::looked`] | when the host has found what [`Context::look`] asked for | who asked |
 //! | [`Hook::stream_feature`] | when streams are set up | nobody |
 //! | [`Hook::http`] | for HTTP requests below a path | the domain |
 //! | [`Hook::command`] | when a command is run: XEP-0050 and `calypte command` | the user's account, or the domain |
@@ -156,6 +158,8 @@
 //! - **Requests** are given an id of ours. Only an answer from whom was asked counts, once. An answer
 //!   that does not come in 30 s is an error, `remote-server-timeout`. After a restart nobody waits any
 //!   more: keep what must not be lost in a table and a timer.
+//! - **Looks** are what takes time: a page, a certificate, a record of DNS. The host does it elsewhere;
+//!   256 may be under way in a shard.
 //! - **Notices** go to all modules that listen, in this step, for the same owner; see [`notice`].
 //! - **Randomness** comes with the event, [`Context::random`], so that a run can be replayed.
 //!
@@ -171,6 +175,7 @@
 //! | one of `Record` or `Copy` panics | the stanza passes; with a security module it bounces |
 //! | a request's function panics | the asker gets `internal-server-error` |
 //! | a login's function refuses or panics | there is no session |
+//! | `peer` refuses; panics in a security module | the stream ends with `policy-violation` |
 //! | `opened` refuses; panics in a security module | the session is closed |
 //! | a module panics three times in a minute | it is switched off until the next reload, as if it were not there; a security module ([`Module::SECURITY`]) never is |
 //! | settings that [`Module::setup`] refuses | the server starts without the module, or not at all for a security module |
@@ -213,22 +218,23 @@ pub use context::Context;
 pub use glue::{Asked, Login};
 pub use hooks::{
     AckedFn, AnswerFn, AskedFn, Command, Done, FeatureFn, Flow, Hook, HookResult, IqFn, IqResult,
-    LoginFn, NoticeFn, On, Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, Who,
+    LoginFn, LookedFn, NoticeFn, On, PeerFn, Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, Who,
 };
 pub use module::{ConfigKey, Feature, Module, NoConfig, SetupError, Xep};
 pub use notice::Notified;
 pub use passing::{Passing, Request};
+pub use wire::{Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
 
 /// What nearly every module uses.
 pub mod prelude {
     pub use crate::tables;
     pub use crate::{
         Asked, Command, ConfigKey, Context, Done, Feature, Flow, Hook, HookResult, IqResult, Login,
-        Module, NoConfig, Notified, On, Passing, Phase, Place, Reply, Request, SetupError, Who,
-        Xep,
+        Look, Module, NoConfig, Notified, On, Passing, PeerFacts, PeerIdentity, PeerStage,
+        PeerVerdict, Phase, Place, Reply, Request, SetupError, Who, Xep,
     };
     pub use table::{Table, record};
-    pub use xml::{Element, Node};
+    pub use xml::{Element, Flat, Node};
     pub use xmpp::{
         Condition, ErrorKind, IqKind, Jid, JidRef, Kind, MessageKind, PresenceKind, StanzaError,
         StanzaRef, StreamError, ns, xep,

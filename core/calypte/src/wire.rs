@@ -4,6 +4,10 @@
 
 use bincode::{Decode, Encode, config};
 
+mod peer;
+
+pub use peer::{Look, Looked, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
+
 /// Parts of a call, by place.
 pub mod part {
     /// The owner: a bare address.
@@ -117,6 +121,8 @@ pub mod op {
     pub const CONTENT_TYPE: u32 = 29;
     /// Reads a session of the owner. a = resource. Returns a [`super::SessionRow`].
     pub const SESSION: u32 = 30;
+    /// Has the host do slow work, see [`super::Look`]. a = what, b = cookie.
+    pub const LOOK: u32 = 31;
 }
 
 /// Why an operation failed.

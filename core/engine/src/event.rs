@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use calypte::wire::{LoginFacts, Question};
+use calypte::wire::{LoginFacts, Look, PeerFacts, PeerVerdict, Question};
 use table::Batch;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
@@ -150,6 +150,21 @@ pub enum Event {
     },
     /// Somebody asks a module by HTTP or command.
     Ask(Ask),
+    /// A stream with another domain came to a stage at which modules decide. For the shard of the
+    /// domain.
+    Peer {
+        /// Comes back with the verdict.
+        token: u64,
+        /// What is known.
+        facts: Box<PeerFacts>,
+    },
+    /// Slow work is done.
+    Looked {
+        /// The token of [`Effect::Look`].
+        token: u64,
+        /// What was found, or why not, in words.
+        found: Result<Vec<u8>, String>,
+    },
     /// Time passed; see [`Outcome::wake_at`].
     Tick,
 }
@@ -248,6 +263,20 @@ pub enum Effect {
         answer: Result<Vec<u8>, StanzaError>,
         /// What it is, when the module said so: a media type.
         content_type: Option<String>,
+    },
+    /// A stream with another domain is judged.
+    PeerAnswer {
+        /// The token of [`Event::Peer`].
+        token: u64,
+        /// The verdict.
+        verdict: Box<PeerVerdict>,
+    },
+    /// Do slow work, elsewhere, and say what was found with [`Event::Looked`].
+    Look {
+        /// Comes back with what was found; unique in the shard, from its start.
+        token: u64,
+        /// What.
+        look: Look,
     },
     /// Count something of a module.
     Count {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use abi::Host;
-use calypte::wire::{self, Range, WireError, fault, op, table_bits};
+use calypte::wire::{self, Look, Range, WireError, fault, op, table_bits};
 use table::full_key;
 use xmpp::{Condition, ErrorKind, Jid, Stanza, StanzaError, StreamError};
 
@@ -42,6 +42,7 @@ pub(crate) enum Later {
     Notice(Told),
     Request(Stanza, Vec<u8>),
     Close(u64, StreamError),
+    Look(Look, Vec<u8>),
 }
 
 /// What the module said about the call itself.
@@ -142,6 +143,7 @@ impl Frame<'_, '_> {
             op::REQUEST => self.request(a, b),
             op::COUNT => self.count(a, b),
             op::CLOSE => self.close(a, b),
+            op::LOOK => self.look(a, b),
             _ => self.describe(number, a, out),
         }
     }
@@ -356,6 +358,14 @@ impl Frame<'_, '_> {
         Ok(())
     }
 
+    fn look(&mut self, a: &[u8], cookie: &[u8]) -> Done {
+        let look = crate::peers::read_look(a, cookie)?;
+        let more = self.later.iter().filter(|later| matches!(later, Later::Look(..))).count();
+        self.step.may_look(&self.module, more)?;
+        self.later.push(Later::Look(look, cookie.to_vec()));
+        Ok(())
+    }
+
     /// Takes back what a failed call wrote.
     pub(crate) fn take_back(&mut self) {
         self.later.clear();
@@ -388,6 +398,7 @@ impl Frame<'_, '_> {
                 Later::Notice(told) => step.notices.push_back(told),
                 Later::Request(stanza, cookie) => step.ask_out(stanza, &module, owner, &cookie),
                 Later::Close(number, why) => step.close_stream(number, why),
+                Later::Look(look, cookie) => step.look(look, &module, owner, cookie),
             }
         }
         said

@@ -9,6 +9,7 @@ mod commands;
 mod event;
 mod frame;
 mod manifest;
+mod peers;
 mod pipeline;
 mod receive;
 mod records;

@@ -169,6 +169,7 @@ impl Step<'_> {
             let Pending { module, owner, cookie, .. } = pending;
             self.give_answer(&module, &owner, &cookie, answer.as_ref());
         }
+        self.end_looks();
         self.expire();
     }
 }

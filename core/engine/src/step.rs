@@ -6,6 +6,7 @@ use table::{Batch, Storage};
 use xmpp::{Stanza, StanzaError, StreamError};
 
 use crate::event::{Effect, Event, Leg, Outcome, Setup};
+use crate::peers::Looks;
 use crate::pipeline::Pipeline;
 use crate::requests::{Late, Requests};
 use crate::session::Sessions;
@@ -30,6 +31,7 @@ pub(crate) struct State {
     pub(crate) volatile: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) volatile_bytes: usize,
     pub(crate) requests: Requests,
+    pub(crate) looks: Looks,
     /// Times that somebody asked for.
     pub(crate) wakes: Wakes,
     /// When a lost session is over: when, number.
@@ -88,6 +90,7 @@ impl Engine {
             volatile: BTreeMap::new(),
             volatile_bytes: 0,
             requests: Requests::default(),
+            looks: Looks::default(),
             wakes: Wakes::default(),
             crossed: (0, 0),
             expiries: BTreeSet::new(),
@@ -185,6 +188,8 @@ impl Step<'_> {
             }
             Event::Account { account, is_gone } => self.account_changed(&account, is_gone),
             Event::Ask(ask) => self.ask(&ask),
+            Event::Peer { token, facts } => self.judge_peer(token, &facts),
+            Event::Looked { token, found } => self.looked(token, found),
             Event::Tick => {}
         }
         self.settle();
@@ -223,7 +228,8 @@ impl Step<'_> {
         let wake = self.state.wakes.next();
         let expiry = self.state.expiries.first().map(|(at, _)| *at);
         let answer = self.state.requests.next_deadline();
-        let wake_at = [wake, expiry, answer].into_iter().flatten().min();
+        let look = self.state.looks.next_deadline();
+        let wake_at = [wake, expiry, answer, look].into_iter().flatten().min();
         Outcome { writes, effects: self.effects, wake_at }
     }
 

@@ -93,7 +93,8 @@ pub(crate) fn fill_xml(xml: &str, names: &Names) -> String {
     })
 }
 
-fn fill(xml: &str, names: &Names, write: impl Fn(&str) -> String) -> String {
+/// Puts what the names stand for into a text, written as `write` does.
+pub(crate) fn fill(xml: &str, names: &Names, write: impl Fn(&str) -> String) -> String {
     let mut out = String::new();
     let mut rest = xml;
     while let Some((before, after)) = rest.split_once('$') {

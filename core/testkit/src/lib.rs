@@ -4,6 +4,7 @@
 
 mod fits;
 mod modules;
+mod peers;
 mod play;
 mod script;
 mod server;

@@ -4,8 +4,9 @@ use calypte::wire::Question;
 use xml::Flat;
 use xmpp::Stanza;
 
-use crate::fits::{Names, fill_xml, fits};
+use crate::fits::{Names, fill, fill_xml, fits};
 use crate::modules::{Catalog, Form};
+use crate::peers;
 use crate::world::World;
 use crate::{Line, Scene, ScriptError};
 
@@ -26,7 +27,8 @@ pub(crate) fn play(
     }
     let line = scene.lines.last().map_or(0, |(line, _)| *line);
     // What a scene does not tell must not happen.
-    play.silence(None).map_err(|problem| play.explained(line, problem))
+    let quiet = play.silence(None).and_then(|()| play.no_looks());
+    quiet.map_err(|problem| play.explained(line, problem))
 }
 
 struct Play<'a> {
@@ -129,6 +131,19 @@ impl Play<'_> {
                     Err(format!("the log is\n    {}", log.join("\n    ")))
                 }
             }
+            Line::Asked(domain, table) => {
+                let facts = peers::facts(domain, table, &self.names)?;
+                self.world.judge(domain, facts)
+            }
+            Line::Decides(domain, expected) => {
+                let verdict = self.world.take_verdict(domain)?;
+                peers::check(&verdict, expected, &mut self.names)
+            }
+            Line::LooksUp(domain, target, is_found, text) => {
+                let text = fill(text, &self.names, str::to_owned);
+                let found = if *is_found { Ok(text.as_str()) } else { Err(text.as_str()) };
+                self.world.found(domain, target, found)
+            }
             Line::SwitchedOff(domain, module) => {
                 let server = self.world.servers.get(domain).ok_or("no such server")?;
                 let is_off = server.is_off(module);
@@ -208,6 +223,17 @@ impl Play<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Checks that nothing waits to be looked up.
+    fn no_looks(&self) -> Result<(), String> {
+        for server in self.world.servers.values() {
+            if let Some(wanted) = server.told.looks.first() {
+                let target = peers::target_of(&wanted.look);
+                return Err(format!("{} looks up {target}", server.domain));
+            }
+        }
+        Ok(())
     }
 
     fn offers(&mut self, domain: &str, features: &[Flat]) -> Result<(), String> {

@@ -68,6 +68,13 @@ pub enum Line {
     Counted(String, u64, String),
     /// `capulet.example logged words of the line`
     Logged(String, String),
+    /// `capulet.example is asked about a peer`, then what is known of the stream as TOML.
+    Asked(String, toml::Table),
+    /// `capulet.example decides`, then the verdict as TOML.
+    Decides(String, toml::Table),
+    /// `capulet.example looks up txt:_calypte.montague.example`, then what is found; or `capulet.example
+    /// looks in vain for …`, then why.
+    LooksUp(String, String, bool, String),
     /// `capulet.example switched off roster`
     SwitchedOff(String, String),
 }
@@ -164,6 +171,16 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
         [_, "does", node, "for", jid] => {
             let (node, jid) = ((*node).to_owned(), address(jid)?);
             return Ok(Line::Does(name(), node, Some(jid), body(block)));
+        }
+        [_, "is", "asked", "about", "a", "peer"] => {
+            return Ok(Line::Asked(name(), settings(block)?));
+        }
+        [_, "decides"] => return Ok(Line::Decides(name(), settings(block)?)),
+        [_, "looks", "up", target] => {
+            return Ok(Line::LooksUp(name(), (*target).to_owned(), true, body(block)));
+        }
+        [_, "looks", "in", "vain", "for", target] => {
+            return Ok(Line::LooksUp(name(), (*target).to_owned(), false, body(block)));
         }
         [_, "answers"] => return Ok(Line::Answers(name(), body(block))),
         [_, "is", jid] => return Ok(Line::Client(name(), address(jid)?, settings(block)?)),
@@ -279,7 +296,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 29);
+        assert_eq!(sentences, 33);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use calypte::wire::{Look, PeerVerdict};
 use engine::{Engine, Event, Limits, Outcome, Setup};
 use table::Memory;
 use xmpp::{Jid, StanzaError};
@@ -33,6 +34,18 @@ pub(crate) struct Told {
     /// By module and name.
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) log: Vec<String>,
+    /// What its modules said about a stream with another domain.
+    pub(crate) verdict: Option<PeerVerdict>,
+    /// What its modules want to be looked up.
+    pub(crate) looks: Vec<Wanted>,
+}
+
+/// Something that a module of a shard wants to be looked up.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) shard: u16,
+    pub(crate) token: u64,
+    pub(crate) look: Look,
 }
 
 impl Server {
@@ -62,6 +75,7 @@ impl Server {
         self.starts += 1;
         self.shards.clear();
         self.wakes.clear();
+        self.told.looks.clear();
         let domain =
             Jid::parse(&self.domain).map_err(|_| format!("{} is no domain", self.domain))?;
         let mut outcomes = Vec::new();

@@ -9,7 +9,7 @@ use table::{Batch, Key, full_key};
 use xmpp::{Condition, ErrorKind, Jid, Stanza, StanzaError};
 
 use crate::modules::{Catalog, Form};
-use crate::server::{Server, Told};
+use crate::server::{Server, Told, Wanted};
 
 /// When every scene starts: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
@@ -263,10 +263,19 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn tell(&mut self, jid: &Jid, event: Event) -> Result<(), String> {
+    pub(crate) fn tell(&mut self, jid: &Jid, event: Event) -> Result<(), String> {
         let domain = jid.domain();
         let server = self.servers.get(domain).ok_or_else(|| no_server(domain))?;
-        self.waiting.push_back((domain.to_owned(), server.shard_of(jid), event));
+        self.tell_shard(domain, server.shard_of(jid), event)
+    }
+
+    pub(crate) fn tell_shard(
+        &mut self,
+        domain: &str,
+        shard: u16,
+        event: Event,
+    ) -> Result<(), String> {
+        self.waiting.push_back((domain.to_owned(), shard, event));
         self.settle()
     }
 
@@ -315,8 +324,12 @@ impl<'a> World<'a> {
                     self.waiting.push_back((domain.to_owned(), shard, Event::Closed { session }));
                 }
                 Effect::ResumeRefused { .. } => {}
-                Effect::Answer { .. } | Effect::Count { .. } | Effect::Log { .. } => {
-                    self.note(domain, effect);
+                Effect::Answer { .. }
+                | Effect::PeerAnswer { .. }
+                | Effect::Look { .. }
+                | Effect::Count { .. }
+                | Effect::Log { .. } => {
+                    self.note(domain, shard, effect);
                 }
             }
         }
@@ -328,7 +341,7 @@ impl<'a> World<'a> {
     }
 
     /// Keeps what a server says to its operator.
-    fn note(&mut self, domain: &str, effect: Effect) {
+    fn note(&mut self, domain: &str, shard: u16, effect: Effect) {
         let Some(server) = self.servers.get_mut(domain) else { return };
         match effect {
             Effect::Answer { answer, content_type, .. } => {
@@ -337,6 +350,10 @@ impl<'a> World<'a> {
                     format!("{kind}{}", String::from_utf8_lossy(&bytes))
                 };
                 server.told.answer = Some(answer.map(text));
+            }
+            Effect::PeerAnswer { verdict, .. } => server.told.verdict = Some(*verdict),
+            Effect::Look { token, look } => {
+                server.told.looks.push(Wanted { shard, token, look });
             }
             Effect::Count { module, name, by } => {
                 *server.told.counters.entry(format!("{module}.{name}")).or_default() += by;

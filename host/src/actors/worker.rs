@@ -350,6 +350,12 @@ impl Worker {
                 self.hall.shared.metrics.module(&module, &name).add(by);
             }
             Effect::Log { level, module, text } => log(level, &module, &text),
+            Effect::Look { token, .. } => {
+                let found = Err("this server looks nowhere".to_owned());
+                self.again.push_back(Event::Looked { token, found });
+            }
+            // It answers an event that nothing here causes.
+            Effect::PeerAnswer { .. } => {}
         }
     }
 

@@ -80,6 +80,8 @@ fn act(hook: &HookLine) -> String {
         "stream-feature" => "adds a stream feature".to_owned(),
         "wake" => "timers of its own".to_owned(),
         "answer" => "answers to its requests".to_owned(),
+        "peer" => "streams with other domains".to_owned(),
+        "looked" => "what the server looks up for it".to_owned(),
         kind => [Some(kind), word(1)].into_iter().flatten().collect::<Vec<_>>().join(" "),
     }
 }

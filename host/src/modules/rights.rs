@@ -17,6 +17,8 @@ const RIGHTS: &[(&str, &str)] = &[
     ("addresses", "answers for addresses that are no account"),
     ("stream", "adds to what clients are offered at login"),
     ("http", "answers requests by HTTP"),
+    ("peers", "decides which servers may connect and how, and sees what proves who they are"),
+    ("looks", "has this server fetch pages, ask DNS and connect to other servers"),
     ("commands", "offers commands to users or to the operator"),
 ];
 
@@ -33,6 +35,8 @@ pub(crate) fn wanted(manifest: &Manifest, text: &str) -> BTreeSet<String> {
         "stream-feature" => &["stream"],
         "http" => &["http"],
         "command" => &["commands"],
+        "peer" => &["peers"],
+        "looked" => &["looks"],
         _ => &[],
     };
     let hooks = manifest.hooks.iter().flat_map(|hook| of_hook(hook.kind()));

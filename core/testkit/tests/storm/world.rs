@@ -144,7 +144,11 @@ impl World {
                 self.servers[other.unwrap()].push(&to, Event::Arriving(stanza));
             }
             Effect::Log { level: 1 | 2, module, text } => panic!("{module} complains: {text}"),
-            Effect::Answer { .. } | Effect::Count { .. } | Effect::Log { .. } => {}
+            Effect::Answer { .. }
+            | Effect::Count { .. }
+            | Effect::Log { .. }
+            | Effect::PeerAnswer { .. }
+            | Effect::Look { .. } => {}
         }
     }
 

@@ -23,6 +23,7 @@ impl Module for Guard {
         Hook::payload(Place::Sent, Phase::Copy, NS, "do", Self::at_copy),
         Hook::iq_set(On::Account, NS, "guard", Self::answer),
         Hook::opened(Self::opened),
+        Hook::peer(Self::peer),
     ];
     type Config = NoConfig;
 
@@ -47,6 +48,16 @@ impl Guard {
 
     fn answer(&self, request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
         Ok(act::reply(act::all(request.query()?, cx)?))
+    }
+
+    #[expect(clippy::panic, reason = "what a broken module does")]
+    fn peer(&self, facts: &PeerFacts, _: &mut Context<'_, '_>) -> Result<PeerVerdict, StanzaError> {
+        let order = facts.element.as_deref().and_then(|xml| Flat::parse(xml, NS).ok());
+        let word = order.as_ref().and_then(|order| order.root().attr("guard"));
+        if word.as_deref() == Some("panics") {
+            panic!("told to");
+        }
+        Ok(PeerVerdict { dialback: word.is_none(), ..PeerVerdict::default() })
     }
 
     #[expect(clippy::panic, reason = "what a broken module does")]

@@ -129,6 +129,7 @@ fn one(
         "value" => cx.set_value(&attr("name"), text.as_bytes())?,
         "count" => cx.count(&attr("name"), number("by"))?,
         "log" => cx.log(&text),
+        "look" => cx.look(&look(word), attr("cookie").as_bytes())?,
         "panic" => broken(),
         "fail" => {
             let condition = Condition::of(&attr("why")).unwrap_or(Condition::UndefinedCondition);
@@ -142,6 +143,16 @@ fn one(
         _ => out.push(about(word, cx)?),
     }
     Ok(())
+}
+
+fn look(word: Node<'_>) -> Look {
+    let text = |name: &str| word.attr(name).map(std::borrow::Cow::into_owned);
+    let port = text("port").and_then(|port| port.parse().ok()).unwrap_or(0);
+    match (text("https"), text("spki")) {
+        (Some(url), _) => Look::Https { url, limit: 100 },
+        (None, Some(domain)) => Look::Spki { domain, port },
+        (None, None) => Look::Txt { name: text("txt").unwrap_or_default() },
+    }
 }
 
 #[expect(clippy::panic, reason = "what a broken module does")]

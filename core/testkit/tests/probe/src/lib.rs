@@ -121,6 +121,8 @@ impl Module for Probe {
         Hook::acked(Self::acked),
         Hook::wake(Self::wake),
         Hook::notice("probe.told", Self::told),
+        Hook::peer(Self::peer),
+        Hook::looked(Self::looked),
         Hook::notice("roster.changed", Self::roster_changed),
         Hook::answer(Self::got_answer),
         Hook::stream_feature(Self::feature),
@@ -309,6 +311,37 @@ impl Probe {
         tell_all(cx, &text)
     }
 
+    /// Does and says what the element of the stream says, and what it saw.
+    fn peer(
+        &self,
+        facts: &PeerFacts,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<PeerVerdict, StanzaError> {
+        let mut verdict = PeerVerdict::default();
+        let Some(xml) = &facts.element else { return Ok(verdict) };
+        let order = Flat::parse(xml, NS).map_err(|_| StanzaError::BAD_REQUEST)?;
+        act::all(order.root(), cx)?;
+        let word = |name: &str| order.root().attr(name).map(std::borrow::Cow::into_owned);
+        verdict.external = word("external").is_none();
+        verdict.dialback = word("dialback").is_none();
+        verdict.proved = word("proved").is_some();
+        verdict.say = word("say").map(|_| saw(facts).to_xml(""));
+        verdict.features.extend(word("feature"));
+        verdict.endpoints.extend(word("endpoint"));
+        verdict.refuse = word("refuse").map(|why| (why, "told".to_owned()));
+        verdict.hold_until_ms = word("hold").and_then(|hold| hold.parse().ok());
+        Ok(verdict)
+    }
+
+    fn looked(&self, cookie: &[u8], found: Result<&[u8], &str>, cx: &mut Context<'_, '_>) -> Done {
+        let cookie = String::from_utf8_lossy(cookie);
+        let text = match found {
+            Ok(bytes) => format!("{cookie} found {} bytes", bytes.len()),
+            Err(why) => format!("{cookie}: {why}"),
+        };
+        tell_all(cx, &text)
+    }
+
     fn feature(&self, _: &mut Context<'_, '_>) -> Result<Option<Element>, StanzaError> {
         Ok((self.0.mark != "silent").then(|| Element::new(NS, "feature").with_text(&self.0.mark)))
     }
@@ -362,6 +395,23 @@ fn edit(order: Node<'_>, passing: &mut Passing<'_>) -> HookResult {
         Some("drop") => Flow::Drop("told to"),
         _ => Flow::Pass,
     })
+}
+
+/// Says what is known of a stream; of secrets only how long they are.
+fn saw(facts: &PeerFacts) -> Element {
+    let bytes = |value: &[u8]| value.len().to_string();
+    Element::new(NS, "saw")
+        .with_attr("stage", &format!("{:?}", facts.stage))
+        .with_attr("local", &facts.local)
+        .with_attr("remote", &facts.remote)
+        .with_attr("tls", &facts.tls)
+        .with_attr("identity", &format!("{:?}", facts.identity))
+        .with_attr("exporter", &bytes(facts.exporter.as_deref().unwrap_or_default()))
+        .with_attr("own", &bytes(&facts.own_spki))
+        .with_attr("peer", &bytes(&facts.peer_spki))
+        .with_attr("external", &facts.external.to_string())
+        .with_attr("dialback", &facts.dialback.to_string())
+        .with_attr("calypte", &facts.calypte.is_some().to_string())
 }
 
 /// Tells all sessions of the owner something.
