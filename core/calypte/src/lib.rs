@@ -215,6 +215,8 @@ pub mod wire;
 #[doc(hidden)]
 pub use abi;
 pub use context::Context;
+/// Hashes, signatures and secrets, for modules that define a protocol.
+pub use crypto;
 pub use glue::{Asked, Login};
 pub use hooks::{
     AckedFn, AnswerFn, AskedFn, Command, Done, FeatureFn, Flow, Hook, HookResult, IqFn, IqResult,

@@ -116,6 +116,7 @@ fn stage(text: &str) -> Result<PeerStage, String> {
         "extension" => PeerStage::Extension,
         "authenticated" => PeerStage::Authenticated,
         "failed" => PeerStage::Failed,
+        "serving" => PeerStage::Serving,
         _ => return Err(format!("{text} is no stage")),
     })
 }

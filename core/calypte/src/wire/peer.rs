@@ -56,6 +56,8 @@ pub enum PeerStage {
     Authenticated,
     /// Outgoing: it did not come so far.
     Failed,
+    /// No stream: our certificate is in force, at the start and when it was replaced.
+    Serving,
 }
 
 /// What a peer's certificate proves about its name.
