@@ -32,12 +32,13 @@ pub(crate) fn serve(prepared: Prepared) -> Result<(), String> {
     let Prepared { shared, mut sockets, ready } = prepared;
     note_panics();
     let http = std::mem::take(&mut sockets.http);
+    let https = std::mem::take(&mut sockets.https);
     let hall = Hall::new(Arc::clone(&shared));
     let system = actix::System::new();
     let outcome = system.block_on(async {
         let stopped = Supervisor::launch(&hall, sockets.c2s, sockets.c2s_tls).await?;
         shared.set_running(Arc::new(Control::new(&hall)));
-        let attendants = shared.attend(http, sockets.admin)?;
+        let attendants = shared.attend(http, https, sockets.admin)?;
         ready();
         // It ends by sending, or by a panic.
         let _ = stopped.await;

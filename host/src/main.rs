@@ -16,11 +16,13 @@ mod metrics;
 mod modules;
 mod operate;
 mod ports;
+mod reach;
 mod reload;
 mod server;
 mod start;
 mod text;
 mod tls;
+mod watch;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

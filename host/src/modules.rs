@@ -91,14 +91,17 @@ impl Modules {
         hooks.filter_map(|hook| Command::read(&words(hook))).collect()
     }
 
-    /// Tells whether a module answers HTTP requests at this path.
-    pub(crate) fn serves_path(&self, path: &str) -> bool {
+    /// Tells whether a module answers HTTP requests at this path, and with `is_public` those of the
+    /// world. The longest path decides, as it does who answers.
+    pub(crate) fn serves_path(&self, path: &str, is_public: bool) -> bool {
         let hooks = self.list.iter().flat_map(|one| &one.manifest.hooks);
-        let mut hooks = hooks.filter(|hook| hook.kind() == "http");
-        hooks.any(|hook| {
+        let below = |hook: &&engine::HookLine| {
             let rest = path.strip_prefix(hook.word(1));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        };
+        let hooks = hooks.filter(|hook| hook.kind() == "http").filter(below);
+        let longest = hooks.max_by_key(|hook| hook.word(1).len());
+        longest.is_some_and(|hook| !is_public || hook.word(2) == "public")
     }
 
     /// Finds the modules of `config` and checks what it says about them. What is wrong in the

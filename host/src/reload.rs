@@ -6,6 +6,7 @@ use crate::check::{self, Failure, Tolerance};
 use crate::log;
 use crate::modules::Depth;
 use crate::server::Shared;
+use crate::tls::{Files, Served};
 
 /// Two reloads at once would not know what they replace.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -41,6 +42,27 @@ pub(crate) fn reload(shared: &Shared) -> Result<String, String> {
             format!("{problems}\nnothing was changed; the server goes on as before")
         }
     })
+}
+
+/// Serves the certificate of `files` to new connections, when it is another one and `judge` accepts
+/// it. Returns what is served now, and nothing when it is the one in force.
+///
+/// # Errors
+///
+/// Why it is not served; the server goes on as before.
+pub(crate) fn certificate(
+    shared: &Shared,
+    files: &Files,
+    judge: impl FnOnce(&Served) -> Result<(), String>,
+) -> Result<Option<Arc<Served>>, String> {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let served = Served::open(files)?;
+    if served.certified.cert == shared.tls.current().certified.cert {
+        return Ok(None);
+    }
+    judge(&served)?;
+    shared.tls.replace(served);
+    Ok(Some(shared.tls.current()))
 }
 
 fn try_reload(shared: &Shared) -> Result<String, Failure> {

@@ -19,6 +19,7 @@ use crate::http::HttpThread;
 use crate::metrics::Metrics;
 use crate::modules::Modules;
 use crate::tls::Tls;
+use crate::watch::WatchThread;
 
 /// Everything that a start needs. When there is one, nothing about the configuration can fail any
 /// more: the ports are bound, the certificate is read, the store is open, the modules are set up.
@@ -62,6 +63,8 @@ pub(crate) struct Sockets {
     pub(crate) c2s_tls: Vec<TcpListener>,
     /// Figures and health.
     pub(crate) http: Vec<TcpListener>,
+    /// What the world may fetch.
+    pub(crate) https: Vec<TcpListener>,
     /// The operator's commands.
     pub(crate) admin: UnixListener,
 }
@@ -153,13 +156,16 @@ impl Shared {
     pub(crate) fn attend(
         self: &Arc<Self>,
         http: Vec<TcpListener>,
+        https: Vec<TcpListener>,
         admin: UnixListener,
     ) -> Result<Attendants, String> {
         let failed = |error: std::io::Error| format!("a thread cannot be started: {error}");
         let socket = self.config.load().admin_socket();
         Ok(Attendants {
             _http: HttpThread::start(http, self).map_err(failed)?,
+            _https: HttpThread::start_public(https, self).map_err(failed)?,
             _admin: AdminThread::start(admin, &socket, self).map_err(failed)?,
+            _watch: WatchThread::start(self).map_err(failed)?,
         })
     }
 
@@ -183,7 +189,9 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct Attendants {
     _http: HttpThread,
+    _https: HttpThread,
     _admin: AdminThread,
+    _watch: WatchThread,
 }
 
 impl fmt::Debug for Shared {

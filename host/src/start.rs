@@ -52,8 +52,9 @@ fn finish(
     ready: Box<dyn FnOnce() + Send>,
 ) -> Result<Prepared, String> {
     let Checked { config, served, modules, .. } = checked;
-    let Ports { c2s, c2s_tls, http } = ports;
-    let sockets = Sockets { c2s, c2s_tls, http, admin: admin::bind(&config.admin_socket())? };
+    let Ports { c2s, c2s_tls, http, https } = ports;
+    let admin = admin::bind(&config.admin_socket())?;
+    let sockets = Sockets { c2s, c2s_tls, http, https, admin };
     let shared = Arc::new(Shared::new(config, config_path, Tls::new(served), store, modules));
     Ok(Prepared { shared, sockets, ready })
 }
@@ -67,6 +68,8 @@ pub(crate) struct Ports {
     pub(crate) c2s_tls: Vec<TcpListener>,
     /// Figures and health.
     pub(crate) http: Vec<TcpListener>,
+    /// What the world may fetch.
+    pub(crate) https: Vec<TcpListener>,
 }
 
 impl Ports {
@@ -76,6 +79,7 @@ impl Ports {
             c2s: ports::bind_all(&listen.c2s)?,
             c2s_tls: ports::bind_all(&listen.c2s_tls)?,
             http: ports::bind_all(&listen.http)?,
+            https: ports::bind_all(&listen.https)?,
         })
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::NoServerSessionStorage;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::certs::Leaf;
-use crate::config::settings;
+use crate::config::{Config, settings};
 
 /// The name of client connections in ALPN (XEP-0368).
 const ALPN_CLIENT: &[u8] = b"xmpp-client";
@@ -31,6 +31,8 @@ pub(crate) struct Served {
     pub(crate) starttls: Arc<ServerConfig>,
     /// For ports with TLS from the first byte.
     pub(crate) direct: Arc<ServerConfig>,
+    /// The chain and its key.
+    pub(crate) certified: Arc<CertifiedKey>,
     /// The value of `tls-server-end-point` (RFC 5929 §4), where it is defined.
     pub(crate) end_point: Option<Vec<u8>>,
     /// When it stops being valid, in seconds since 1970.
@@ -83,6 +85,16 @@ impl fmt::Debug for Served {
 }
 
 impl Files {
+    /// Returns where the certificate of a server with this configuration is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Files::find`].
+    pub(crate) fn of(config: &Config) -> Result<Self, String> {
+        // Certificates and their folders have names of DNS.
+        Self::find(&config.tls, &config.domain.ascii_domain())
+    }
+
     /// Returns where the certificate for `domain` is, by the settings.
     ///
     /// # Errors
@@ -131,9 +143,11 @@ impl Served {
                 error => format!("{key_path} cannot be used: {error}"),
             })?;
         let certified = Arc::new(certified);
+        let resolver = || Arc::new(SingleCertAndKey::from(Arc::clone(&certified)));
         Ok(Self {
-            starttls: configure(&provider, &certified, &[])?,
-            direct: configure(&provider, &certified, &[ALPN_CLIENT])?,
+            starttls: Arc::new(configure(resolver(), &[])?),
+            direct: Arc::new(configure(resolver(), &[ALPN_CLIENT])?),
+            certified,
             end_point: leaf.end_point,
             not_after: leaf.not_after,
             names: leaf.names,
@@ -160,23 +174,27 @@ fn matches(name: &str, domain: &str) -> bool {
     }
 }
 
-fn configure(
-    provider: &Arc<CryptoProvider>,
-    certified: &Arc<CertifiedKey>,
+/// Returns what the server does in TLS, with certificates of `resolver`.
+///
+/// # Errors
+///
+/// A sentence.
+pub(crate) fn configure(
+    resolver: Arc<dyn ResolvesServerCert>,
     alpn: &[&[u8]],
-) -> Result<Arc<ServerConfig>, String> {
+) -> Result<ServerConfig, String> {
     let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&versions)
         .map_err(|error| format!("TLS cannot be set up: {error}"))?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))));
+        .with_cert_resolver(resolver);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     // No resumption of TLS sessions: nothing to keep for a client that is gone, and each login
     // has a key exchange of its own.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -255,7 +273,7 @@ pub(crate) fn warnings(
         }
         days @ 0..14 => {
             let what = format!("the certificate in {chain} expires on {date}, in {days} days");
-            warnings.push((what, "renew it, then `calypte reload`".to_owned()));
+            warnings.push((what, "renew it; the server picks it up by itself".to_owned()));
         }
         _ => {}
     }

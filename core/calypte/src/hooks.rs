@@ -331,6 +331,15 @@ impl<M> Hook<M> {
         Self::of(["http", path, ANY, ANY, ANY, ANY], Run::Asked(f))
     }
 
+    /// As [`Hook::http`], and the world may ask as well: by HTTPS with the server's certificate, where
+    /// the operator opened a port for it (`listen.https`). Bodies are at most 64 KiB there.
+    ///
+    /// Who asks is not known and may be hostile. Of two paths that fit, the longer one decides
+    /// whether the world may ask.
+    pub const fn http_public(path: &'static str, f: AskedFn<M>) -> Self {
+        Self::of(["http", path, "public", ANY, ANY, ANY], Run::Asked(f))
+    }
+
     /// Decides about streams with other domains, at each [`PeerStage`](crate::PeerStage). The owner
     /// is the domain.
     ///

@@ -84,6 +84,7 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
         c2s: choose(args.port, 5222)?,
         c2s_tls: choose(None, 5223)?,
         http: choose(None, 5280)?,
+        https: Vec::new(),
     };
     config.listen.c2s = addresses(&ports.c2s);
     config.listen.c2s_tls = addresses(&ports.c2s_tls);

@@ -1,6 +1,6 @@
 //! Every key of the file. The comments here are what `calypte config explain` and the example say.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use toml::Spanned;
@@ -24,8 +24,8 @@ section! {
 }
 
 section! {
-    /// The certificate that proves the domain to clients. Needed, except in `calypte dev`. Files are
-    /// read again at `calypte reload`, so a renewed certificate needs no restart.
+    /// The certificate that proves the domain to clients. Needed, except in `calypte dev`. When
+    /// the files change, new connections get the new certificate within seconds.
     Tls "tls" {
         /// The certificate and those that lead to its authority, in one PEM file.
         certificate: Option<PathBuf> = ""; LIVE
@@ -46,6 +46,14 @@ section! {
         c2s_tls: Vec<SocketAddr> = "[\"0.0.0.0:5223\", \"[::]:5223\"]"; RESTART
         /// Figures and health: /metrics, /healthz, /readyz. Only addresses of this machine.
         http: Vec<SocketAddr> = "[\"127.0.0.1:5280\"]", all_loopback; RESTART
+        /// What others fetch by HTTPS: where the server is (host-meta), and what modules publish. Off
+        /// until it is set, since many machines have a web server already, and ports below 1024 need
+        /// a right of their own (CAP_NET_BIND_SERVICE). Usual: ["0.0.0.0:443", "[::]:443"], or another
+        /// port to which your web server hands https://DOMAIN/.well-known/.
+        https: Vec<SocketAddr> = "[]"; RESTART
+        /// The addresses by which others reach this machine, when it listens on all of them: for
+        /// host-meta and `calypte dns`. Without them both leave addresses to you.
+        public: Vec<IpAddr> = "[]"; RESTART
         /// The socket for `calypte user`, `reload` and `status`. Without it: admin.sock in `data`.
         admin: Option<PathBuf> = ""; RESTART
     }

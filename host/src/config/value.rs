@@ -197,6 +197,21 @@ fn unit_hint(text: &str, unit: &str, otherwise: String) -> String {
     }
 }
 
+impl Value for IpAddr {
+    const KIND: &'static str = "an address without port, such as \"192.0.2.1\"";
+
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+        let text = text(value, "put the address in quotes")?;
+        text.parse().map_err(|_| {
+            let hint = match text.parse::<SocketAddr>() {
+                Ok(address) => format!("leave out the port: \"{}\"", address.ip()),
+                Err(_) => "write \"192.0.2.1\" or \"2001:db8::1\"".to_owned(),
+            };
+            Wrong::new(format!("{text:?}"), hint)
+        })
+    }
+}
+
 impl Value for SocketAddr {
     const KIND: &'static str = "an address with its port, such as \"0.0.0.0:5222\"";
 

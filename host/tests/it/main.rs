@@ -4,6 +4,7 @@
 #![allow(clippy::panic, reason = "a test may panic")]
 
 mod configs;
+mod https;
 mod modules;
 mod place;
 mod questions;

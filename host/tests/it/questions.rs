@@ -8,7 +8,7 @@ use crate::place::Place;
 use crate::running::{Running, config, free_port};
 
 /// Returns the module for tests as a file; it is built with this test.
-fn probe() -> PathBuf {
+pub(crate) fn probe() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     program.parent().unwrap().join("libcalypte_probe.so")
 }

@@ -128,6 +128,7 @@ impl Module for Probe {
         Hook::stream_feature(Self::feature),
         Hook::http("/probe", Self::http),
         Hook::http("/probe/deep", Self::deep),
+        Hook::http_public("/probe/public", Self::http),
         Hook::command("whoami", "Who am I?", Who::User, Self::whoami),
         Hook::command("restock", "Fill the shelves", Who::Admin, Self::restock),
     ];

@@ -1,0 +1,95 @@
+//! Where the server is found, for who asks by HTTPS: RFC 6415, XEP-0156, XEP-0487.
+
+use actix_web::{HttpResponse, Resource, web};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::reach;
+use crate::server::Shared;
+
+/// The path of the document as XML.
+pub(super) const XRD: &str = "/.well-known/host-meta";
+/// The path of the document as JSON.
+pub(super) const JRD: &str = "/.well-known/host-meta.json";
+/// How long the answer may be kept.
+const SECONDS: u32 = 3600;
+
+/// Returns a page of this kind.
+pub(super) fn resource<F>(path: &str, page: fn(web::Data<Shared>) -> F) -> Resource
+where
+    F: Future<Output = HttpResponse> + 'static,
+{
+    web::resource(path).route(web::get().to(page)).route(web::head().to(page))
+}
+
+/// As XML it can name WebSocket and BOSH only, and there is neither.
+pub(super) async fn xrd(_: web::Data<Shared>) -> HttpResponse {
+    let body = "<?xml version='1.0' encoding='utf-8'?>\n\
+                <XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'/>\n";
+    page("application/xrd+xml", body.to_owned())
+}
+
+/// As JSON it names the ports with TLS from the first byte.
+pub(super) async fn jrd(shared: web::Data<Shared>) -> HttpResponse {
+    page("application/json", document(&shared.config.load()).to_string() + "\n")
+}
+
+/// Scripts of any page may read it (XEP-0156 §4): it is the same for everybody.
+fn page(kind: &str, body: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(kind)
+        .insert_header(("Access-Control-Allow-Origin", "*"))
+        .insert_header(("Cache-Control", format!("max-age={SECONDS}")))
+        .body(body)
+}
+
+/// The `xmpp` object says that nothing else need be asked, and each link has to have an address
+/// (XEP-0487 §3.1). Where the addresses are not known there is none, and who asks uses DNS.
+fn document(config: &Config) -> Value {
+    let listen = &config.listen;
+    let name = config.domain.ascii_domain();
+    let mut links = Vec::new();
+    for (port, ips) in reach::ports(&listen.c2s_tls, &listen.public) {
+        if ips.is_empty() {
+            return json!({"links": []});
+        }
+        links.push(json!({
+            "rel": "urn:xmpp:alt-connections:tls",
+            "port": port,
+            "ips": ips,
+            "priority": 10,
+            "weight": 10,
+            "sni": name,
+        }));
+    }
+    if links.is_empty() {
+        return json!({"links": []});
+    }
+    json!({"xmpp": {"ttl": SECONDS}, "links": links})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn config(c2s_tls: &[&str], public: &[&str]) -> Config {
+        let mut config = Config::standard("chat.example".parse().unwrap(), Path::new("data"));
+        config.listen.c2s_tls = c2s_tls.iter().map(|text| text.parse().unwrap()).collect();
+        config.listen.public = public.iter().map(|text| text.parse().unwrap()).collect();
+        config
+    }
+
+    #[test]
+    fn an_address_that_is_not_known_is_not_made_up() {
+        let both = ["0.0.0.0:5223", "[::]:5223"];
+        let none = json!({"links": []});
+        assert_eq!(document(&config(&both, &[])), none);
+        assert_eq!(document(&config(&[], &["192.0.2.1"])), none);
+        let known = document(&config(&both, &["192.0.2.1", "2001:db8::1"]));
+        assert_eq!(known["links"][0]["ips"], json!(["192.0.2.1", "2001:db8::1"]));
+        assert_eq!(known["links"][0]["port"], 5223);
+        assert_eq!(known["xmpp"]["ttl"], 3600);
+    }
+}
