@@ -89,6 +89,20 @@ impl Element {
         self.content.push(Content::Raw(xml));
     }
 
+    /// Moves it and what is inside into another namespace, as far as it is all in the same.
+    ///
+    /// What stands inside of elements of foreign namespaces stays as it is.
+    pub fn rename_ns(&mut self, from: &str, to: &str) {
+        if self.ns == from {
+            to.clone_into(&mut self.ns);
+            for content in &mut self.content {
+                if let Content::Child(child) = content {
+                    child.rename_ns(from, to);
+                }
+            }
+        }
+    }
+
     /// Returns the namespace.
     #[must_use]
     pub fn ns(&self) -> &str {

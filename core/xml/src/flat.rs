@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::flatten::{Flattened, StreamNames, flatten};
+use crate::flatten::{Flattened, flatten};
+use crate::names::StreamNames;
 use crate::{Limits, XmlError, check};
 
 /// Words in front: bytes of the element, nodes, attributes, namespaces.
@@ -63,7 +64,7 @@ impl Flat {
     ///
     /// Anything but one well-formed element of restricted XML within [`Limits::client`].
     pub fn parse(text: &str, default_ns: &str) -> Result<Self, XmlError> {
-        let stream = StreamNames { default: default_ns.to_owned(), prefixes: Vec::new() };
+        let stream = StreamNames::of_default(default_ns);
         flatten(text, &stream, &Limits::client()).map(Self::from_parts)
     }
 
@@ -73,7 +74,7 @@ impl Flat {
     ///
     /// As [`Flat::parse`], within [`Limits::ours`].
     pub fn parse_ours(text: &str, default_ns: &str) -> Result<Self, XmlError> {
-        let stream = StreamNames { default: default_ns.to_owned(), prefixes: Vec::new() };
+        let stream = StreamNames::of_default(default_ns);
         flatten(text, &stream, &Limits::ours()).map(Self::from_parts)
     }
 

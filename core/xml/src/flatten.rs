@@ -2,18 +2,11 @@
 
 use crate::XmlError::{BadNamespacePrefix, Incomplete, Limit, NotWellFormed, Restricted};
 use crate::flat::{ATTR_WORDS, HEAD_WORDS, NODE_WORDS, NONE, NS_WORDS};
-use crate::names::Names;
+use crate::names::{Names, StreamNames};
 use crate::{Limits, XmlError, check};
 
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
-
-/// What the root of a stream declared.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct StreamNames {
-    pub(crate) default: String,
-    pub(crate) prefixes: Vec<(String, String)>,
-}
 
 /// What came of an element.
 #[derive(Debug, Default)]
@@ -21,8 +14,9 @@ pub(crate) struct Flattened {
     /// The element, then the names of namespaces that it does not declare itself.
     pub(crate) text: String,
     pub(crate) words: Vec<u32>,
-    /// Whether it uses a prefix that only the stream declares.
-    pub(crate) uses_stream_prefix: bool,
+    /// Whether its text means something else away from its stream: it uses a prefix that only the
+    /// stream declares, or names a namespace that is read as another.
+    pub(crate) needs_stream: bool,
     /// What its root declares: prefix (empty for the default) and namespace.
     pub(crate) root_names: Vec<(String, String)>,
 }
@@ -69,6 +63,7 @@ struct Pass<'a> {
     text: &'a str,
     at: usize,
     limits: &'a Limits,
+    stream: &'a StreamNames,
     nodes: Vec<Node>,
     attrs: Vec<Attr>,
     names: Names<'a>,
@@ -76,7 +71,7 @@ struct Pass<'a> {
     open: Vec<usize>,
     /// The last node at each depth, to link siblings.
     last: Vec<Option<usize>>,
-    uses_stream_prefix: bool,
+    needs_stream: bool,
 }
 
 /// Index of "no namespace" for attributes.
@@ -98,24 +93,26 @@ pub(crate) fn flatten(
         text,
         at: 0,
         limits,
+        stream,
         nodes: Vec::with_capacity(8),
         attrs: Vec::with_capacity(8),
         names: Names::new(&["", XML]),
         decls: Vec::with_capacity(4),
         open: Vec::new(),
         last: Vec::new(),
-        uses_stream_prefix: false,
+        needs_stream: false,
     };
-    pass.declare_stream(stream);
+    pass.declare_stream();
     let root_names = pass.run()?;
     Ok(pass.finish(root_names))
 }
 
 impl<'a> Pass<'a> {
-    fn declare_stream(&mut self, stream: &'a StreamNames) {
+    fn declare_stream(&mut self) {
+        let stream = self.stream;
         let all = stream.prefixes.iter().map(|(prefix, ns)| (prefix.as_str(), ns.as_str()));
         for (prefix, ns) in std::iter::once(("", stream.default.as_str())).chain(all) {
-            let ns = self.names.intern(ns);
+            let ns = self.names.intern(stream.read(ns));
             self.decls.push(Decl { prefix, ns, depth: 0, of_stream: true });
         }
     }
@@ -391,7 +388,9 @@ impl<'a> Pass<'a> {
         if self.decls.iter().filter(|decl| !decl.of_stream).count() >= self.limits.decls {
             return Err(Limit("namespaces"));
         }
-        let ns = self.names.intern(ns);
+        let read = self.stream.read(ns);
+        self.needs_stream |= read != ns;
+        let ns = self.names.intern(read);
         self.decls.push(Decl { prefix, ns, depth, of_stream: false });
         Ok(())
     }
@@ -428,7 +427,7 @@ impl<'a> Pass<'a> {
         }
         let decl = self.decls.iter().rev().find(|decl| decl.prefix == prefix);
         let decl = decl.copied().ok_or(BadNamespacePrefix)?;
-        self.uses_stream_prefix |= decl.of_stream;
+        self.needs_stream |= decl.of_stream;
         Ok(decl.ns)
     }
 
@@ -476,7 +475,6 @@ impl<'a> Pass<'a> {
         for name in &self.names.all {
             text.push_str(name);
         }
-        let uses_stream_prefix = self.uses_stream_prefix;
-        Flattened { text, words, uses_stream_prefix, root_names }
+        Flattened { text, words, needs_stream: self.needs_stream, root_names }
     }
 }

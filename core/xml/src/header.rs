@@ -3,7 +3,8 @@
 use memchr::memchr;
 
 use crate::XmlError::{NotWellFormed, Restricted, Utf8};
-use crate::flatten::{StreamNames, flatten};
+use crate::flatten::flatten;
+use crate::names::StreamNames;
 use crate::{Flat, Limits, XmlError};
 
 /// What a peer opens a stream with.
@@ -25,6 +26,8 @@ pub struct Header {
     pub lang: Option<String>,
     /// The name of the stream, in answers.
     pub id: Option<String>,
+    /// The namespaces that have a prefix: how dialback is offered (XEP-0220 §2.4.1).
+    pub declared: Vec<String>,
 }
 
 /// Finds the end of the declaration and of the start tag, `None` when more bytes are needed.
@@ -120,6 +123,7 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<(Header, StreamNames
         version: attr("version"),
         lang,
         id: attr("id"),
+        declared: names.prefixes.iter().map(|(_, ns)| ns.clone()).collect(),
     };
     Ok((header, names))
 }

@@ -1,4 +1,4 @@
-//! The namespaces of one element, each once.
+//! The namespaces of one element, each once, and those of its stream.
 
 use std::collections::BTreeMap;
 
@@ -31,5 +31,29 @@ impl<'a> Names<'a> {
             self.places.insert(name, place);
         }
         place
+    }
+}
+
+/// What the root of a stream declared.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StreamNames {
+    pub(crate) default: String,
+    pub(crate) prefixes: Vec<(String, String)>,
+    /// A namespace, and the one that it is read as.
+    pub(crate) read_as: Option<(&'static str, &'static str)>,
+}
+
+impl StreamNames {
+    /// Returns the names of an element that stands alone.
+    pub(crate) fn of_default(default: &str) -> Self {
+        Self { default: default.to_owned(), ..Self::default() }
+    }
+
+    /// Returns what a namespace is read as.
+    pub(crate) fn read<'a>(&self, ns: &'a str) -> &'a str {
+        match self.read_as {
+            Some((from, to)) if from == ns => to,
+            _ => ns,
+        }
     }
 }

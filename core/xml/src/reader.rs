@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::XmlError::{Limit, Utf8};
-use crate::flatten::{StreamNames, flatten};
+use crate::flatten::flatten;
 use crate::frame::{Frame, Framer};
+use crate::names::StreamNames;
 use crate::{Element, Flat, Header, Limits, XmlError, header};
 
 /// The most that may come on top of an unfinished stanza in one piece, in bytes.
@@ -18,6 +19,7 @@ pub struct Reader {
     limits: Limits,
     framer: Framer,
     names: Option<StreamNames>,
+    read_as: Option<(&'static str, &'static str)>,
 }
 
 impl fmt::Debug for Reader {
@@ -43,7 +45,17 @@ impl Reader {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let framer = Framer::new();
-        Self { buffer: Vec::new(), used: 0, limits, framer, names: None }
+        Self { buffer: Vec::new(), used: 0, limits, framer, names: None, read_as: None }
+    }
+
+    /// Reads everything in the namespace `from` as if it were in `to`; headers stay as they are.
+    ///
+    /// The content of a stream between servers is that of a client in another namespace
+    /// (RFC 6120 §4.8.3).
+    #[must_use]
+    pub fn reading(mut self, from: &'static str, to: &'static str) -> Self {
+        self.read_as = Some((from, to));
+        self
     }
 
     /// Changes the bounds, as after login.
@@ -95,7 +107,7 @@ impl Reader {
             return Err(Limit("the stream header"));
         }
         let (header, names) = header::read(waiting.get(..end).unwrap_or_default(), &self.limits)?;
-        self.names = Some(names);
+        self.names = Some(StreamNames { read_as: self.read_as, ..names });
         self.consume(end);
         Ok(Some(Item::Open(header)))
     }
@@ -119,11 +131,12 @@ impl Reader {
         let text = std::str::from_utf8(text).map_err(|_| Utf8)?;
         let Some(names) = &self.names else { return Ok(None) };
         let mut flattened = flatten(text, names, &self.limits)?;
-        if flattened.uses_stream_prefix {
-            // Elsewhere nobody knows what the prefix of this stream means.
+        if flattened.needs_stream {
+            // Elsewhere nobody knows what this stream means.
             let element = Element::from_node(Flat::from_parts(flattened).root());
-            let own = StreamNames { default: names.default.clone(), prefixes: Vec::new() };
-            flattened = flatten(&element.to_xml(&names.default), &own, &self.limits)?;
+            let own = StreamNames::of_default(names.read(&names.default));
+            // What it says anew may make it longer, which is not the fault of who wrote it.
+            flattened = flatten(&element.to_xml(&own.default), &own, &Limits::ours())?;
         }
         self.consume(end);
         Ok(Some(Item::Element(Flat::from_parts(flattened))))

@@ -113,6 +113,54 @@ fn bad_headers_are_refused() {
     }
 }
 
+/// Reads one stanza of a stream between servers; returns its text and what it reads as.
+fn from_server(stanza: &str) -> (String, Element) {
+    let header = "<stream:stream xmlns='jabber:server' xmlns:s='jabber:server' \
+         xmlns:stream='http://etherx.jabber.org/streams'>";
+    let limits = Limits::client();
+    let mut reader = Reader::new(limits).reading("jabber:server", "jabber:client");
+    reader.push(format!("{header}{stanza}").as_bytes()).unwrap();
+    let items = read_all(&mut reader).unwrap();
+    let [Item::Open(header), Item::Element(flat)] = items.as_slice() else { panic!("{items:?}") };
+    assert_eq!(header.default_ns, "jabber:server");
+    (flat.raw().to_owned(), Element::from_node(flat.root()))
+}
+
+#[test]
+fn one_namespace_reads_as_another() {
+    for (stanza, copied) in [
+        ("<message><body>jabber:server</body></message>", true),
+        ("<message><f xmlns='u:f'><message xmlns='jabber:client'/></f></message>", true),
+        ("<message xmlns='jabber:server'><body/></message>", false),
+        ("<message xmlns='jabber:client'><body/></message>", true),
+        ("<message><body xmlns='jabber:server'/></message>", false),
+        ("<s:message><s:body/></s:message>", false),
+        ("<message xmlns:c='jabber:server'><c:body/></message>", false),
+        ("<message><f xmlns='u:f'><message xmlns='jabber:server'/></f></message>", false),
+    ] {
+        let (raw, element) = from_server(stanza);
+        assert_eq!(raw == stanza, copied, "{raw}");
+        assert!(element.ns() == "jabber:client" && !raw.contains("='jabber:server'"), "{raw}");
+        // The text says the same where nobody knows that stream.
+        let again = Flat::parse(&raw, "jabber:client").unwrap();
+        assert_eq!(Element::from_node(again.root()), element, "{raw}");
+        let child = element.children().next().unwrap();
+        let inside = if child.ns() == "u:f" { child.children().next().unwrap() } else { child };
+        assert_eq!(inside.ns(), "jabber:client", "{raw}");
+    }
+}
+
+#[test]
+fn a_namespace_is_renamed_down_to_foreign_content() {
+    let xml = "<message><body/><f xmlns='u:f'><message xmlns='jabber:client'/></f></message>";
+    let mut element = Element::from_node(Flat::parse(xml, "jabber:client").unwrap().root());
+    element.rename_ns("jabber:client", "jabber:server");
+    assert_eq!(
+        element.to_xml("jabber:server"),
+        "<message><body/><f xmlns=\"u:f\"><message xmlns=\"jabber:client\"/></f></message>"
+    );
+}
+
 #[track_caller]
 fn refused(body: &str) {
     assert!(Flat::parse(body, "jabber:client").is_err(), "{body:?}");
