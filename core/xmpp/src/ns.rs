@@ -63,8 +63,16 @@ names! {
     TIME = "urn:xmpp:time";
     /// XEP-0203: delayed delivery.
     DELAY = "urn:xmpp:delay";
+    /// XEP-0220: dialback.
+    DIALBACK = "jabber:server:dialback";
+    /// XEP-0220: the stream feature of dialback with errors.
+    DIALBACK_FEATURE = "urn:xmpp:features:dialback";
     /// XEP-0280: carbons.
     CARBONS = "urn:xmpp:carbons:2";
+    /// XEP-0288: stanzas both ways between two servers.
+    BIDI = "urn:xmpp:bidi";
+    /// XEP-0288: its stream feature.
+    BIDI_FEATURE = "urn:xmpp:features:bidi";
     /// XEP-0297: forwarded stanzas.
     FORWARD = "urn:xmpp:forward:0";
     /// XEP-0334: processing hints.
