@@ -31,7 +31,7 @@ pub(crate) fn before_login(settings: &Settings, channel: &Channel) -> Element {
         }
         features.push_child(types);
     }
-    features.with_child(limits(crate::machine::BEFORE_LOGIN.stanza_bytes))
+    features.with_child(limits(crate::wire::BEFORE_LOGIN.stanza_bytes))
 }
 
 /// What can be done together with the login (XEP-0388 §2.2, XEP-0386 §3).
@@ -70,7 +70,7 @@ pub(crate) fn after_login(settings: &Settings, is_bound: bool, has_acks: bool) -
 }
 
 /// XEP-0478.
-fn limits(stanza_bytes: usize) -> Element {
+pub(crate) fn limits(stanza_bytes: usize) -> Element {
     let bytes = Element::new(ns::STREAM_LIMITS, "max-bytes").with_text(&stanza_bytes.to_string());
     Element::new(ns::STREAM_LIMITS, "limits").with_child(bytes)
 }

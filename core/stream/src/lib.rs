@@ -12,6 +12,7 @@ mod sasl;
 pub mod scram;
 mod settings;
 mod sm;
+mod wire;
 
 pub use event::{Inline, StreamEvent, UserAgent};
 pub use machine::Stream;

@@ -4,15 +4,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use xml::{Element, Header, Item, Limits, Node, Reader, XmlError, escape_attr};
+use xml::{Element, Header, Item, Node};
 use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
 
 use crate::sasl::Attempt;
 use crate::sm::Counts;
+use crate::wire::{Opening, Wire};
 use crate::{Channel, Facts, Settings, StreamEvent, features};
-
-/// What a client may send before it is logged in.
-pub(crate) const BEFORE_LOGIN: Limits = Limits::before_login();
 
 /// A stream between a client and us.
 ///
@@ -34,12 +32,8 @@ pub struct Stream {
     pub(crate) session: Option<Jid>,
     pub(crate) counts: Counts,
     pub(crate) resume_failure: Option<Element>,
-    reader: Reader,
-    output: Vec<u8>,
+    pub(crate) wire: Wire,
     events: VecDeque<StreamEvent>,
-    is_open: bool,
-    chance: [u8; 32],
-    drawn: u64,
 }
 
 impl fmt::Debug for Stream {
@@ -96,12 +90,8 @@ impl Stream {
             session: None,
             counts: Counts::default(),
             resume_failure: None,
-            reader: Reader::new(BEFORE_LOGIN),
-            output: Vec::new(),
+            wire: Wire::new(ns::CLIENT, chance),
             events: VecDeque::new(),
-            is_open: false,
-            chance,
-            drawn: 0,
         }
     }
 
@@ -110,8 +100,8 @@ impl Stream {
         if self.stage == Stage::Over || matches!(self.question, Some(Question::Tls)) {
             return;
         }
-        if let Err(error) = self.reader.push(bytes) {
-            self.refuse(error);
+        if let Err(error) = self.wire.push(bytes) {
+            self.fail(error);
         }
     }
 
@@ -124,17 +114,17 @@ impl Stream {
             if self.question.is_some() || self.stage == Stage::Over {
                 return None;
             }
-            match self.reader.next() {
+            match self.wire.next() {
                 Ok(Some(item)) => self.take(item),
                 Ok(None) => return None,
-                Err(error) => self.refuse(error),
+                Err(error) => self.fail(error),
             }
         }
     }
 
     /// Returns the bytes to write; the caller takes them out.
     pub fn output(&mut self) -> &mut Vec<u8> {
-        &mut self.output
+        &mut self.wire.output
     }
 
     /// Returns the full address once the session is bound.
@@ -167,8 +157,7 @@ impl Stream {
             self.question = None;
             self.channel = Channel::Tls(facts);
             self.stage = Stage::Login;
-            self.reader = Reader::new(BEFORE_LOGIN);
-            self.is_open = false;
+            self.wire.start_anew();
         }
     }
 
@@ -177,7 +166,7 @@ impl Stream {
         if self.stage == Stage::Bound {
             let mut text = String::with_capacity(stanza.bytes());
             stanza.write(&mut text);
-            self.output.extend_from_slice(text.as_bytes());
+            self.wire.write(&text);
             self.counts.sent_one();
         }
     }
@@ -266,7 +255,7 @@ impl Stream {
 
     fn start_tls(&mut self) {
         // RFC 6120 §5.4.3.3. What came behind it came from who knows whom.
-        if !self.reader.is_empty() {
+        if !self.wire.is_empty() {
             return self.fail(StreamError::PolicyViolation);
         }
         self.write_element(&Element::new(ns::TLS, "proceed"));
@@ -305,53 +294,14 @@ impl Stream {
             Stage::Bound => features::after_login(&self.settings, true, self.has_acks()),
             Stage::Over => return,
         };
-        let xml = features.to_xml(ns::STREAMS);
-        // The header declared the prefix; children say their own namespaces.
-        let xml = xml.replacen("<features>", "<stream:features>", 1);
-        let end = xml.len().saturating_sub("</features>".len());
-        self.output.extend_from_slice(xml.get(..end).unwrap_or("").as_bytes());
-        self.output.extend_from_slice(b"</stream:features>");
+        self.wire.write_features(&features);
     }
 
     fn write_header(&mut self, header: &Header) {
-        let id: String = self.draw(12).iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut text = String::from("<?xml version='1.0'?><stream:stream xmlns='jabber:client'");
-        text.push_str(" xmlns:stream='http://etherx.jabber.org/streams' version='1.0'");
-        text.push_str(" xml:lang='en' id='");
-        text.push_str(&id);
-        text.push_str("' from='");
-        text.push_str(&self.settings.domain);
-        text.push('\'');
-        if let Some(from) = header.from.as_deref().and_then(|from| Jid::parse(from).ok()) {
-            text.push_str(" to='");
-            escape_attr(from.as_str(), &mut text);
-            text.push('\'');
-        }
-        text.push('>');
-        self.output.extend_from_slice(text.as_bytes());
-        self.is_open = true;
-    }
-
-    /// After SASL: a new header, a new id.
-    pub(crate) fn expect_restart(&mut self) {
-        self.reader.restart();
-        self.is_open = false;
-    }
-
-    /// The client is known now and may send larger stanzas.
-    pub(crate) fn login_limits_end(&mut self) {
-        let stanza_bytes = self.settings.stanza_bytes.max(BEFORE_LOGIN.stanza_bytes);
-        self.reader.set_limits(Limits { stanza_bytes, ..Limits::client() });
-    }
-
-    fn refuse(&mut self, error: XmlError) {
-        self.fail(match error {
-            XmlError::NotWellFormed(_) | XmlError::Incomplete => StreamError::NotWellFormed,
-            XmlError::Restricted(_) => StreamError::RestrictedXml,
-            XmlError::BadNamespacePrefix => StreamError::BadNamespacePrefix,
-            XmlError::Limit(_) => StreamError::PolicyViolation,
-            XmlError::Utf8 => StreamError::UnsupportedEncoding,
-        });
+        let to = header.from.as_deref().and_then(|from| Jid::parse(from).ok());
+        let id = self.wire.draw_id();
+        let (from, to) = (self.settings.domain.as_str(), to.as_ref().map(Jid::as_str));
+        self.wire.write_header(Opening { id: Some(&id), from, to });
     }
 
     pub(crate) fn fail(&mut self, error: StreamError) {
@@ -373,29 +323,22 @@ impl Stream {
         if self.stage == Stage::Over {
             return;
         }
-        if !self.is_open {
+        if !self.wire.is_open() {
             // RFC 6120 §4.9.1.2. An error before the header follows a header of ours.
             self.write_header(&Header::default());
         }
-        let mut text = String::from("<stream:error>");
-        Element::new(ns::STREAM_ERRORS, error.name()).write(&mut text, ns::CLIENT);
-        if let Some(detail) = detail {
-            detail.write(&mut text, ns::CLIENT);
-        }
-        text.push_str("</stream:error></stream:stream>");
-        self.output.extend_from_slice(text.as_bytes());
+        self.wire.write_error(error, detail);
     }
 
     fn write_close(&mut self) {
-        if self.stage != Stage::Over && self.is_open {
-            self.output.extend_from_slice(b"</stream:stream>");
+        if self.stage != Stage::Over {
+            self.wire.write_close();
         }
     }
 
     pub(crate) fn write_element(&mut self, element: &Element) {
         if self.stage != Stage::Over {
-            let xml = element.to_xml(ns::CLIENT);
-            self.output.extend_from_slice(xml.as_bytes());
+            self.wire.write_element(element);
         }
     }
 
@@ -406,12 +349,5 @@ impl Stream {
     pub(crate) fn ask(&mut self, question: Question, event: StreamEvent) {
         self.question = Some(question);
         self.say(event);
-    }
-
-    /// Draws bytes that nobody can foresee who does not know the seed.
-    pub(crate) fn draw(&mut self, bytes: usize) -> Vec<u8> {
-        self.drawn = self.drawn.wrapping_add(1);
-        let block = crypto::keyed_hash(&self.chance, &self.drawn.to_le_bytes());
-        block.into_iter().take(bytes).collect()
     }
 }

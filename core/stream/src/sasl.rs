@@ -180,7 +180,7 @@ impl Stream {
             return;
         }
         self.question = None;
-        let nonce = self.draw(18);
+        let nonce = self.wire.draw(18);
         let nonce = STANDARD.encode(nonce);
         let protected = mechanism::protected_list(&self.settings, &self.channel);
         let Some(attempt) = &mut self.attempt else { return };
@@ -264,13 +264,13 @@ impl Stream {
         };
         self.account = Some(jid.clone());
         self.stage = Stage::Authenticated;
-        self.login_limits_end();
+        self.wire.end_login_limits(self.settings.stanza_bytes);
         self.say(event);
         if !attempt_is_sasl2(self.attempt.as_ref()) {
             let word = self.attempt.take().and_then(|attempt| attempt.final_word);
             let text = word.map(|word| STANDARD.encode(word)).unwrap_or_default();
             self.write_element(&Element::new(ns::SASL, "success").with_text(&text));
-            return self.expect_restart();
+            return self.wire.expect_restart();
         }
         let resume = self.attempt.as_mut().and_then(|attempt| attempt.resume.take());
         match resume {
@@ -361,7 +361,7 @@ fn refused(refusal: Refusal) -> Failure {
 }
 
 /// Reads base64 strictly; `=` stands for nothing (RFC 6120 §6.4.2).
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     if text == "=" { Some(Vec::new()) } else { STANDARD.decode(text).ok() }
 }
 

@@ -28,6 +28,11 @@ pub struct Resumed {
 }
 
 impl Counts {
+    /// Returns counts that begin now.
+    pub(crate) fn start() -> Self {
+        Self { is_on: true, ..Self::default() }
+    }
+
     pub(crate) fn sent_one(&mut self) {
         if self.is_on {
             self.sent = self.sent.wrapping_add(1);
@@ -44,7 +49,7 @@ impl Counts {
     /// # Errors
     ///
     /// What was sent, when the count is ahead of it.
-    fn settle(&mut self, h: u32) -> Result<(), u32> {
+    pub(crate) fn settle(&mut self, h: u32) -> Result<(), u32> {
         let newly = h.wrapping_sub(self.settled);
         if newly > self.waiting() {
             return Err(self.sent);
@@ -77,10 +82,7 @@ impl Stream {
         match self.counts.settle(h) {
             Ok(()) => self.say(StreamEvent::Acked { h }),
             Err(sent) => {
-                // §4. A count from the future.
-                let detail = Element::new(ns::SM, "handled-count-too-high")
-                    .with_attr("h", &h.to_string())
-                    .with_attr("send-count", &sent.to_string());
+                let detail = too_high(h, sent);
                 self.fail_with(StreamError::UndefinedCondition, Some(&detail));
             }
         }
@@ -99,7 +101,7 @@ impl Stream {
     /// Answers [`StreamEvent::Enable`]: on, with the name to come back by where that is possible.
     pub fn answer_enable(&mut self, token: Option<&str>) {
         let Some(Question::Enable { inline }) = self.question.take() else { return };
-        self.counts = Counts { is_on: true, ..Counts::default() };
+        self.counts = Counts::start();
         let mut enabled = Element::new(ns::SM, "enabled");
         if let Some(token) = token {
             enabled.push_attr("id", token);
@@ -164,7 +166,14 @@ pub(crate) fn count(node: Node<'_>) -> Option<u32> {
     node.attr("h")?.parse().ok()
 }
 
-fn failed(condition: &str) -> Element {
+/// Says that a count is ahead of what was sent (XEP-0198 §4).
+pub(crate) fn too_high(h: u32, sent: u32) -> Element {
+    Element::new(ns::SM, "handled-count-too-high")
+        .with_attr("h", &h.to_string())
+        .with_attr("send-count", &sent.to_string())
+}
+
+pub(crate) fn failed(condition: &str) -> Element {
     Element::new(ns::SM, "failed").with_child(Element::new(ns::STANZA_ERRORS, condition))
 }
 

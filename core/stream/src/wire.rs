@@ -1,0 +1,154 @@
+//! What all streams do alike: pieces in; headers, elements, errors and the end out.
+
+use xml::{Element, Item, Limits, Reader, XmlError, escape_attr};
+use xmpp::{StreamError, ns};
+
+/// What a peer may send before it is authenticated.
+pub(crate) const BEFORE_LOGIN: Limits = Limits::before_login();
+
+/// Both directions of one stream.
+pub(crate) struct Wire {
+    reader: Reader,
+    pub(crate) output: Vec<u8>,
+    /// The namespace of stanzas: `jabber:client` or `jabber:server`.
+    content: &'static str,
+    is_open: bool,
+    chance: [u8; 32],
+    drawn: u64,
+}
+
+/// Who speaks to whom in a header of ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening<'a> {
+    pub(crate) id: Option<&'a str>,
+    pub(crate) from: &'a str,
+    pub(crate) to: Option<&'a str>,
+}
+
+impl Wire {
+    /// Returns a wire that expects a header. `chance` must be unpredictable and new each time.
+    pub(crate) fn new(content: &'static str, chance: [u8; 32]) -> Self {
+        let (reader, output) = (new_reader(content), Vec::new());
+        Self { reader, output, content, is_open: false, chance, drawn: 0 }
+    }
+
+    /// Takes bytes that came.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+        self.reader.push(bytes).map_err(condition)
+    }
+
+    /// Returns what came next.
+    pub(crate) fn next(&mut self) -> Result<Option<Item>, StreamError> {
+        self.reader.next().map_err(condition)
+    }
+
+    /// Tells whether nothing waits: what STARTTLS requires (RFC 6120 §5.4.3.3).
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reader.is_empty()
+    }
+
+    /// Tells whether our header was written.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// After TLS: what was heard before counts for nothing.
+    pub(crate) fn start_anew(&mut self) {
+        self.reader = new_reader(self.content);
+        self.is_open = false;
+    }
+
+    /// After SASL: a new header, a new id.
+    pub(crate) fn expect_restart(&mut self) {
+        self.reader.restart();
+        self.is_open = false;
+    }
+
+    /// The peer is known now and may send larger stanzas.
+    pub(crate) fn end_login_limits(&mut self, stanza_bytes: usize) {
+        let stanza_bytes = stanza_bytes.max(BEFORE_LOGIN.stanza_bytes);
+        self.reader.set_limits(Limits { stanza_bytes, ..Limits::client() });
+    }
+
+    pub(crate) fn write_header(&mut self, opening: Opening<'_>) {
+        let mut text = String::from("<?xml version='1.0'?><stream:stream xmlns='");
+        text.push_str(self.content);
+        text.push_str("' xmlns:stream='http://etherx.jabber.org/streams'");
+        if self.content == ns::SERVER {
+            text.extend([" xmlns:db='", ns::DIALBACK, "'"]);
+        }
+        text.push_str(" version='1.0' xml:lang='en'");
+        let from = Some(opening.from);
+        for (name, value) in [(" id='", opening.id), (" from='", from), (" to='", opening.to)] {
+            if let Some(value) = value {
+                text.push_str(name);
+                escape_attr(value, &mut text);
+                text.push('\'');
+            }
+        }
+        text.push('>');
+        self.write(&text);
+        self.is_open = true;
+    }
+
+    pub(crate) fn write_features(&mut self, features: &Element) {
+        let xml = features.to_xml(ns::STREAMS);
+        // The header declared the prefix; children say their own namespaces.
+        let inside = xml.strip_prefix("<features>").and_then(|x| x.strip_suffix("</features>"));
+        self.write("<stream:features>");
+        self.write(inside.unwrap_or(""));
+        self.write("</stream:features>");
+    }
+
+    pub(crate) fn write_element(&mut self, element: &Element) {
+        self.write(&element.to_xml(self.content));
+    }
+
+    pub(crate) fn write(&mut self, text: &str) {
+        self.output.extend_from_slice(text.as_bytes());
+    }
+
+    /// Writes an error and the end. Our header must have been written.
+    pub(crate) fn write_error(&mut self, error: StreamError, detail: Option<&Element>) {
+        let mut text = String::from("<stream:error>");
+        Element::new(ns::STREAM_ERRORS, error.name()).write(&mut text, self.content);
+        if let Some(detail) = detail {
+            detail.write(&mut text, self.content);
+        }
+        text.push_str("</stream:error></stream:stream>");
+        self.write(&text);
+    }
+
+    pub(crate) fn write_close(&mut self) {
+        if self.is_open {
+            self.write("</stream:stream>");
+        }
+    }
+
+    /// Draws bytes that nobody can foresee who does not know the seed.
+    pub(crate) fn draw(&mut self, bytes: usize) -> Vec<u8> {
+        self.drawn = self.drawn.wrapping_add(1);
+        let block = crypto::keyed_hash(&self.chance, &self.drawn.to_le_bytes());
+        block.into_iter().take(bytes).collect()
+    }
+
+    /// Draws the name of a stream.
+    pub(crate) fn draw_id(&mut self) -> String {
+        self.draw(12).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn new_reader(content: &'static str) -> Reader {
+    let reader = Reader::new(BEFORE_LOGIN);
+    if content == ns::CLIENT { reader } else { reader.reading(content, ns::CLIENT) }
+}
+
+fn condition(error: XmlError) -> StreamError {
+    match error {
+        XmlError::NotWellFormed(_) | XmlError::Incomplete => StreamError::NotWellFormed,
+        XmlError::Restricted(_) => StreamError::RestrictedXml,
+        XmlError::BadNamespacePrefix => StreamError::BadNamespacePrefix,
+        XmlError::Limit(_) => StreamError::PolicyViolation,
+        XmlError::Utf8 => StreamError::UnsupportedEncoding,
+    }
+}
