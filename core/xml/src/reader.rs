@@ -33,7 +33,7 @@ impl fmt::Debug for Reader {
 #[derive(Clone, Debug)]
 pub enum Item {
     /// The peer opened the stream.
-    Open(Header),
+    Open(Box<Header>),
     /// A stanza, or an element about the stream itself.
     Element(Flat),
     /// The peer closed the stream.
@@ -109,7 +109,7 @@ impl Reader {
         let (header, names) = header::read(waiting.get(..end).unwrap_or_default(), &self.limits)?;
         self.names = Some(StreamNames { read_as: self.read_as, ..names });
         self.consume(end);
-        Ok(Some(Item::Open(header)))
+        Ok(Some(Item::Open(Box::new(header))))
     }
 
     fn element(&mut self) -> Result<Option<Item>, XmlError> {

@@ -1,6 +1,6 @@
 //! What the reader takes and what it refuses.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use xml::{Element, Flat, FlatRef, Item, Limits, Reader, XmlError};
 
