@@ -1,4 +1,5 @@
-//! One XMPP stream of a client, without I/O: headers, STARTTLS, SASL, bind, resumption, limits.
+//! One XMPP stream, without I/O: of a client (headers, STARTTLS, SASL, bind, resumption, limits)
+//! or between two servers ([`s2s`]).
 //!
 //! The caller feeds bytes, polls events, answers the questions among them and writes the output.
 //! While a question is open, input waits, within the limits.
@@ -8,6 +9,7 @@ mod event;
 mod features;
 mod machine;
 mod mechanism;
+pub mod s2s;
 mod sasl;
 pub mod scram;
 mod settings;

@@ -9,7 +9,7 @@ use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
 
 use crate::sasl::Attempt;
 use crate::sm::Counts;
-use crate::wire::{Opening, Wire};
+use crate::wire::{Opening, Wire, is_version_1};
 use crate::{Channel, Facts, Settings, StreamEvent, features};
 
 /// A stream between a client and us.
@@ -270,9 +270,7 @@ impl Stream {
         if header.name != "stream" {
             return self.fail(StreamError::BadFormat);
         }
-        let major = header.version.as_deref().and_then(|version| version.split('.').next());
-        // RFC 6120 §4.7.5. Who speaks a newer version is answered with ours.
-        if major.and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < 1) {
+        if !is_version_1(header) {
             return self.fail(StreamError::UnsupportedVersion);
         }
         let to = header.to.as_deref().map(Jid::parse);

@@ -1,6 +1,6 @@
 //! What all streams do alike: pieces in; headers, elements, errors and the end out.
 
-use xml::{Element, Item, Limits, Reader, XmlError, escape_attr};
+use xml::{Element, Header, Item, Limits, Reader, XmlError, escape_attr};
 use xmpp::{StreamError, ns};
 
 /// What a peer may send before it is authenticated.
@@ -136,6 +136,13 @@ impl Wire {
     pub(crate) fn draw_id(&mut self) -> String {
         self.draw(12).iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// Tells whether the peer speaks XMPP 1.0. Who speaks a newer version is answered with ours
+/// (RFC 6120 §4.7.5).
+pub(crate) fn is_version_1(header: &Header) -> bool {
+    let major = header.version.as_deref().and_then(|version| version.split('.').next());
+    major.and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 1)
 }
 
 fn new_reader(content: &'static str) -> Reader {

@@ -1,0 +1,114 @@
+//! Stanzas between servers: `jabber:server` outside, `jabber:client` inside.
+
+use memchr::memmem;
+use xml::{Element, Flat, Node};
+use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
+
+use super::PeerEvent;
+use super::header::domain;
+use super::peering::{Enabling, Peering, Stage};
+
+impl Peering {
+    /// Tells whether stanzas from a domain of ours to one of the peer may be sent.
+    #[must_use]
+    pub fn may_send(&self, local: &str, remote: &str) -> bool {
+        let is_my_turn = if self.is_initiator {
+            // Nothing leaves that the peer might or might not count.
+            self.enabling != Enabling::Asked
+        } else {
+            self.is_bidi
+        };
+        is_my_turn && self.stage == Stage::Open && self.pairs.has(local, remote)
+    }
+
+    /// Writes a stanza and counts it. `false`: it was not written, because its addresses are no
+    /// pair that may be sent to, or because it is too large for anybody.
+    pub fn send(&mut self, stanza: &Stanza) -> bool {
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return false };
+        if !self.may_send(from.domain(), to.domain()) {
+            return false;
+        }
+        let Some(xml) = outside(stanza) else { return false };
+        self.wire.write(&xml);
+        self.counts.sent_one();
+        true
+    }
+
+    /// A stanza came, or something that calls itself one.
+    pub(crate) fn take_stanza(&mut self, flat: Flat) {
+        let root = flat.root();
+        if self.pairs.is_empty() || (self.is_initiator && !self.is_bidi) {
+            return self.fail(StreamError::NotAuthorized);
+        }
+        if Kind::of(root.name()).is_none() {
+            return self.fail(StreamError::UnsupportedStanzaType);
+        }
+        let read = Stanza::read(flat.clone());
+        let checked = match &read {
+            Ok(stanza) => self.check_pair(stanza.from.as_ref(), stanza.to.as_ref()),
+            Err(_) => self.check_pair(sender(root).as_ref(), recipient(root).as_ref()),
+        };
+        match (checked, read) {
+            (Err(error), _) => self.fail(error),
+            (Ok(()), Ok(stanza)) => self.say(PeerEvent::Stanza(stanza)),
+            (Ok(()), Err(error)) => self.bounce(root, error),
+        }
+    }
+
+    /// RFC 6120 §8.1.1.2 and §8.1.2.2: both addresses are there, and of a pair of this stream.
+    fn check_pair(&self, from: Option<&Jid>, to: Option<&Jid>) -> Result<(), StreamError> {
+        let (Some(from), Some(to)) = (from, to) else {
+            return Err(StreamError::ImproperAddressing);
+        };
+        if !self.is_ours(to.domain()) {
+            return Err(StreamError::HostUnknown);
+        }
+        let is_known = self.pairs.has(to.domain(), from.domain());
+        if is_known { Ok(()) } else { Err(StreamError::InvalidFrom) }
+    }
+
+    /// Hands on a stanza that is none, so that it is counted and perhaps answered. What one user of
+    /// the peer writes must not end the stream for all.
+    fn bounce(&mut self, root: Node<'_>, error: StanzaError) {
+        let mut copy = Element::new(ns::CLIENT, root.name());
+        for name in ["id", "type"] {
+            if let Some(value) = root.attr(name) {
+                copy.push_attr(name, &value);
+            }
+        }
+        let Ok(mut stanza) = Stanza::from_element(&copy) else {
+            return self.fail(StreamError::BadFormat);
+        };
+        stanza.from = root.attr("from").and_then(|from| Jid::parse(&from).ok());
+        stanza.to = recipient(root);
+        self.say(PeerEvent::Malformed(stanza, error));
+    }
+}
+
+fn sender(root: Node<'_>) -> Option<Jid> {
+    root.attr("from").as_deref().and_then(nearest)
+}
+
+fn recipient(root: Node<'_>) -> Option<Jid> {
+    root.attr("to").as_deref().and_then(nearest)
+}
+
+/// Reads an address, or its domain alone when the rest is none.
+fn nearest(text: &str) -> Option<Jid> {
+    Jid::parse(text).ok().or_else(|| {
+        let front = text.split_once('/').map_or(text, |(front, _)| front);
+        domain(front.split_once('@').map_or(front, |(_, domain)| domain))
+    })
+}
+
+/// Writes a stanza as it goes between servers.
+fn outside(stanza: &Stanza) -> Option<String> {
+    let xml = stanza.to_xml();
+    // Where nothing names the namespace, the stream says which it is.
+    if memmem::find(xml.as_bytes(), ns::CLIENT.as_bytes()).is_none() {
+        return Some(xml);
+    }
+    let mut element = Element::from_node(Flat::parse_ours(&xml, ns::CLIENT).ok()?.root());
+    element.rename_ns(ns::CLIENT, ns::SERVER);
+    Some(element.to_xml(ns::SERVER))
+}
