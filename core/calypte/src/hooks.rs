@@ -146,7 +146,7 @@ impl Command {
 pub type StanzaFn<M> = fn(&M, &mut Passing<'_>, &mut Context<'_, '_>) -> HookResult;
 /// The function that answers a request.
 pub type IqFn<M> = fn(&M, &Request<'_>, &mut Context<'_, '_>) -> IqResult;
-/// The function of a session hook.
+/// The function of a session hook, and of [`Hook::started`].
 pub type SessionFn<M> = fn(&M, &mut Context<'_, '_>) -> Done;
 /// The function that sees a login.
 pub type LoginFn<M> = fn(&M, &Login<'_>, &mut Context<'_, '_>) -> Done;
@@ -261,6 +261,13 @@ impl<M> Hook<M> {
     /// address looks like.
     pub const fn claim(f: StanzaFn<M>) -> Self {
         Self::of(["claim", ANY, ANY, ANY, ANY, ANY], Run::Stanza(f))
+    }
+
+    /// The server runs, or the modules were loaded anew. The owner is the domain; it runs in the
+    /// shard of the domain only. It is the time to make what the domain needs and to set its first
+    /// timer.
+    pub const fn started(f: SessionFn<M>) -> Self {
+        Self::of(["started", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
     }
 
     /// A session was opened: its client is bound to a resource. An error closes it.

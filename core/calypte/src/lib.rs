@@ -65,6 +65,7 @@
 //! | [`Hook::serve`] | for each stanza to an address at `label.domain` | that bare address |
 //! | [`Hook::claim`] | for stanzas to a bare address of the domain that is no account | that address |
 //! | [`Hook::channel`], [`Hook::authenticated`] | at each login and resumption, with [`Login`] | the account |
+//! | [`Hook::started`] | when the server has started, and after each reload of modules | the domain |
 //! | [`Hook::opened`], [`Hook::resumed`], [`Hook::closed`] | when a session begins, comes back, ends | the account |
 //! | [`Hook::acked`] | when a client has a message (XEP-0198) | its account |
 //! | [`Hook::wake`] | at a time asked for with [`Context::wake_at`] | who asked |
@@ -83,6 +84,20 @@
 //! and a module's own functions in the order of its list. For the domain, for served and for claimed
 //! addresses `Received` runs `Admit` and `Rewrite` only. All functions of one owner run one after
 //! another, in one shard.
+//!
+//! Two legs are the exception, since their owner is the domain while they run in the shard of an
+//! account: `Arriving` runs in the shard of the recipient, and `Leaving` of what a function sent in
+//! the name of the domain runs where it was sent. Of functions there:
+//!
+//! - A row of a domain table may be changed by two shards at the same time, and the later write
+//!   counts. Make the account or the peer part of the key, or write what does not depend on what
+//!   was read: never count up in one row.
+//! - A volatile table of the domain is the shard's own: what is counted there is counted by each
+//!   shard.
+//! - A [timer](Context::wake_at) fires in the shard where it was asked for; after a restart in that
+//!   of the domain.
+//! - A [request](Context::request) is refused where its answer would not come: send it from a timer
+//!   of the domain.
 //!
 //! A stanza hook says with [`Flow`] what becomes of the stanza, and may change it through [`Passing`]:
 //! later functions see the change, which is applied when the function returns and read again by the

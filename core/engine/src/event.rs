@@ -50,6 +50,10 @@ pub struct Limits {
     pub operations: u32,
     /// Bytes of all volatile tables.
     pub volatile_bytes: usize,
+    /// Bytes of stanzas that wait for one other domain.
+    pub leaving_bytes: usize,
+    /// Bytes of stanzas that wait for all other domains together.
+    pub leaving_all_bytes: usize,
     /// How long a lost connection may come back, in milliseconds.
     pub resume_ms: u64,
     /// How long a request of ours waits for its answer, in milliseconds.
@@ -64,6 +68,8 @@ impl Default for Limits {
             calls: 100_000,
             operations: 1_000_000,
             volatile_bytes: 256 << 20,
+            leaving_bytes: 4 << 20,
+            leaving_all_bytes: 256 << 20,
             resume_ms: 300_000,
             answer_ms: 30_000,
         }
@@ -100,10 +106,22 @@ pub enum Event {
     },
     /// A stanza crossed from another shard.
     Leg(Leg),
-    /// A stanza crossed from another domain.
+    /// A stanza crossed from another domain. It goes to the shard of the recipient's bare address.
     Arriving(Stanza),
+    /// Another domain has what left.
+    Left {
+        /// The rows of [`Effect::Leaving`].
+        rows: Vec<Vec<u8>>,
+    },
     /// A stanza that left cannot be delivered.
-    Bounced(Stanza, StanzaError),
+    Undeliverable {
+        /// Its row. One that is gone already says that this was dealt with.
+        row: Option<Vec<u8>>,
+        /// What left.
+        stanza: Stanza,
+        /// What its sender is told, if it may be answered at all.
+        error: StanzaError,
+    },
     /// A client turned acknowledgements on (XEP-0198).
     Enable {
         /// Who.
@@ -214,12 +232,18 @@ pub enum Effect {
         /// What.
         leg: Leg,
     },
-    /// Hand a stanza to another domain.
+    /// Hand a stanza to another domain. Answered by [`Event::Left`] or [`Event::Undeliverable`], at
+    /// the shard that it came from; what is not answered comes again after a restart.
     Leaving {
         /// Which.
         domain: String,
         /// What.
         stanza: Stanza,
+        /// The row that keeps it until then. `None`: presence of the moment, or a request of a
+        /// module, which waits for an answer no longer than the process lives.
+        row: Option<Vec<u8>>,
+        /// When it was decided, in milliseconds since 1970.
+        since_ms: u64,
     },
     /// Acknowledgements are on.
     Enabled {

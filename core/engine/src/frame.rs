@@ -333,7 +333,11 @@ impl Frame<'_, '_> {
         let mut stanza = stanza(a)?;
         self.stamp(&mut stanza)?;
         // The answer comes back to the shard of who asks.
-        if stanza.from.as_ref().is_none_or(|from| from.as_ref().bare_str() != self.owner) {
+        let setup = &self.step.state.setup;
+        let is_here = crate::shard_of(self.owner, setup.shards) == setup.shard;
+        let is_own =
+            stanza.from.as_ref().is_some_and(|from| from.as_ref().bare_str() == self.owner);
+        if !is_here || !is_own {
             return Err(fault::NOT_GRANTED);
         }
         self.later.push(Later::Request(stanza, cookie.to_vec()));

@@ -8,6 +8,7 @@ mod calls;
 mod commands;
 mod event;
 mod frame;
+mod leaving;
 mod manifest;
 mod peers;
 mod pipeline;
@@ -23,6 +24,7 @@ mod step;
 mod wakes;
 
 pub use event::{Ask, Effect, Event, Leg, Limits, Outcome, Setup};
+pub use leaving::LeavingCount;
 pub use manifest::{HookLine, Manifest};
 pub use pipeline::{HookCount, ModuleState, Pipeline};
 pub use shard::{SHARDS, shard_of};

@@ -1,4 +1,5 @@
-//! The engine's own rows: sessions that may come back, what waits for them, timers, crossings.
+//! The engine's own rows: sessions that may come back, what waits for them or for other domains,
+//! timers, crossings.
 
 use bincode::{Decode, Encode};
 use table::{Table, record};
@@ -17,6 +18,10 @@ pub(crate) const WAKES: Table<(String, String), At> = Table::account("engine.wak
 
 /// Stanzas that cross from shard to shard, by time, sender's shard and order.
 pub(crate) const CROSSING: Table<(u64, u64), Kept> = Table::domain("engine.crossing");
+
+/// Stanzas that wait for another domain, by time, virtual shard and order: see
+/// [`crate::leaving`].
+pub(crate) const LEAVING: Table<(u64, u64), Kept> = Table::domain("engine.leaving");
 
 /// A session that can be resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -60,6 +65,8 @@ mod tests {
     fn rows_keep_their_bytes() {
         let kept = Kept { since_ms: 5, xml: "<a/>".into() };
         assert_eq!(UNACKED.encode(&kept), b"\x01\x05\x04<a/>");
+        assert_eq!(CROSSING.encode(&kept), b"\x01\x05\x04<a/>");
+        assert_eq!(LEAVING.encode(&kept), b"\x01\x05\x04<a/>");
         assert_eq!(HANDLED.encode(&Count(300)), b"\x01\xfb\x2c\x01");
         assert_eq!(WAKES.encode(&At(7)), b"\x01\x07");
         let resumable = Resumable {

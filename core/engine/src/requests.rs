@@ -91,6 +91,13 @@ impl Step<'_> {
         self.route(stanza, false);
     }
 
+    /// Tells whether a stanza is a request of a module, of which nobody knows after a restart.
+    pub(crate) fn is_own_request(&self, stanza: &Stanza) -> bool {
+        let pending = stanza.id.as_deref().and_then(|id| self.state.requests.waiting.get(id));
+        matches!(stanza.ty.as_deref(), Some("get" | "set"))
+            && pending.is_some_and(|pending| stanza.from == pending.request.from)
+    }
+
     /// Tells whether a stanza is the answer to a request of ours.
     pub(crate) fn is_awaited(&self, stanza: &Stanza) -> bool {
         let pending = stanza.id.as_deref().and_then(|id| self.state.requests.waiting.get(id));

@@ -12,11 +12,14 @@ use crate::shard::shard_of;
 use crate::step::Step;
 
 /// Rows read at a time.
-const PAGE: usize = 512;
+pub(crate) const PAGE: usize = 512;
 
 impl Step<'_> {
-    /// Brings back sessions that may be resumed, timers, and stanzas between two shards.
+    /// Brings back what waits for other domains, sessions that may be resumed, timers, and stanzas
+    /// between two shards.
     pub(crate) fn restore(&mut self) -> Result<(), Fault> {
+        // First: what waits goes before all that is decided now.
+        self.restore_leaving()?;
         let mut sessions = Vec::new();
         self.each(&RESUMABLE, |owner, token, row| sessions.push((owner, token, row)))?;
         for (account, token, row) in sessions {

@@ -47,7 +47,10 @@ impl Step<'_> {
             Verdict::Pass | Verdict::Kept if self.is_for_own_account(&stanza) => {
                 self.answer(&owner, stanza, false, is_assured);
             }
-            Verdict::Pass | Verdict::Kept => self.route(stanza, is_assured),
+            Verdict::Pass | Verdict::Kept => {
+                self.note_directed(number, &stanza);
+                self.route(stanza, is_assured);
+            }
             Verdict::Over => {}
             Verdict::Refused(error) => self.refuse(&stanza, &error, is_assured),
         }
@@ -72,6 +75,9 @@ impl Step<'_> {
         session.priority = if is_available { priority(stanza) } else { 0 };
         session.note_ready(self.now_ms);
         session.presence = is_available.then(|| stanza.clone());
+        if !is_available {
+            session.directed.clear();
+        }
         self.keep_session(number);
     }
 
@@ -137,36 +143,6 @@ impl Step<'_> {
             self.write(row.clone(), None);
         }
         self.legs.push_back(leg);
-    }
-
-    fn leave(&mut self, mut stanza: Stanza, is_assured: bool) {
-        let (Some(from), Some(to)) = (stanza.from.clone(), stanza.to.clone()) else { return };
-        let (owner, session) = (from.bare(), from);
-        let session = if session.is_bare() { "" } else { session.as_str() };
-        let cause = Cause { owner: owner.as_str(), session, targets: &[], is_assured };
-        match self.run(Place::Leaving, &Phase::ALL, cause, &mut stanza) {
-            Verdict::Pass | Verdict::Kept => {
-                let domain = stanza.to.as_ref().unwrap_or(&to).domain().to_owned();
-                self.effects.push(Effect::Leaving { domain, stanza });
-            }
-            Verdict::Over => {}
-            Verdict::Refused(error) => self.refuse(&stanza, &error, is_assured),
-        }
-    }
-
-    /// A stanza crossed from another domain, whose name the link has checked.
-    pub(crate) fn arrive(&mut self, mut stanza: Stanza) {
-        let domain = self.state.setup.domain.clone();
-        let cause = Cause { owner: domain.as_str(), session: "", targets: &[], is_assured: true };
-        match self.run(Place::Arriving, &Phase::ALL, cause, &mut stanza) {
-            Verdict::Pass | Verdict::Kept
-                if stanza.to.as_ref().is_some_and(|to| self.is_local(to.domain())) =>
-            {
-                self.forward(Leg { stanza, is_assured: true, since_ms: None, transit: None });
-            }
-            Verdict::Pass | Verdict::Kept | Verdict::Over => {}
-            Verdict::Refused(error) => self.refuse(&stanza, &error, true),
-        }
     }
 
     /// Tells whether a domain is ours, or below ours and served by a module.
@@ -272,7 +248,7 @@ fn check(stanza: &Stanza) -> Result<(), StanzaError> {
 
 /// Tells whether it is presence of the moment: after a crash it is asked for again, so that a row for
 /// each contact would be written for nothing. Subscriptions are no such presence.
-fn is_shown(stanza: &Stanza) -> bool {
+pub(crate) fn is_shown(stanza: &Stanza) -> bool {
     let kind = stanza.view().presence_kind();
     stanza.kind == Kind::Presence
         && matches!(

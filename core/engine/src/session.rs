@@ -1,6 +1,6 @@
 //! The sessions of a shard.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use calypte::wire::SessionRow;
 use xmpp::{Jid, Stanza};
@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) ready_since: Option<u64>,
     /// Its last presence to everyone.
     pub(crate) presence: Option<Stanza>,
+    /// To whom in other domains it showed presence that it did not show to everyone.
+    pub(crate) directed: BTreeSet<Jid>,
     /// What modules keep with it.
     pub(crate) values: BTreeMap<String, Vec<u8>>,
     /// Whether its connection is lost.
@@ -80,6 +82,7 @@ impl Session {
             priority: 0,
             ready_since: None,
             presence: None,
+            directed: BTreeSet::new(),
             values: BTreeMap::new(),
             away: false,
             until: None,

@@ -6,6 +6,7 @@ use table::{Batch, Storage};
 use xmpp::{Stanza, StanzaError, StreamError};
 
 use crate::event::{Effect, Event, Leg, Outcome, Setup};
+use crate::leaving::{Leaving, LeavingCount};
 use crate::peers::Looks;
 use crate::pipeline::Pipeline;
 use crate::requests::{Late, Requests};
@@ -38,6 +39,9 @@ pub(crate) struct State {
     pub(crate) expiries: BTreeSet<(u64, u64)>,
     /// The time of the last stanza that crossed to another shard, and its place among those.
     pub(crate) crossed: (u64, u32),
+    pub(crate) leaving: Leaving,
+    /// Whether modules heard that the domain's shard runs.
+    pub(crate) is_started: bool,
     /// The room of [`Step::legs`], which every stanza needs.
     pub(crate) legs: VecDeque<Leg>,
     /// How much randomness was used.
@@ -93,6 +97,8 @@ impl Engine {
             looks: Looks::default(),
             wakes: Wakes::default(),
             crossed: (0, 0),
+            leaving: Leaving::default(),
+            is_started: false,
             expiries: BTreeSet::new(),
             legs: VecDeque::new(),
             chance: 0,
@@ -100,6 +106,8 @@ impl Engine {
         let mut engine = Self { pipeline, state };
         let mut step = engine.start(store, now_ms);
         step.restore()?;
+        step.tell_started();
+        step.settle();
         let outcome = step.finish();
         Ok((engine, outcome))
     }
@@ -119,9 +127,11 @@ impl Engine {
         &self.pipeline
     }
 
-    /// Replaces the modules, as on a reload. Sessions, tables and timers stay.
+    /// Replaces the modules, as on a reload. Sessions, tables and timers stay. The new ones hear
+    /// that they run with the next event; without another, send [`Event::Tick`].
     pub fn set_pipeline(&mut self, pipeline: Pipeline) {
         self.pipeline = pipeline;
+        self.state.is_started = false;
         self.state.wakes.unpark();
         // Whoever held a session may not be there any more.
         self.state.sessions.release_all();
@@ -141,6 +151,12 @@ impl Engine {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.state.sessions.len()
+    }
+
+    /// Returns what waits for other domains, by domain.
+    #[must_use]
+    pub fn leaving(&self) -> Vec<LeavingCount> {
+        self.state.leaving.counts()
     }
 
     /// Returns the XML of the stream features that modules add.
@@ -170,6 +186,10 @@ impl Engine {
 
 impl Step<'_> {
     fn take(&mut self, event: Event) {
+        if !self.state.is_started {
+            self.tell_started();
+            self.settle();
+        }
         match event {
             Event::Opened { session, jid, login } => self.open(session, jid, &login),
             Event::Sent { session, stanza } => self.sent(session, stanza),
@@ -178,7 +198,10 @@ impl Step<'_> {
             }
             Event::Leg(leg) => self.arrived(leg),
             Event::Arriving(stanza) => self.arrive(stanza),
-            Event::Bounced(stanza, error) => self.refuse(&stanza, &error, true),
+            Event::Left { rows } => self.left(rows),
+            Event::Undeliverable { row, stanza, error } => {
+                self.undeliverable(row, &stanza, &error);
+            }
             Event::Enable { session, resume } => self.enable(session, resume),
             Event::Acked { session, h } => self.acked(session, h),
             Event::Detached { session } => self.detach(session),

@@ -8,6 +8,7 @@ mod peers;
 mod play;
 mod script;
 mod server;
+mod ways;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::modules::{Catalog, Form};
 
 pub use script::{Line, Scene, ScriptError};
+pub use ways::Way;
 
 /// Plays every `*.scene` file in `folder`, each as two tests: with the modules as part of this
 /// program, and with the modules loaded from their `.so` files. Both play it with one shard and

@@ -88,6 +88,7 @@ impl Play<'_> {
             },
             Line::Acks(name) => self.world.ack(name),
             Line::After(ms) => self.world.pass(*ms),
+            Line::Way(to, way) => self.world.set_way(to, *way),
             _ => self.operate(line),
         }
     }
@@ -144,6 +145,10 @@ impl Play<'_> {
                 let found = if *is_found { Ok(text.as_str()) } else { Err(text.as_str()) };
                 self.world.found(domain, target, found)
             }
+            Line::Keeps(domain, count, to) => match self.world.kept(domain, to)? {
+                kept if kept == *count => Ok(()),
+                kept => Err(format!("{domain} keeps {kept} stanzas for {to}")),
+            },
             Line::SwitchedOff(domain, module) => {
                 let server = self.world.servers.get(domain).ok_or("no such server")?;
                 let is_off = server.is_off(module);

@@ -5,6 +5,8 @@ use std::fmt;
 use xml::Flat;
 use xmpp::{Jid, ns};
 
+use crate::Way;
+
 /// A whole script.
 #[derive(Debug, Default)]
 pub struct Scene {
@@ -75,6 +77,10 @@ pub enum Line {
     /// `capulet.example looks up txt:_calypte.montague.example`, then what is found; or `capulet.example
     /// looks in vain for …`, then why.
     LooksUp(String, String, bool, String),
+    /// `the way to montague.example is cut`
+    Way(String, Way),
+    /// `capulet.example keeps 2 stanzas for montague.example`
+    Keeps(String, usize, String),
     /// `capulet.example switched off roster`
     SwitchedOff(String, String),
 }
@@ -210,9 +216,20 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
                 time.join(" ").parse().map_err(|error| format!("{error}"))?;
             Line::After(span.ms)
         }
-        _ => return Err(format!("not understood: {text}")),
+        words => of_ways(words).ok_or_else(|| format!("not understood: {text}"))?,
     };
     if block.body.is_empty() { Ok(line) } else { Err(format!("nothing belongs below: {text}")) }
+}
+
+/// Reads what is said about ways to other domains.
+fn of_ways(words: &[&str]) -> Option<Line> {
+    match words {
+        ["the", "way", "to", to, rest @ ..] => Some(Line::Way((*to).to_owned(), Way::read(rest)?)),
+        [name, "keeps", count, "stanzas", "for", to] => {
+            Some(Line::Keeps((*name).to_owned(), count.parse().ok()?, (*to).to_owned()))
+        }
+        _ => None,
+    }
 }
 
 fn times(count: &str) -> Result<u32, String> {
@@ -296,7 +313,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 33);
+        assert_eq!(sentences, 38);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use calypte::wire::{Look, PeerVerdict};
-use engine::{Engine, Event, Limits, Outcome, Setup};
+use engine::{Engine, Event, LeavingCount, Limits, Outcome, Setup};
 use table::Memory;
 use xmpp::{Jid, StanzaError};
 
@@ -136,6 +136,8 @@ impl Server {
                 "calls" => self.limits.calls = small,
                 "operations" => self.limits.operations = small,
                 "volatile_bytes" => self.limits.volatile_bytes = size,
+                "leaving_bytes" => self.limits.leaving_bytes = size,
+                "leaving_all_bytes" => self.limits.leaving_all_bytes = size,
                 "resume_ms" => self.limits.resume_ms = value,
                 "answer_ms" => self.limits.answer_ms = value,
                 _ => return Err(format!("no bound is called {name}")),
@@ -168,6 +170,11 @@ impl Server {
     pub(crate) fn shard_of(&self, jid: &Jid) -> u16 {
         let shards = u16::try_from(self.shards.len()).unwrap_or(1);
         engine::shard_of(jid.as_ref().bare_str(), shards)
+    }
+
+    /// Returns what waits for other domains in each shard.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = LeavingCount> {
+        self.shards.iter().flat_map(Engine::leaving)
     }
 
     /// Returns the earliest time that a shard wants to be woken.

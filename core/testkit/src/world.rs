@@ -6,10 +6,11 @@ use calypte::tables::{ACCOUNTS, Account, Verifier};
 use calypte::wire::{LoginFacts, Question};
 use engine::{Ask, Effect, Event, Outcome};
 use table::{Batch, Key, full_key};
-use xmpp::{Condition, ErrorKind, Jid, Stanza, StanzaError};
+use xmpp::{Jid, Stanza, StanzaError};
 
 use crate::modules::{Catalog, Form};
 use crate::server::{Server, Told, Wanted};
+use crate::ways::{Parting, Ways};
 
 /// When every scene starts: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
@@ -28,7 +29,8 @@ pub(crate) struct World<'a> {
     /// What went from server to server.
     pub(crate) wire: Vec<String>,
     sessions: u64,
-    waiting: VecDeque<(String, u16, Event)>,
+    pub(crate) waiting: VecDeque<(String, u16, Event)>,
+    pub(crate) ways: Ways,
 }
 
 /// A client and its connection.
@@ -59,6 +61,7 @@ impl<'a> World<'a> {
             wire: Vec::new(),
             sessions: 0,
             waiting: VecDeque::new(),
+            ways: Ways::default(),
         }
     }
 
@@ -79,6 +82,7 @@ impl<'a> World<'a> {
             client.is_connected = false;
             client.inbox.clear();
         }
+        self.ways.forget(domain);
         self.start(domain)
     }
 
@@ -280,7 +284,7 @@ impl<'a> World<'a> {
     }
 
     /// Works until nothing happens any more.
-    fn settle(&mut self) -> Result<(), String> {
+    pub(crate) fn settle(&mut self) -> Result<(), String> {
         for _ in 0..STEPS_MAX {
             let Some((domain, shard, event)) = self.waiting.pop_front() else { return Ok(()) };
             let Some(server) = self.servers.get_mut(&domain) else {
@@ -304,7 +308,9 @@ impl<'a> World<'a> {
                 Effect::Leg { shard, leg } => {
                     self.waiting.push_back((domain.to_owned(), shard, Event::Leg(leg)));
                 }
-                Effect::Leaving { domain: to, stanza } => self.cross(domain, shard, &to, stanza),
+                Effect::Leaving { domain: to, stanza, row, .. } => {
+                    self.part(Parting { from: domain.to_owned(), shard, to, stanza, row });
+                }
                 Effect::Enabled { session, token } => {
                     if let Some(client) = self.by_session(session) {
                         client.token = token;
@@ -367,22 +373,6 @@ impl<'a> World<'a> {
 
     fn by_session(&mut self, session: u64) -> Option<&mut Client> {
         self.clients.values_mut().find(|client| client.session == session && client.is_connected)
-    }
-
-    /// Takes a stanza to another server, or back when there is none.
-    fn cross(&mut self, from: &str, shard: u16, to: &str, stanza: Stanza) {
-        let text = stanza.to_xml();
-        self.wire.push(text.clone());
-        let to_jid = stanza.to.clone();
-        let server = self.servers.values().find(|server| server.serves(to)).zip(to_jid);
-        // Only text crosses.
-        let (Some((server, jid)), Ok(stanza)) = (server, Stanza::parse(&text)) else {
-            let error = StanzaError::new(ErrorKind::Cancel, Condition::RemoteServerNotFound);
-            let event = Event::Bounced(stanza, error);
-            return self.waiting.push_back((from.to_owned(), shard, event));
-        };
-        let (domain, shard) = (server.domain.clone(), server.shard_of(&jid));
-        self.waiting.push_back((domain, shard, Event::Arriving(stanza)));
     }
 }
 

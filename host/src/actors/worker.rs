@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::{Effect, Engine, Event, Leg, Outcome, Pipeline, Setup};
-use table::{Overlay, Storage, Ticket};
+use table::{Batch, Overlay, Storage, Ticket};
 use xmpp::{StanzaError, StreamError};
 
 use super::hall::Hall;
@@ -207,6 +207,8 @@ impl Worker {
                     engine.set_admins(self.hall.shared.config.load().admins.clone());
                     let features = self.stream_features();
                     self.hall.set_features(self.number, features);
+                    // The new modules hear that they run.
+                    self.step(Event::Tick, None);
                 }
             }
             Parcel::Rise(pipeline) => {
@@ -223,7 +225,7 @@ impl Worker {
     }
 
     fn step(&mut self, event: Event, receipt: Option<&Receipt>) {
-        let Some(engine) = &mut self.engine else { return };
+        let Some(engine) = &mut self.engine else { return self.miss(event) };
         let store = self.overlay.over(&*self.reader);
         let step = AssertUnwindSafe(|| {
             fault::strike(&event);
@@ -233,6 +235,16 @@ impl Worker {
             Ok(outcome) => self.accept(outcome, receipt),
             Err(_) => self.fall(),
         }
+    }
+
+    /// Something happened while the shard does not serve. What another domain has must not be sent
+    /// there again when the shard is made anew; the rest comes again or is nobody's any more.
+    fn miss(&mut self, event: Event) {
+        let Event::Left { rows } = event else { return };
+        let mut writes = Batch::default();
+        rows.into_iter().for_each(|row| writes.delete(row));
+        let ticket = self.hall.shared.store.submit(writes.clone());
+        self.overlay.add(ticket, &writes);
     }
 
     /// The engine panicked: what it had in memory cannot be trusted any more. What it decided
@@ -321,9 +333,9 @@ impl Worker {
                 }
             }
             Effect::Leg { shard, leg } => self.cross(shard, leg, receipt),
-            Effect::Leaving { stanza, .. } => {
+            Effect::Leaving { stanza, row, .. } => {
                 let error = StanzaError::REMOTE_SERVER_NOT_FOUND;
-                self.again.push_back(Event::Bounced(stanza, error));
+                self.again.push_back(Event::Undeliverable { row, stanza, error });
             }
             Effect::Enabled { session, token } => self.tell(session, Word::Enabled(token)),
             Effect::Resumed { session, jid, token, handled, before, unacked } => {

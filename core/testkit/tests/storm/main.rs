@@ -37,6 +37,7 @@ fn run(seed: u64, shape: Shape) -> [u64; 3] {
 
 /// Runs the seeds of a shape; the first that fails says how it is run again.
 fn storm(name: &str, shape: Shape) {
+    let kills = u64::from(shape.domains == 1);
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seeds = match number("CALYPTE_SEED") {
         Some(one) => one..one + 1,
@@ -56,7 +57,10 @@ fn storm(name: &str, shape: Shape) {
     let runs = seeds.end - seeds.start;
     eprintln!("{name}: {runs} runs, {sums:?} messages acknowledged, resumptions, kills");
     let [promised, resumed, crashes] = sums;
-    assert!(runs < 20 || (promised > 10 * runs && resumed > runs && crashes > runs), "{sums:?}");
+    assert!(
+        runs < 20 || (promised > 10 * runs && resumed > runs && crashes >= kills * runs),
+        "{sums:?}"
+    );
 }
 
 #[test]

@@ -113,6 +113,7 @@ impl Module for Probe {
         Hook::iq_get(On::Account, NS, "later", Self::answer_later),
         Hook::serve("echo", Self::echo),
         Hook::claim(Self::claim),
+        Hook::started(Self::started),
         Hook::opened(Self::opened),
         Hook::resumed(Self::resumed),
         Hook::closed(Self::closed),
@@ -236,6 +237,12 @@ impl Probe {
         Ok(Flow::Pass)
     }
 
+    fn started(&self, cx: &mut Context<'_, '_>) -> Done {
+        let is_domain = cx.owner().as_str() == cx.domain();
+        cx.count("started", u64::from(is_domain))?;
+        cx.wake_at(cx.now_ms().saturating_add(3_600_000), "started")
+    }
+
     fn opened(&self, cx: &mut Context<'_, '_>) -> Done {
         cx.count("opened", 1)?;
         cx.set_value("opened", b"yes")?;
@@ -286,6 +293,9 @@ impl Probe {
         if let Some((id, to)) = name.strip_prefix("answer ").and_then(|rest| rest.split_once(' ')) {
             let iq = Element::new(ns::CLIENT, "iq").with_attr("type", "result");
             return cx.send(&iq.with_attr("id", id).with_attr("to", to));
+        }
+        if name == "started" {
+            return cx.count("hour", 1);
         }
         let text = format!("woken by {name}");
         tell_all(cx, &text)
