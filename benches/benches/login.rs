@@ -38,7 +38,8 @@ impl Server {
             match event {
                 StreamEvent::Account { .. } => stream.answer_account(Some(&self.verifiers)),
                 StreamEvent::Bind { .. } => {
-                    stream.answer_bind(Ok(Jid::parse("ana@a.example/phone").unwrap()));
+                    let jid = Jid::parse("ana@a.example/phone").unwrap();
+                    stream.answer_bind(Ok(jid), Vec::new());
                 }
                 _ => {}
             }

@@ -283,6 +283,17 @@ impl Context<'_, '_> {
         self.op(op::DELIVER, resource.as_bytes(), stanza.as_bytes()).map(drop)
     }
 
+    /// Hands a stanza given as text to one session of the owner, which is not kept on disk for it:
+    /// for what the client asks for again after a restart of the server, such as the results of a
+    /// query.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::deliver`].
+    pub fn show(&mut self, resource: &str, stanza: &str) -> Result<(), StanzaError> {
+        self.op(op::SHOW, resource.as_bytes(), stanza.as_bytes()).map(drop)
+    }
+
     /// Hands a stanza that was kept, given as text, to one session of the owner.
     ///
     /// What the client does not acknowledge is kept on disk again, where the session is

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use abi::{Call, Guest, HostRef};
-use xml::FlatRef;
+use xml::{Element, Flat, FlatRef, Node};
 use xmpp::{JidRef, Kind, StanzaError, StanzaRef};
 
 use crate::hooks::Run;
@@ -29,6 +29,20 @@ impl fmt::Debug for Login<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The client key and the exporter value are secrets.
         f.debug_struct("Login").field("mechanism", &self.facts.mechanism).finish_non_exhaustive()
+    }
+}
+
+/// What a client asks for while it binds (XEP-0386), for `bound` hooks.
+#[derive(Clone, Copy, Debug)]
+pub struct Bind<'a> {
+    wishes: Node<'a>,
+}
+
+impl<'a> Bind<'a> {
+    /// Returns the element with this name that the client sent along, if it did.
+    #[must_use]
+    pub fn asks(&self, ns: &str, name: &str) -> Option<Node<'a>> {
+        self.wishes.child(ns, name)
     }
 }
 
@@ -140,13 +154,12 @@ fn run<M: Module>(
             let view = view(call).ok_or(StanzaError::INTERNAL)?;
             done(f(module, view, cx))
         }
-        Run::Feature(f) => match f(module, cx)? {
-            Some(element) => {
-                let xml = element.to_xml(xmpp::ns::STREAMS);
-                cx.op(op::REPLY, xml.as_bytes(), &[]).map(|_| status::REPLY)
-            }
-            None => Ok(status::PASS),
-        },
+        Run::Feature(f) => element(f(module, cx)?, cx),
+        Run::Bound(f) => {
+            let text = std::str::from_utf8(payload).map_err(|_| StanzaError::INTERNAL)?;
+            let wishes = Flat::parse_ours(text, "").map_err(|_| StanzaError::INTERNAL)?;
+            element(f(module, &Bind { wishes: wishes.root() }, cx)?, cx)
+        }
         Run::Asked(f) => {
             let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
             let Question { method, query, body } = &question;
@@ -164,6 +177,13 @@ fn run<M: Module>(
             done(f(module, &cookie, found, cx))
         }
     }
+}
+
+/// Gives the host an element that says its own namespace.
+fn element(element: Option<Element>, cx: &mut Context<'_, '_>) -> Result<u32, StanzaError> {
+    let Some(element) = element else { return Ok(status::PASS) };
+    let xml = element.to_xml(xmpp::ns::STREAMS);
+    cx.op(op::REPLY, xml.as_bytes(), &[]).map(|_| status::REPLY)
 }
 
 fn stanza(

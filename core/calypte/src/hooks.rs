@@ -3,7 +3,7 @@
 use xmpp::{StanzaError, StanzaRef};
 
 use crate::wire::{PeerFacts, PeerVerdict};
-use crate::{Asked, Context, Login, Notified, Passing, Request};
+use crate::{Asked, Bind, Context, Login, Notified, Passing, Request};
 
 /// A place on the way of a stanza. Each runs for one owner: an account, a room or the domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,6 +160,9 @@ pub type AnswerFn<M> = fn(&M, &[u8], StanzaRef<'_>, &mut Context<'_, '_>) -> Don
 pub type AckedFn<M> = fn(&M, StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
 /// The function that writes a stream feature.
 pub type FeatureFn<M> = fn(&M, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
+/// The function that does what a client asks for while it binds.
+pub type BoundFn<M> =
+    fn(&M, &Bind<'_>, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
 /// The function behind an HTTP path or a command.
 pub type AskedFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> Result<Vec<u8>, StanzaError>;
 
@@ -191,6 +194,7 @@ pub(crate) enum Run<M> {
     Asked(AskedFn<M>),
     Peer(PeerFn<M>),
     Looked(LookedFn<M>),
+    Bound(BoundFn<M>),
 }
 
 /// A word of a hook that says nothing.
@@ -276,6 +280,19 @@ impl<M> Hook<M> {
     /// answer to its login. Its first presence is the time for that.
     pub const fn opened(f: SessionFn<M>) -> Self {
         Self::of(["opened", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
+    }
+
+    /// A client bound to its resource while it logged in (XEP-0386), and may have asked for more in
+    /// the same breath: see [`Bind`]. It follows `opened`; what is returned stands in the answer.
+    ///
+    /// `feature` is offered as something that can be asked for so. An error is logged, and the
+    /// client is bound without. Hand the session nothing here, as in [`Hook::opened`].
+    pub const fn bound(feature: Option<&'static str>, f: BoundFn<M>) -> Self {
+        let feature = match feature {
+            Some(feature) => feature,
+            None => ANY,
+        };
+        Self::of(["bound", feature, ANY, ANY, ANY, ANY], Run::Bound(f))
     }
 
     /// A session came back after its connection was lost (XEP-0198).

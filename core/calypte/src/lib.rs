@@ -67,6 +67,7 @@
 //! | [`Hook::channel`], [`Hook::authenticated`] | at each login and resumption, with [`Login`] | the account |
 //! | [`Hook::started`] | when the server has started, and after each reload of modules | the domain |
 //! | [`Hook::opened`], [`Hook::resumed`], [`Hook::closed`] | when a session begins, comes back, ends | the account |
+//! | [`Hook::bound`] | when a client binds while it logs in, with what it asks for: [`Bind`] | the account |
 //! | [`Hook::acked`] | when a client has a message (XEP-0198) | its account |
 //! | [`Hook::wake`] | at a time asked for with [`Context::wake_at`] | who asked |
 //! | [`Hook::notice`] | when a module [tells](Context::tell) something | whom it happened to |
@@ -232,10 +233,11 @@ pub use abi;
 pub use context::Context;
 /// Hashes, signatures and secrets, for modules that define a protocol.
 pub use crypto;
-pub use glue::{Asked, Login};
+pub use glue::{Asked, Bind, Login};
 pub use hooks::{
-    AckedFn, AnswerFn, AskedFn, Command, Done, FeatureFn, Flow, Hook, HookResult, IqFn, IqResult,
-    LoginFn, LookedFn, NoticeFn, On, PeerFn, Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, Who,
+    AckedFn, AnswerFn, AskedFn, BoundFn, Command, Done, FeatureFn, Flow, Hook, HookResult, IqFn,
+    IqResult, LoginFn, LookedFn, NoticeFn, On, PeerFn, Phase, Place, Reply, SessionFn, StanzaFn,
+    WakeFn, Who,
 };
 pub use module::{ConfigKey, Feature, Module, NoConfig, SetupError, Xep};
 pub use notice::Notified;
@@ -246,8 +248,8 @@ pub use wire::{Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
 pub mod prelude {
     pub use crate::tables;
     pub use crate::{
-        Asked, Command, ConfigKey, Context, Done, Feature, Flow, Hook, HookResult, IqResult, Login,
-        Look, Module, NoConfig, Notified, On, Passing, PeerFacts, PeerIdentity, PeerStage,
+        Asked, Bind, Command, ConfigKey, Context, Done, Feature, Flow, Hook, HookResult, IqResult,
+        Login, Look, Module, NoConfig, Notified, On, Passing, PeerFacts, PeerIdentity, PeerStage,
         PeerVerdict, Phase, Place, Reply, Request, SetupError, Who, Xep,
     };
     pub use table::{Table, record};

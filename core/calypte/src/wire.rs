@@ -123,6 +123,9 @@ pub mod op {
     pub const SESSION: u32 = 30;
     /// Has the host do slow work, see [`super::Look`]. a = what, b = cookie.
     pub const LOOK: u32 = 31;
+    /// Hands a stanza to a session of the owner, which is not kept on disk for it. a = resource,
+    /// b = text.
+    pub const SHOW: u32 = 32;
 }
 
 /// Why an operation failed.

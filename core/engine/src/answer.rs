@@ -166,6 +166,28 @@ impl Step<'_> {
         outcome
     }
 
+    /// Does what a client asked for while it bound.
+    pub(crate) fn bind(&mut self, number: u64, wishes: &[String]) {
+        let Some(session) = self.state.sessions.get(number) else { return };
+        let jid = session.jid.clone();
+        let owner = jid.bare();
+        let cause =
+            Cause { owner: owner.as_str(), session: jid.as_str(), targets: &[], is_assured: false };
+        let wishes = format!("<bind xmlns='{}'>{}</bind>", xmpp::ns::BIND2, wishes.concat());
+        let mut answers = Vec::new();
+        for hook in self.pipeline.plain("bound") {
+            match self.call(hook.function, cause, None, "", wishes.as_bytes()) {
+                Called::Ran(status::REPLY, said) => answers.extend(element(said.reply)),
+                Called::Refused(error) => {
+                    let module = self.pipeline.name(hook.function.module).to_owned();
+                    self.log(2, &module, format!("failed while a client was bound: {error}"));
+                }
+                Called::Ran(..) | Called::Failed | Called::Off => {}
+            }
+        }
+        self.effects.push(Effect::Bound { session: number, answers });
+    }
+
     /// Lists the features that service discovery shows.
     pub(crate) fn features(&self, of_domain: bool) -> Vec<String> {
         let wanted = if of_domain { "domain" } else { "account" };
@@ -205,10 +227,15 @@ impl Step<'_> {
         for hook in self.pipeline.plain("stream-feature") {
             if let Called::Ran(status::REPLY, said) = self.call(hook.function, cause, None, "", &[])
             {
-                let xml = said.reply.and_then(|reply| String::from_utf8(reply).ok());
-                features.extend(xml.filter(|xml| xml::Flat::parse(xml, xmpp::ns::STREAMS).is_ok()));
+                features.extend(element(said.reply));
             }
         }
         features
     }
+}
+
+/// Reads an element that a module wrote.
+fn element(reply: Option<Vec<u8>>) -> Option<String> {
+    let xml = String::from_utf8(reply?).ok()?;
+    xml::Flat::parse(&xml, xmpp::ns::STREAMS).is_ok().then_some(xml)
 }

@@ -122,6 +122,13 @@ pub enum Event {
         /// What its sender is told, if it may be answered at all.
         error: StanzaError,
     },
+    /// A client that was just bound did that while it logged in (XEP-0386).
+    Bind {
+        /// Who.
+        session: u64,
+        /// What else it asks for: elements that say their own namespaces.
+        wishes: Vec<String>,
+    },
     /// A client turned acknowledgements on (XEP-0198).
     Enable {
         /// Who.
@@ -244,6 +251,13 @@ pub enum Effect {
         row: Option<Vec<u8>>,
         /// When it was decided, in milliseconds since 1970.
         since_ms: u64,
+    },
+    /// What a client asked for while it bound is done.
+    Bound {
+        /// Whose.
+        session: u64,
+        /// What to tell the client of it: elements that say their own namespaces.
+        answers: Vec<String>,
     },
     /// Acknowledgements are on.
     Enabled {

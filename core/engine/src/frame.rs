@@ -34,7 +34,8 @@ pub(crate) struct Frame<'s, 'a> {
 /// Something that a call does when it succeeds.
 pub(crate) enum Later {
     Send(Stanza),
-    Deliver(u64, Stanza),
+    /// To whom, what, and whether its sender was promised that it is kept.
+    Deliver(u64, Stanza, bool),
     HandOver(u64, Stanza, u64),
     Hold(u64, bool),
     Value(u64, String, Vec<u8>),
@@ -90,7 +91,8 @@ impl Frame<'_, '_> {
             op::SCAN => self.scan(a, b, out),
             op::SEND => self.send(a),
             op::SEND_EACH => self.send_each(a, b),
-            op::DELIVER => self.deliver(a, b),
+            op::DELIVER => self.deliver(a, b, self.is_assured),
+            op::SHOW => self.deliver(a, b, false),
             op::HAND_OVER => self.hand_over(a, b),
             op::HOLD => self.hold(a, b),
             op::SINCE => {
@@ -273,14 +275,14 @@ impl Frame<'_, '_> {
         }
     }
 
-    fn deliver(&mut self, resource: &[u8], b: &[u8]) -> Done {
+    fn deliver(&mut self, resource: &[u8], b: &[u8], is_assured: bool) -> Done {
         let resource = std::str::from_utf8(resource).map_err(|_| fault::MALFORMED)?;
         let mut stanza = stanza(b)?;
         if let Some(number) = self.step.state.sessions.find(self.owner, resource) {
             if stanza.to.is_none() {
                 stanza.to = self.step.state.sessions.get(number).map(|to| to.jid.clone());
             }
-            self.later.push(Later::Deliver(number, stanza));
+            self.later.push(Later::Deliver(number, stanza, is_assured));
         }
         Ok(())
     }
@@ -389,7 +391,7 @@ impl Frame<'_, '_> {
         for later in later {
             match later {
                 Later::Send(stanza) => step.route(stanza, is_assured),
-                Later::Deliver(number, stanza) => {
+                Later::Deliver(number, stanza, is_assured) => {
                     step.hand(number, stanza, is_assured, since_ms);
                 }
                 // It was kept, so its sender may have been promised that.

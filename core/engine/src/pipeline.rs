@@ -165,6 +165,15 @@ impl Pipeline {
         all.map(row).filter(|row| !row.modules.is_empty()).collect()
     }
 
+    /// Returns what a client may ask for while it binds (XEP-0386).
+    #[must_use]
+    pub fn inline_features(&self) -> Vec<String> {
+        let words = self.plain.get("bound").into_iter().flatten().map(|hook| &*hook.word);
+        let mut names: Vec<_> = words.filter(|word| *word != "-").map(str::to_owned).collect();
+        names.dedup();
+        names
+    }
+
     fn stanza_hooks(&self, (place, phase): (Place, Phase)) -> &[StanzaHook] {
         let place = self.stanza.get(place as usize);
         place.and_then(|phases| phases.get(phase as usize)).map_or(&[], Vec::as_slice)

@@ -202,6 +202,7 @@ impl Step<'_> {
             Event::Undeliverable { row, stanza, error } => {
                 self.undeliverable(row, &stanza, &error);
             }
+            Event::Bind { session, wishes } => self.bind(session, &wishes),
             Event::Enable { session, resume } => self.enable(session, resume),
             Event::Acked { session, h } => self.acked(session, h),
             Event::Detached { session } => self.detach(session),

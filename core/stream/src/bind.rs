@@ -52,19 +52,22 @@ impl Stream {
         };
         let resource = bind.child_text(ns::BIND, "resource");
         let resource = resource.filter(|text| !text.is_empty()).map(|text| text.into_owned());
-        let event = StreamEvent::Bind { resource, tag: None, inline: Vec::new() };
+        let event = StreamEvent::Bind { resource, tag: None, inline: None };
         self.ask(Question::Bind { id }, event);
     }
 
     /// The login asks for a resource too.
     pub(crate) fn bind_inline(&mut self, request: BindRequest) {
         let BindRequest { tag, enable, inline } = request;
-        let event = StreamEvent::Bind { resource: None, tag, inline };
+        let event = StreamEvent::Bind { resource: None, tag, inline: Some(inline) };
         self.ask(Question::BindInline { enable }, event);
     }
 
     /// Answers [`StreamEvent::Bind`] with the full address, or says why not.
-    pub fn answer_bind(&mut self, bound: Result<Jid, StanzaError>) {
+    ///
+    /// `inline` says what became of what the client asked for in the same breath: elements that
+    /// say their own namespaces. Only a client that binds while it logs in gets them.
+    pub fn answer_bind(&mut self, bound: Result<Jid, StanzaError>, inline: Vec<String>) {
         match (self.question.take(), bound) {
             (Some(Question::Bind { id }), Ok(jid)) => {
                 let address = Element::new(ns::BIND, "jid").with_text(jid.as_str());
@@ -89,9 +92,10 @@ impl Stream {
                 self.stage = Stage::Bound;
                 match enable {
                     Some(resume) => {
-                        self.ask(Question::Enable { inline: true }, StreamEvent::Enable { resume });
+                        let question = Question::Enable { inline: Some(inline) };
+                        self.ask(question, StreamEvent::Enable { resume });
                     }
-                    None => self.bound_inline(None),
+                    None => self.bound_inline(inline, None),
                 }
             }
             (Some(Question::BindInline { .. }), Err(_)) => {
@@ -102,9 +106,12 @@ impl Stream {
     }
 
     /// The resource is there, with or without acknowledgements: the login is done.
-    pub(crate) fn bound_inline(&mut self, enabled: Option<Element>) {
+    pub(crate) fn bound_inline(&mut self, inline: Vec<String>, enabled: Option<Element>) {
         let Some(jid) = self.session.clone() else { return };
         let mut bound = Element::new(ns::BIND2, "bound");
+        for answer in inline {
+            bound.push_raw(answer);
+        }
         if let Some(enabled) = enabled {
             bound.push_child(enabled);
         }

@@ -42,8 +42,9 @@ pub enum StreamEvent {
         resource: Option<String>,
         /// A name of the software to begin the resource with (XEP-0386).
         tag: Option<String>,
-        /// What else is to be done when bound.
-        inline: Vec<Inline>,
+        /// What else is to be done when bound; `None` when the client does not bind while it logs
+        /// in.
+        inline: Option<Vec<Inline>>,
     },
     /// *Question*: acknowledgements? [`crate::Stream::answer_enable`].
     Enable {

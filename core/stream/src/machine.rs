@@ -64,10 +64,20 @@ pub(crate) enum Question {
     Tls,
     Account,
     Password,
-    Bind { id: String },
-    BindInline { enable: Option<bool> },
-    Enable { inline: bool },
-    Resume { inline: bool, h: u32 },
+    Bind {
+        id: String,
+    },
+    BindInline {
+        enable: Option<bool>,
+    },
+    /// Inside a login: what else the client is told of its binding.
+    Enable {
+        inline: Option<Vec<String>>,
+    },
+    Resume {
+        inline: bool,
+        h: u32,
+    },
 }
 
 impl Stream {

@@ -67,7 +67,7 @@ impl Stream {
             ("a", Stage::Bound) if self.counts.is_on => self.take_ack(node),
             ("enable", Stage::Bound) if !self.counts.is_on => {
                 let resume = is_true(node.attr("resume").as_deref());
-                self.ask(Question::Enable { inline: false }, StreamEvent::Enable { resume });
+                self.ask(Question::Enable { inline: None }, StreamEvent::Enable { resume });
             }
             ("resume", Stage::Authenticated) => self.take_resume(node),
             ("enable" | "resume", Stage::Bound | Stage::Authenticated) => {
@@ -108,8 +108,8 @@ impl Stream {
             enabled.push_attr("resume", "true");
             enabled.push_attr("max", &self.settings.resume_seconds.to_string());
         }
-        if inline {
-            return self.bound_inline(Some(enabled));
+        if let Some(inline) = inline {
+            return self.bound_inline(inline, Some(enabled));
         }
         self.write_element(&enabled);
     }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crypto::{Hash, Secret, digest, hmac, pbkdf2};
 use stream::scram::Verifiers;
-use stream::{Channel, Facts, Resumed, Settings, Stream, StreamEvent};
+use stream::{Channel, Facts, Inline, Resumed, Settings, Stream, StreamEvent};
 use xmpp::{Jid, Stanza, StreamError};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='a.example' version='1.0' \
@@ -81,11 +81,13 @@ impl Client {
             StreamEvent::Password { password, .. } => {
                 self.stream.answer_password(verifiers.check(password));
             }
-            StreamEvent::Bind { resource, tag, .. } => {
+            StreamEvent::Bind { resource, tag, inline } => {
                 let resource =
                     resource.clone().or_else(|| tag.clone()).unwrap_or_else(|| "r".into());
                 let jid = Jid::parse(&format!("user@a.example/{resource}")).unwrap();
-                self.stream.answer_bind(Ok(jid));
+                let answer = |Inline(flat): &Inline| format!("<did xmlns='{}'/>", flat.root().ns());
+                let answers = inline.iter().flatten().map(answer).collect();
+                self.stream.answer_bind(Ok(jid), answers);
             }
             StreamEvent::Enable { resume } => {
                 self.stream.answer_enable(resume.then_some("token"));
@@ -244,6 +246,7 @@ fn sasl2_does_all_at_once() {
         client
     };
     let bind = "<bind xmlns='urn:xmpp:bind:0'><tag>Test</tag>\
+                <enable xmlns='urn:xmpp:carbons:2'/>\
                 <enable xmlns='urn:xmpp:sm:3' resume='true'/></bind>";
     let client = login(bind);
     assert!(!client.heard.contains("<resumed"));
@@ -251,8 +254,8 @@ fn sasl2_does_all_at_once() {
         "<success",
         "additional-data",
         "user@a.example/Test",
-        "<bound",
-        "<enabled",
+        // What the caller says of what else was asked for, then acknowledgements.
+        "<bound xmlns=\"urn:xmpp:bind:0\"><did xmlns='urn:xmpp:carbons:2'/><enabled ",
         "<stream:features>",
     ] {
         assert!(client.heard.contains(part), "{part} in {}", client.heard);
@@ -261,6 +264,7 @@ fn sasl2_does_all_at_once() {
     assert!(features.contains("<csi ") && !features.contains("<sm "), "{features}");
     assert!(!features.contains("<bind "), "{features}");
     let client = login("<bind xmlns='urn:xmpp:bind:0'/>");
+    assert!(client.heard.contains("<bound xmlns=\"urn:xmpp:bind:0\"/>"), "{}", client.heard);
     let (_, features) = client.heard.split_once("<stream:features>").unwrap();
     assert!(features.contains("<sm ") && !features.contains("<bind "), "{features}");
     let client = login("<resume xmlns='urn:xmpp:sm:3' previd='token' h='3'/>");

@@ -87,6 +87,11 @@ impl Play<'_> {
                 (false, true) => Err(format!("{name} was refused")),
             },
             Line::Acks(name) => self.world.ack(name),
+            Line::Binds(name, wishes) => {
+                let wishes = wishes.iter().map(|wish| wish.raw().to_owned()).collect();
+                self.world.bind(name, wishes)
+            }
+            Line::IsBound(name, answers) => self.is_bound(name, answers),
             Line::After(ms) => self.world.pass(*ms),
             Line::Way(to, way) => self.world.set_way(to, *way),
             _ => self.operate(line),
@@ -239,6 +244,20 @@ impl Play<'_> {
             }
         }
         Ok(())
+    }
+
+    fn is_bound(&mut self, name: &str, expected: &[Flat]) -> Result<(), String> {
+        let told = self.world.client(name)?.bound.take();
+        let told = told.ok_or_else(|| format!("{name} was not bound with its login"))?;
+        let fits = |(xml, expected): (&String, &Flat)| {
+            let got = Flat::parse(xml, xmpp::ns::STREAMS);
+            got.is_ok_and(|got| fits(expected.root(), got.root(), None, &mut self.names))
+        };
+        if told.len() == expected.len() && told.iter().zip(expected).all(fits) {
+            Ok(())
+        } else {
+            Err(format!("{name} was told\n    {}", told.join("\n    ")))
+        }
     }
 
     fn offers(&mut self, domain: &str, features: &[Flat]) -> Result<(), String> {

@@ -51,6 +51,10 @@ pub enum Line {
     Enables(String, bool),
     /// `phone resumes` or `phone cannot resume`
     Resumes(String, bool),
+    /// `phone binds with its login`, then what it asks for in the same breath (XEP-0386).
+    Binds(String, Vec<Flat>),
+    /// `phone is told of its binding`, then the elements.
+    IsBound(String, Vec<Flat>),
     /// `phone acks`: it counts what it received.
     Acks(String),
     /// `after 5 minutes`
@@ -165,6 +169,10 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
         [_, "receives"] => return Ok(Line::Receives(name(), stanza(block)?, 1)),
         [_, "receives", count, "times"] => {
             return Ok(Line::Receives(name(), stanza(block)?, times(count)?));
+        }
+        [_, "binds", "with", "its", "login"] => return Ok(Line::Binds(name(), features(block)?)),
+        [_, "is", "told", "of", "its", "binding"] => {
+            return Ok(Line::IsBound(name(), features(block)?));
         }
         [_, "offers"] => return Ok(Line::Offers(name(), features(block)?)),
         ["in", "any", "order"] => return any_order(block),
@@ -313,7 +321,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 38);
+        assert_eq!(sentences, 40);
     }
 
     #[test]

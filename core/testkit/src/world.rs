@@ -43,6 +43,8 @@ pub(crate) struct Client {
     /// Why the server ended the stream.
     pub(crate) closed: Option<&'static str>,
     token: Option<String>,
+    /// What it was told of its binding (XEP-0386).
+    pub(crate) bound: Option<Vec<String>>,
     /// How many stanzas it received since it turned acknowledgements on.
     pub(crate) received: u32,
     is_resumed: bool,
@@ -180,6 +182,7 @@ impl<'a> World<'a> {
             is_connected: true,
             closed: None,
             token: None,
+            bound: None,
             received: 0,
             is_resumed: false,
             login: login.clone(),
@@ -210,6 +213,12 @@ impl<'a> World<'a> {
         self.tell(&jid, Event::Enable { session, resume })?;
         let has_token = self.client(name)?.token.is_some();
         if has_token == resume { Ok(()) } else { Err("the server refused".to_owned()) }
+    }
+
+    pub(crate) fn bind(&mut self, name: &str, wishes: Vec<String>) -> Result<(), String> {
+        let client = self.connected(name)?;
+        let (session, jid) = (client.session, client.jid.clone());
+        self.tell(&jid, Event::Bind { session, wishes })
     }
 
     pub(crate) fn ack(&mut self, name: &str) -> Result<(), String> {
@@ -310,6 +319,11 @@ impl<'a> World<'a> {
                 }
                 Effect::Leaving { domain: to, stanza, row, .. } => {
                     self.part(Parting { from: domain.to_owned(), shard, to, stanza, row });
+                }
+                Effect::Bound { session, answers } => {
+                    if let Some(client) = self.by_session(session) {
+                        client.bound = Some(answers);
+                    }
                 }
                 Effect::Enabled { session, token } => {
                     if let Some(client) = self.by_session(session) {

@@ -62,6 +62,8 @@ pub(crate) struct Client {
     login: Option<Box<LoginFacts>>,
     /// The account, once it is proved.
     account: Option<Jid>,
+    /// The full address of a client whose binding is not answered.
+    binding: Option<Jid>,
     /// Whether the shard has a session of this connection, or is asked for one.
     is_linked: bool,
     /// The mechanism is answered when this is done.
@@ -137,6 +139,7 @@ impl Client {
             facts: None,
             login: None,
             account: None,
+            binding: None,
             is_linked: false,
             check: None,
             batch: Batch::default(),

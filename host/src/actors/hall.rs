@@ -25,6 +25,15 @@ const UNACKED_FACTOR: usize = 4;
 /// The table of what the host itself has to remember.
 const SECRET_TABLE: &str = "host.secrets";
 
+/// What modules add to what clients are offered.
+#[derive(Debug, Default)]
+pub(crate) struct Features {
+    /// To the stream features after login, as XML.
+    pub(crate) bound: Vec<String>,
+    /// To what can be asked for together with the resource (XEP-0386).
+    pub(crate) inline: Vec<String>,
+}
+
 /// See the file.
 pub(crate) struct Hall {
     /// What the whole server shares.
@@ -36,7 +45,7 @@ pub(crate) struct Hall {
     /// Who is connected.
     pub(crate) gate: Arc<Gate>,
     settings: ArcSwap<Settings>,
-    features: ArcSwap<Vec<String>>,
+    features: ArcSwap<Features>,
     secret: Secret,
     inboxes: Vec<Arc<Inbox>>,
     arbiters: OnceLock<Vec<ArbiterHandle>>,
@@ -58,7 +67,7 @@ impl Hall {
         let config = shared.config.load_full();
         let inboxes = (0..config.shards()).map(|_| Arc::new(Inbox::default())).collect();
         let secret = salt_secret(&shared);
-        let settings = settings(&shared, secret.clone(), &[]);
+        let settings = settings(&shared, secret.clone(), &Features::default());
         Arc::new(Self {
             domain: config.domain.clone(),
             started_ms: clock::now_ms(),
@@ -117,7 +126,7 @@ impl Hall {
     }
 
     /// Notes what modules add to the features of a stream; one shard speaks for all.
-    pub(crate) fn set_features(&self, shard: u16, features: Vec<String>) {
+    pub(crate) fn set_features(&self, shard: u16, features: Features) {
         if shard == 0 {
             self.features.store(Arc::new(features));
             self.refresh();
@@ -159,7 +168,7 @@ impl Hall {
     }
 }
 
-fn settings(shared: &Shared, salt_secret: Secret, features: &[String]) -> Settings {
+fn settings(shared: &Shared, salt_secret: Secret, features: &Features) -> Settings {
     let config = shared.config.load();
     Settings {
         domain: config.domain.as_str().to_owned(),
@@ -168,8 +177,8 @@ fn settings(shared: &Shared, salt_secret: Secret, features: &[String]) -> Settin
         iterations: config.login.iterations,
         resume_seconds: config.limits.resume_for.seconds(),
         salt_secret,
-        more_features: features.to_vec(),
-        inline_features: Vec::new(),
+        more_features: features.bound.clone(),
+        inline_features: features.inline.clone(),
     }
 }
 

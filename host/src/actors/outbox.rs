@@ -12,6 +12,8 @@ use xmpp::{Jid, Stanza, StreamError};
 pub(crate) enum Word {
     /// Write a stanza.
     Stanza(Stanza),
+    /// What the client asked for while it bound is done; what to tell it of that.
+    Bound(Vec<String>),
     /// Acknowledgements are on.
     Enabled(Option<String>),
     /// An earlier session goes on here.
@@ -252,7 +254,7 @@ impl Word {
         match self {
             Self::Stanza(stanza) => stanza.bytes(),
             // The engine bounds what a session may have unacknowledged.
-            Self::Resumed(_) | Self::Enabled(_) => 0,
+            Self::Resumed(_) | Self::Bound(_) | Self::Enabled(_) => 0,
             Self::ResumeRefused | Self::Close(_) | Self::Farewell => 0,
         }
     }

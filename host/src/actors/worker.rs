@@ -12,7 +12,7 @@ use engine::{Effect, Engine, Event, Leg, Outcome, Pipeline, Setup};
 use table::{Batch, Overlay, Storage, Ticket};
 use xmpp::{StanzaError, StreamError};
 
-use super::hall::Hall;
+use super::hall::{Features, Hall};
 use super::inbox::Parcel;
 use super::outbox::{Outbox, Receipt, Resumed, Word};
 use crate::server::Answer;
@@ -163,11 +163,12 @@ impl Worker {
     }
 
     /// Returns what modules add to the features of a stream.
-    fn stream_features(&mut self) -> Vec<String> {
+    fn stream_features(&mut self) -> Features {
         let store = self.overlay.over(&*self.reader);
-        let Some(engine) = &mut self.engine else { return Vec::new() };
+        let Some(engine) = &mut self.engine else { return Features::default() };
+        let inline = engine.pipeline().inline_features();
         let features = AssertUnwindSafe(|| engine.stream_features(&store, clock::now_ms()));
-        catch_unwind(features).unwrap_or_default()
+        Features { bound: catch_unwind(features).unwrap_or_default(), inline }
     }
 
     /// Does what a parcel asks for.
@@ -337,6 +338,7 @@ impl Worker {
                 let error = StanzaError::REMOTE_SERVER_NOT_FOUND;
                 self.again.push_back(Event::Undeliverable { row, stanza, error });
             }
+            Effect::Bound { session, answers } => self.tell(session, Word::Bound(answers)),
             Effect::Enabled { session, token } => self.tell(session, Word::Enabled(token)),
             Effect::Resumed { session, jid, token, handled, before, unacked } => {
                 if let Some(link) = before.and_then(|before| self.links.remove(&before)) {

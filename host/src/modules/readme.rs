@@ -77,6 +77,10 @@ fn act(hook: &HookLine) -> String {
             format!("answers {verb}: `{name}` of `{ns}`, asked of {whom}")
         }
         "opened" | "resumed" | "closed" => format!("session {}", hook.kind()),
+        "bound" => match word(1) {
+            Some(feature) => format!("bound together with the login, offers `{feature}`"),
+            None => "bound together with the login".to_owned(),
+        },
         "stream-feature" => "adds a stream feature".to_owned(),
         "wake" => "timers of its own".to_owned(),
         "answer" => "answers to its requests".to_owned(),

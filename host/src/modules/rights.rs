@@ -29,7 +29,7 @@ pub(crate) fn wanted(manifest: &Manifest, text: &str) -> BTreeSet<String> {
         "presence" => &["presence"],
         "iq" => &["requests"],
         "stanza" => &["messages", "presence", "requests"],
-        "opened" | "resumed" | "closed" => &["sessions"],
+        "opened" | "bound" | "resumed" | "closed" => &["sessions"],
         "channel" | "authenticated" => &["logins"],
         "serve" | "claim" => &["addresses"],
         "stream-feature" => &["stream"],

@@ -148,7 +148,8 @@ impl World {
                 self.servers[server].push_to(shard, Event::Left { rows });
             }
             Effect::Log { level: 1 | 2, module, text } => panic!("{module} complains: {text}"),
-            Effect::Answer { .. }
+            Effect::Bound { .. }
+            | Effect::Answer { .. }
             | Effect::Count { .. }
             | Effect::Log { .. }
             | Effect::PeerAnswer { .. }

@@ -14,6 +14,12 @@ impl Client {
         }
         match word {
             Word::Stanza(stanza) => self.wrote(&stanza),
+            Word::Bound(answers) => {
+                if let Some(jid) = self.binding.take() {
+                    self.stream.answer_bind(Ok(jid), answers);
+                    self.go_on();
+                }
+            }
             Word::Enabled(token) => {
                 self.acks.base = Some((self.acks.taken, 0));
                 self.stream.answer_enable(token.as_deref());

@@ -7,8 +7,8 @@ use calypte::tables::{ACCOUNTS, Account, Verifier as Row};
 use calypte::wire::LoginFacts;
 use crypto::Secret;
 use engine::Event;
-use stream::StreamEvent;
 use stream::scram::{Verifier, Verifiers};
+use stream::{Inline, StreamEvent};
 use tokio::sync::Semaphore;
 use xmpp::{Jid, StreamError};
 
@@ -39,7 +39,7 @@ impl Client {
             }
             StreamEvent::LoginFailed => self.hall.shared.metrics.login_failures.one(),
             StreamEvent::Authenticated { .. } => self.authenticated(question),
-            StreamEvent::Bind { resource, tag, .. } => self.bind(resource, tag),
+            StreamEvent::Bind { resource, tag, inline } => self.bind(resource, tag, inline),
             StreamEvent::Enable { resume, .. } => {
                 self.batch.events.push(Event::Enable { session, resume });
                 self.stage = Stage::Asking;
@@ -142,7 +142,7 @@ impl Client {
         self.pace.logged_in();
     }
 
-    fn bind(&mut self, wish: Option<String>, tag: Option<String>) {
+    fn bind(&mut self, wish: Option<String>, tag: Option<String>, inline: Option<Vec<Inline>>) {
         let (Some(account), Some(login)) = (self.account.clone(), self.login.take()) else {
             return self.end(Some(StreamError::NotAuthorized), true);
         };
@@ -162,7 +162,14 @@ impl Client {
         tracing::debug!(conn = session, ?who, mechanism, "A client logged in.");
         self.batch.events.push(Event::Opened { session, jid: jid.clone(), login });
         self.welcome();
-        self.stream.answer_bind(Ok(jid));
+        let Some(inline) = inline else {
+            return self.stream.answer_bind(Ok(jid), Vec::new());
+        };
+        // Modules do what else it asks for, and say what came of it.
+        let wishes = inline.iter().map(|Inline(wish)| wish.raw().to_owned()).collect();
+        self.batch.events.push(Event::Bind { session, wishes });
+        self.binding = Some(jid);
+        self.stage = Stage::Asking;
     }
 
     /// Returns a resource that begins with the name of the program (XEP-0386 §5): the same one for

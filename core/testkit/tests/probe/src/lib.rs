@@ -115,6 +115,7 @@ impl Module for Probe {
         Hook::claim(Self::claim),
         Hook::started(Self::started),
         Hook::opened(Self::opened),
+        Hook::bound(Some("urn:example:probe"), Self::bound),
         Hook::resumed(Self::resumed),
         Hook::closed(Self::closed),
         Hook::channel(Self::channel),
@@ -251,6 +252,24 @@ impl Probe {
             "refused" => Err(StanzaError::NOT_ALLOWED),
             "panics" => act_panic(),
             _ => Ok(()),
+        }
+    }
+
+    /// Says which mood a client begins with.
+    fn bound(
+        &self,
+        bind: &Bind<'_>,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<Option<Element>, StanzaError> {
+        let Some(mood) = bind.asks(NS, "mood") else { return Ok(None) };
+        let mood = mood.text();
+        match &*mood {
+            "bad" => Err(StanzaError::NOT_ALLOWED),
+            "worse" => act_panic().map(|()| None),
+            mood => {
+                cx.set_value("mood", mood.as_bytes())?;
+                Ok(Some(Element::new(NS, "mood").with_text(mood)))
+            }
         }
     }
 
