@@ -93,6 +93,10 @@ impl Step<'_> {
             Way::Away if is_kept => {}
             Way::Away => self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured),
             Way::Refuse(error) => self.refuse(&stanza, &error, is_assured),
+            // Nobody here waits for an error any more but other devices, who saw what it answers.
+            Way::Ignore if stanza.view().is_error() && is_new => {
+                drop(self.run(Place::Received, &[Phase::Copy], cause, &mut stanza));
+            }
             Way::Ignore => {}
             Way::Ask => self.answer(owner, stanza, false, is_assured),
             Way::Answer => self.answered(&stanza),

@@ -41,6 +41,8 @@ names! {
     DISCO_INFO = "http://jabber.org/protocol/disco#info";
     /// XEP-0030: what an entity has.
     DISCO_ITEMS = "http://jabber.org/protocol/disco#items";
+    /// XEP-0045: what rooms say to people.
+    MUC_USER = "http://jabber.org/protocol/muc#user";
     /// XEP-0050: ad-hoc commands.
     COMMANDS = "http://jabber.org/protocol/commands";
     /// XEP-0059: result sets.
@@ -55,6 +57,8 @@ names! {
     OFFLINE = "msgoffline";
     /// XEP-0172: nicknames.
     NICK = "http://jabber.org/protocol/nick";
+    /// XEP-0184: receipts.
+    RECEIPTS = "urn:xmpp:receipts";
     /// XEP-0198: stream management.
     SM = "urn:xmpp:sm:3";
     /// XEP-0199: ping.
@@ -67,14 +71,20 @@ names! {
     DIALBACK = "jabber:server:dialback";
     /// XEP-0220: the stream feature of dialback with errors.
     DIALBACK_FEATURE = "urn:xmpp:features:dialback";
+    /// XEP-0249: invitations from person to person.
+    CONFERENCE = "jabber:x:conference";
     /// XEP-0280: carbons.
     CARBONS = "urn:xmpp:carbons:2";
+    /// XEP-0280 §6.2: the rules of what is copied.
+    CARBONS_RULES = "urn:xmpp:carbons:rules:0";
     /// XEP-0288: stanzas both ways between two servers.
     BIDI = "urn:xmpp:bidi";
     /// XEP-0288: its stream feature.
     BIDI_FEATURE = "urn:xmpp:features:bidi";
     /// XEP-0297: forwarded stanzas.
     FORWARD = "urn:xmpp:forward:0";
+    /// XEP-0333: what was displayed.
+    MARKERS = "urn:xmpp:chat-markers:0";
     /// XEP-0334: processing hints.
     HINTS = "urn:xmpp:hints";
     /// XEP-0352: client state indication.

@@ -7,8 +7,14 @@ use super::{Code, Known};
 
 /// The bundled modules in the order in which they run unless the operator says otherwise.
 #[cfg(feature = "bundled")]
-const BUNDLED: &[&RawModule] =
-    &[&roster::MODULE, &presence::MODULE, &disco::MODULE, &offline::MODULE, &basics::MODULE];
+const BUNDLED: &[&RawModule] = &[
+    &roster::MODULE,
+    &presence::MODULE,
+    &disco::MODULE,
+    &carbons::MODULE,
+    &offline::MODULE,
+    &basics::MODULE,
+];
 
 /// A slim server has none; every module comes from a file.
 #[cfg(not(feature = "bundled"))]
