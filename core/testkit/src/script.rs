@@ -155,49 +155,11 @@ fn blocks(lines: Vec<(usize, &str)>) -> Vec<Block<'_>> {
 fn sentence(block: &Block<'_>) -> Result<Line, String> {
     let text = block.sentence.trim_end_matches(':');
     let words: Vec<_> = text.split_whitespace().collect();
+    if let Some(line) = with_body(&words, block)? {
+        return Ok(line);
+    }
     let name = || words.first().copied().unwrap_or_default().to_owned();
     let line = match words.as_slice() {
-        [_, "runs", modules @ ..] => {
-            let modules = modules.join(" ");
-            let modules = modules.split(',').map(|name| name.trim().to_owned());
-            return Ok(Line::Server(name(), modules.collect(), settings(block)?));
-        }
-        [_, "sends"] => return Ok(Line::Sends(name(), body(block), 1)),
-        [_, "sends", count, "times"] => {
-            return Ok(Line::Sends(name(), body(block), times(count)?));
-        }
-        [_, "receives"] => return Ok(Line::Receives(name(), stanza(block)?, 1)),
-        [_, "receives", count, "times"] => {
-            return Ok(Line::Receives(name(), stanza(block)?, times(count)?));
-        }
-        [_, "binds", "with", "its", "login"] => return Ok(Line::Binds(name(), features(block)?)),
-        [_, "is", "told", "of", "its", "binding"] => {
-            return Ok(Line::IsBound(name(), features(block)?));
-        }
-        [_, "offers"] => return Ok(Line::Offers(name(), features(block)?)),
-        ["in", "any", "order"] => return any_order(block),
-        [_, "is", "limited", "to"] => return Ok(Line::Limits(name(), settings(block)?)),
-        [_, "gets", method, path] => {
-            let request = [(*method).to_owned(), (*path).to_owned()];
-            return Ok(Line::Gets(name(), request, body(block)));
-        }
-        [_, "does", node] => return Ok(Line::Does(name(), (*node).to_owned(), None, body(block))),
-        [_, "does", node, "for", jid] => {
-            let (node, jid) = ((*node).to_owned(), address(jid)?);
-            return Ok(Line::Does(name(), node, Some(jid), body(block)));
-        }
-        [_, "is", "asked", "about", "a", "peer"] => {
-            return Ok(Line::Asked(name(), settings(block)?));
-        }
-        [_, "decides"] => return Ok(Line::Decides(name(), settings(block)?)),
-        [_, "looks", "up", target] => {
-            return Ok(Line::LooksUp(name(), (*target).to_owned(), true, body(block)));
-        }
-        [_, "looks", "in", "vain", "for", target] => {
-            return Ok(Line::LooksUp(name(), (*target).to_owned(), false, body(block)));
-        }
-        [_, "answers"] => return Ok(Line::Answers(name(), body(block))),
-        [_, "is", jid] => return Ok(Line::Client(name(), address(jid)?, settings(block)?)),
         [jid, "is", "an", "admin"] => Line::Admin(address(jid)?),
         [_, "refuses", "with", why] => Line::Refuses(name(), (*why).to_owned()),
         [_, "counted", number, counter] => {
@@ -238,6 +200,49 @@ fn of_ways(words: &[&str]) -> Option<Line> {
         }
         _ => None,
     }
+}
+
+/// Reads a sentence below which something stands.
+fn with_body(words: &[&str], block: &Block<'_>) -> Result<Option<Line>, String> {
+    let name = || words.first().copied().unwrap_or_default().to_owned();
+    Ok(match words {
+        [_, "runs", modules @ ..] => {
+            let modules = modules.join(" ");
+            let modules = modules.split(',').map(|name| name.trim().to_owned());
+            Some(Line::Server(name(), modules.collect(), settings(block)?))
+        }
+        [_, "sends"] => Some(Line::Sends(name(), body(block), 1)),
+        [_, "sends", count, "times"] => Some(Line::Sends(name(), body(block), times(count)?)),
+        [_, "receives"] => Some(Line::Receives(name(), stanza(block)?, 1)),
+        [_, "receives", count, "times"] => {
+            Some(Line::Receives(name(), stanza(block)?, times(count)?))
+        }
+        [_, "binds", "with", "its", "login"] => Some(Line::Binds(name(), features(block)?)),
+        [_, "is", "told", "of", "its", "binding"] => Some(Line::IsBound(name(), features(block)?)),
+        [_, "offers"] => Some(Line::Offers(name(), features(block)?)),
+        ["in", "any", "order"] => Some(any_order(block)?),
+        [_, "is", "limited", "to"] => Some(Line::Limits(name(), settings(block)?)),
+        [_, "gets", method, path] => {
+            let request = [(*method).to_owned(), (*path).to_owned()];
+            Some(Line::Gets(name(), request, body(block)))
+        }
+        [_, "does", node] => Some(Line::Does(name(), (*node).to_owned(), None, body(block))),
+        [_, "does", node, "for", jid] => {
+            let (node, jid) = ((*node).to_owned(), address(jid)?);
+            Some(Line::Does(name(), node, Some(jid), body(block)))
+        }
+        [_, "is", "asked", "about", "a", "peer"] => Some(Line::Asked(name(), settings(block)?)),
+        [_, "decides"] => Some(Line::Decides(name(), settings(block)?)),
+        [_, "looks", "up", target] => {
+            Some(Line::LooksUp(name(), (*target).to_owned(), true, body(block)))
+        }
+        [_, "looks", "in", "vain", "for", target] => {
+            Some(Line::LooksUp(name(), (*target).to_owned(), false, body(block)))
+        }
+        [_, "answers"] => Some(Line::Answers(name(), body(block))),
+        [_, "is", jid] => Some(Line::Client(name(), address(jid)?, settings(block)?)),
+        _ => None,
+    })
 }
 
 fn times(count: &str) -> Result<u32, String> {
