@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 
 use crate::cut::{Cut, Piece};
-use crate::{DOMAIN, PATIENCE, Server};
+use crate::{DOMAIN, Host, PATIENCE};
 
 mod counts;
 mod login;
@@ -38,6 +38,8 @@ pub struct Client {
     cut: Cut,
     /// Whole elements that a test did not want yet.
     kept: VecDeque<String>,
+    domain: String,
+    declaration: &'static str,
     jid: String,
     name: String,
     counts: Option<Counts>,
@@ -63,7 +65,7 @@ impl Client {
     /// Logs in the usual way: see [`How`].
     #[must_use]
     #[track_caller]
-    pub fn login(server: &Server, name: &str) -> Self {
+    pub fn login(server: &(impl Host + ?Sized), name: &str) -> Self {
         How::default().login(server, name)
     }
 
@@ -78,11 +80,25 @@ impl Client {
             wire: Wire::Plain(socket),
             cut: Cut::default(),
             kept: VecDeque::new(),
+            domain: DOMAIN.to_owned(),
+            declaration: "<?xml version='1.0'?>",
             jid: String::new(),
             name: String::new(),
             counts: None,
             answers_requests: true,
         }
+    }
+
+    /// Says which domain it wants to reach, when it is not the usual one.
+    #[must_use]
+    pub fn of(self, domain: &str) -> Self {
+        Self { domain: domain.to_owned(), ..self }
+    }
+
+    /// Leaves the XML declaration out (RFC 6120 §11.4), for servers that stumble over the second one.
+    #[must_use]
+    pub fn undeclared(self) -> Self {
+        Self { declaration: "", ..self }
     }
 
     /// Begins TLS. What was received before and not read is forgotten.
@@ -92,7 +108,7 @@ impl Client {
     /// What the handshake says.
     pub fn secure(self, config: Arc<ClientConfig>) -> std::io::Result<Self> {
         let Wire::Plain(mut socket) = self.wire else { panic!("TLS in TLS") };
-        let name = ServerName::try_from(DOMAIN).unwrap();
+        let name = ServerName::try_from(self.domain.clone()).unwrap();
         let mut tls = ClientConnection::new(config, name).map_err(std::io::Error::other)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         while tls.is_handshaking() {
@@ -178,11 +194,19 @@ impl Client {
     /// Opens a stream, and returns its features once they are there.
     #[track_caller]
     pub fn open_stream(&mut self) -> String {
-        self.cut.clear();
-        self.send(&format!(
-            "<?xml version='1.0'?><stream:stream to='{DOMAIN}' version='1.0' xml:lang='en' \
+        let Self { domain, declaration, .. } = &*self;
+        let header = format!(
+            "{declaration}<stream:stream to='{domain}' version='1.0' xml:lang='en' \
              xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
-        ));
+        );
+        self.open_with(&header)
+    }
+
+    /// Opens a stream with a header of its own, and returns its features once they are there.
+    #[track_caller]
+    pub fn open_with(&mut self, header: &str) -> String {
+        self.cut.clear();
+        self.send(header);
         self.expect(&["<stream:features"])
     }
 
@@ -251,16 +275,35 @@ impl Client {
     /// Waits for an element with all these `parts` and returns it. Others are kept for later.
     #[track_caller]
     pub fn expect(&mut self, parts: &[&str]) -> String {
-        let is_it = |xml: &String| parts.iter().all(|part| xml.contains(part));
-        if let Some(index) = self.kept.iter().position(is_it) {
-            return self.kept.remove(index).unwrap();
+        match self.find(parts, PATIENCE) {
+            Ok(xml) => xml,
+            Err(other) => panic!("{other:?} instead of {parts:?}; before: {:#?}", self.kept),
         }
-        let until = Instant::now() + PATIENCE;
+    }
+
+    /// Waits for such an element for a while.
+    pub fn try_expect(&mut self, parts: &[&str], within: Duration) -> Option<String> {
+        self.find(parts, within).ok()
+    }
+
+    /// Answers requests of the server and of others by itself for a while, and keeps what comes.
+    pub fn serve(&mut self, within: Duration) {
+        drop(self.find(&["\0"], within));
+    }
+
+    fn find(&mut self, parts: &[&str], within: Duration) -> Result<String, Option<Heard>> {
+        let is_it = |xml: &String| parts.iter().all(|part| xml.contains(part));
+        if let Some(xml) =
+            self.kept.iter().position(is_it).and_then(|index| self.kept.remove(index))
+        {
+            return Ok(xml);
+        }
+        let until = Instant::now() + within;
         loop {
             match self.read(until.saturating_duration_since(Instant::now())) {
-                Some(Heard::Element(xml)) if is_it(&xml) => return xml,
+                Some(Heard::Element(xml)) if is_it(&xml) => return Ok(xml),
                 Some(Heard::Element(xml)) => self.kept.push_back(xml),
-                other => panic!("{other:?} instead of {parts:?}; before: {:#?}", self.kept),
+                other => return Err(other),
             }
         }
     }
@@ -307,8 +350,9 @@ impl Client {
     pub fn ping(&mut self) -> Duration {
         let start = Instant::now();
         let id = format!("ping-{}", start.elapsed().as_nanos());
+        let domain = self.domain.clone();
         self.send(&format!(
-            "<iq type='get' to='{DOMAIN}' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>"
+            "<iq type='get' to='{domain}' id='{id}'><ping xmlns='urn:xmpp:ping'/></iq>"
         ));
         self.expect(&["<iq", &id]);
         start.elapsed()

@@ -26,6 +26,10 @@ mod chance;
 mod client;
 mod cut;
 mod disk;
+mod foreign;
+mod host;
+mod lab;
+mod peer;
 mod program;
 mod scram;
 mod server;
@@ -33,10 +37,14 @@ mod setup;
 
 use std::time::{Duration, Instant};
 
-pub use authority::Authority;
+pub use authority::{Authority, Certificate, Kind};
 pub use chance::Chance;
 pub use client::{Client, Heard, How, Mechanism, Memory, Port, attr};
 pub use disk::Disk;
+pub use foreign::{Foreign, Which};
+pub use host::Host;
+pub use lab::{Conduct, Impostor, Lab, Manners, Names, Road, Station, UNSIGNED};
+pub use peer::Peer;
 pub use program::{Form, library};
 pub use scram::Scram;
 pub use server::{Ran, Server};

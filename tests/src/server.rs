@@ -4,13 +4,14 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{Authority, DOMAIN, PATIENCE, Setup, password, wait};
+use crate::{Authority, Host, PATIENCE, Setup, password, wait};
 
 impl Setup {
     /// Starts a server like this.
@@ -27,8 +28,8 @@ impl Setup {
     #[track_caller]
     pub fn prepare(self) -> Server {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::default();
-        authority.certify(DOMAIN, folder.path());
+        let authority = self.authority.clone().unwrap_or_default();
+        authority.issue(self.kind, &self.domain).write(folder.path());
         let server = Server { folder, setup: self, authority, ports: free_ports(), child: None };
         server.configure();
         for name in server.setup.accounts.clone() {
@@ -54,7 +55,7 @@ pub struct Ran {
 pub struct Server {
     folder: tempfile::TempDir,
     setup: Setup,
-    authority: Authority,
+    authority: Arc<Authority>,
     ports: [u16; 3],
     child: Option<Child>,
 }
@@ -158,7 +159,7 @@ impl Server {
 
     /// Replaces the certificate on disk by another one of the same authority.
     pub fn renew_certificate(&self) {
-        self.authority.certify(DOMAIN, self.folder.path());
+        self.authority.issue(self.setup.kind, &self.setup.domain).write(self.folder.path());
     }
 
     /// Returns the authority that its clients trust.
@@ -176,13 +177,19 @@ impl Server {
     /// Returns where clients begin in the clear.
     #[must_use]
     pub fn c2s(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[0]))
+        self.setup.address.map_or_else(
+            || (Ipv4Addr::LOCALHOST, self.ports[0]).into(),
+            |address| (address, 5222).into(),
+        )
     }
 
     /// Returns where clients begin with TLS.
     #[must_use]
     pub fn c2s_tls(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[1]))
+        self.setup.address.map_or_else(
+            || (Ipv4Addr::LOCALHOST, self.ports[1]).into(),
+            |address| (address, 5223).into(),
+        )
     }
 
     /// Returns the text of a page such as `/metrics`, with its status line and headers.
@@ -275,6 +282,28 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Host for Server {
+    fn domain(&self) -> &str {
+        &self.setup.domain
+    }
+
+    fn c2s(&self) -> SocketAddr {
+        self.c2s()
+    }
+
+    fn c2s_tls(&self) -> SocketAddr {
+        self.c2s_tls()
+    }
+
+    fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    fn log(&self) -> String {
+        self.log()
     }
 }
 

@@ -1,9 +1,11 @@
 //! What is decided about a server before it starts.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::program::{MODULES, library};
-use crate::{DOMAIN, Form};
+use crate::{Authority, DOMAIN, Form, Kind, Lab};
 
 /// How a server is to be.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +16,11 @@ pub struct Setup {
     pub(crate) accounts: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
     data: Option<PathBuf>,
+    pub(crate) domain: String,
+    /// Where it listens on the usual ports, in a lab.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) authority: Option<Arc<Authority>>,
+    pub(crate) kind: Kind,
 }
 
 impl Setup {
@@ -21,13 +28,36 @@ impl Setup {
     #[must_use]
     pub fn new() -> Self {
         let accounts = vec!["ana".to_owned(), "ben".to_owned()];
-        let setup = Self { form: Form::wanted(), accounts, ..Self::default() };
+        let domain = DOMAIN.to_owned();
+        let setup = Self { form: Form::wanted(), accounts, domain, ..Self::default() };
         setup
             .set("login.iterations", "4096")
             .set("server.shards", "2")
             .set("server.goodbye", "\"2 seconds\"")
             .set("limits.connections_per_address", "20000")
             .set("log.level", "\"debug\"")
+    }
+
+    /// Returns one for a domain of a lab, with its servers published on the usual ports of `address`.
+    /// It trusts the authority and the names of the lab.
+    #[must_use]
+    pub fn within(lab: &Lab, domain: &str, address: IpAddr) -> Self {
+        lab.publish(domain, address);
+        Self {
+            domain: domain.to_owned(),
+            address: Some(address),
+            authority: Some(Arc::clone(lab.authority())),
+            ..Self::new()
+        }
+        .set("federation.trust", &format!("[{:?}]", lab.ca()))
+        .set("federation.dnssec_anchor", &format!("{:?}", lab.anchor()))
+    }
+
+    /// Shows another kind of certificate.
+    #[must_use]
+    pub fn shows(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
     }
 
     /// Chooses how the modules come into the program.
@@ -84,12 +114,19 @@ impl Setup {
     pub(crate) fn toml(&self, ports: [u16; 3]) -> String {
         let [c2s, c2s_tls, http] = ports;
         let data = self.data.clone().unwrap_or_else(|| "data".into());
-        let mut text = format!("domain = \"{DOMAIN}\"\ndata = {:?}\n", data.display().to_string());
+        let domain = &self.domain;
+        let mut text = format!("domain = \"{domain}\"\ndata = {:?}\n", data.display().to_string());
+        let listen = |local: u16, usual: u16| match self.address {
+            Some(address) => {
+                format!("[{:?}]", std::net::SocketAddr::new(address, usual).to_string())
+            }
+            None => format!("[\"127.0.0.1:{local}\"]"),
+        };
         let own = [
             ("tls.certificate", "\"cert.pem\"".to_owned()),
             ("tls.key", "\"key.pem\"".to_owned()),
-            ("listen.c2s", format!("\"127.0.0.1:{c2s}\"")),
-            ("listen.c2s_tls", format!("\"127.0.0.1:{c2s_tls}\"")),
+            ("listen.c2s", listen(c2s, 5222)),
+            ("listen.c2s_tls", listen(c2s_tls, 5223)),
             ("listen.http", format!("\"127.0.0.1:{http}\"")),
         ];
         let own = own.iter().map(|(key, value)| (*key, value.as_str()));

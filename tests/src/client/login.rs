@@ -7,7 +7,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::counts::{Counts, SM};
 use super::{Client, Memory, attr};
-use crate::{Scram, Server, password};
+use crate::{Host, Scram, password};
 
 /// How TLS begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub struct How {
     mechanism: Mechanism,
     resource: Option<String>,
     is_sasl2: bool,
+    is_declared: bool,
 }
 
 impl Default for How {
@@ -50,6 +51,7 @@ impl Default for How {
             mechanism: Mechanism::ScramPlus,
             resource: None,
             is_sasl2: false,
+            is_declared: true,
         }
     }
 }
@@ -85,20 +87,31 @@ impl How {
         Self { is_sasl2: true, ..self }
     }
 
+    /// Without an XML declaration.
+    #[must_use]
+    pub fn undeclared(self) -> Self {
+        Self { is_declared: false, ..self }
+    }
+
     /// Connects and secures the connection. No stream is opened inside TLS.
     #[must_use]
     #[track_caller]
-    pub fn secured(&self, server: &Server) -> Client {
+    pub fn secured(&self, server: &(impl Host + ?Sized)) -> Client {
         let alpn = (self.port == Port::Direct).then_some("xmpp-client");
         let config = server.authority().client(&[self.version], alpn);
+        let connect = |address| {
+            let client = Client::connect(address).of(server.domain());
+            if self.is_declared { client } else { client.undeclared() }
+        };
         let client = match self.port {
-            Port::Direct => Client::connect(server.c2s_tls()),
+            Port::Direct => connect(server.c2s_tls()),
             Port::StartTls => {
-                let mut client = Client::connect(server.c2s());
+                let mut client = connect(server.c2s());
                 let features = client.open_stream();
-                assert!(features.contains("<starttls"), "{features}");
+                assert!(has(&features, "starttls"), "{features}");
                 client.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
-                client.expect(&["<proceed"]);
+                let said = client.element();
+                assert!(has(&said, "proceed"), "{said}");
                 client
             }
         };
@@ -108,7 +121,7 @@ impl How {
     /// Connects, secures the connection and opens the stream, so that a login is next.
     #[must_use]
     #[track_caller]
-    pub fn open(&self, server: &Server) -> Client {
+    pub fn open(&self, server: &(impl Host + ?Sized)) -> Client {
         let mut client = self.secured(server);
         client.open_stream();
         client
@@ -117,7 +130,7 @@ impl How {
     /// Logs in with the [`password`] of `name`.
     #[must_use]
     #[track_caller]
-    pub fn login(&self, server: &Server, name: &str) -> Client {
+    pub fn login(&self, server: &(impl Host + ?Sized), name: &str) -> Client {
         match self.try_login(server, name, &password(name)) {
             Ok(client) => client,
             Err(said) => panic!("{name} cannot log in: {said}"),
@@ -130,7 +143,12 @@ impl How {
     ///
     /// What the server says to a login that it refuses.
     #[track_caller]
-    pub fn try_login(&self, server: &Server, name: &str, password: &str) -> Result<Client, String> {
+    pub fn try_login(
+        &self,
+        server: &(impl Host + ?Sized),
+        name: &str,
+        password: &str,
+    ) -> Result<Client, String> {
         let mut client = self.open(server);
         if self.is_sasl2 {
             self.prove_and_bind(&mut client, name, password)?;
@@ -149,7 +167,7 @@ impl How {
     ///
     /// What the server says when it does not have the session.
     #[track_caller]
-    pub fn resume(&self, server: &Server, memory: &Memory) -> Result<Client, String> {
+    pub fn resume(&self, server: &(impl Host + ?Sized), memory: &Memory) -> Result<Client, String> {
         let mut client = self.open(server);
         self.prove(&mut client, &memory.name, &password(&memory.name))?;
         client.open_stream();
@@ -185,7 +203,7 @@ impl How {
             client.send(&format!("<response xmlns='{ns}'>{}</response>", STANDARD.encode(last)));
             (said, server) = (client.element(), proof);
         }
-        if !said.starts_with("<success") {
+        if !has(&said, "success") {
             return Err(said);
         }
         assert_eq!(content(&said, "success").map_or(String::new(), |text| decoded(&text)), server);
@@ -270,6 +288,12 @@ impl How {
         };
         (mechanism, STANDARD.encode(scram.first()), Some(scram))
     }
+}
+
+/// Tells whether there is an element `name`, with whatever prefix.
+fn has(xml: &str, name: &str) -> bool {
+    let mut tags = xml.split('<').skip(1).filter_map(|tag| tag.split([' ', '/', '>']).next());
+    tags.any(|tag| tag.rsplit(':').next() == Some(name))
 }
 
 /// Returns the text of the first element `name` in `xml`.

@@ -1,0 +1,134 @@
+//! Their files and how they are called.
+
+use std::process::Command;
+
+use super::{Foreign, Which, python};
+use crate::{Certificate, password};
+
+impl Foreign {
+    /// Writes the configuration and what is shown.
+    pub(super) fn write(&self, shown: &Certificate) {
+        shown.write(&self.folder);
+        match self.which {
+            Which::Prosody => {
+                // By these names it finds them itself, for all its listeners.
+                self.put(&format!("{}.crt", self.domain), &shown.chain);
+                self.put(&format!("{}.key", self.domain), &shown.key);
+                self.put("prosody.cfg.lua", &self.prosody());
+            }
+            Which::Ejabberd => {
+                self.put("both.pem", &format!("{}{}", shown.chain, shown.key));
+                self.put("ejabberd.yml", &self.ejabberd());
+                self.put("inetrc", "{lookup, [\"file\", \"native\"]}.\n");
+            }
+            Which::Pyjabber => {
+                self.put(&format!("{}_cert.pem", self.domain), &shown.chain);
+                self.put(&format!("{}_key.pem", self.domain), &shown.key);
+            }
+        }
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        std::fs::write(self.file(name), text).unwrap();
+    }
+
+    pub(super) fn command(&self) -> Command {
+        match self.which {
+            Which::Prosody => {
+                let mut command = Command::new("prosody");
+                command.arg("-F").arg("--config").arg(self.file("prosody.cfg.lua"));
+                command
+            }
+            Which::Ejabberd => self.erl(),
+            Which::Pyjabber => {
+                let mut command = Command::new(python());
+                command.args(["-m", "pyjabber", "-vv", "--database_in_memory"]);
+                command.args(["--host", &self.domain, "--cert_path"]).arg(&self.folder);
+                command
+            }
+        }
+    }
+
+    fn prosody(&self) -> String {
+        let (at, address, domain) = (self.folder.display(), self.address, &self.domain);
+        let dialback = if self.dialback { "\"dialback\"; " } else { "" };
+        let direct = if self.direct { "5270" } else { "" };
+        let secure = !self.dialback;
+        format!(
+            "run_as_root = true\ndaemonize = false\npidfile = \"{at}/prosody.pid\"\n\
+             data_path = \"{at}/data\"\nnetwork_backend = \"epoll\"\n\
+             modules_enabled = {{ \"roster\"; \"saslauth\"; \"tls\"; \"disco\"; \"version\"; \
+             \"ping\"; \"smacks\"; \"pep\"; \"blocklist\"; {dialback}}}\n\
+             interfaces = {{ \"{address}\" }}\nc2s_ports = {{ 5222 }}\n\
+             c2s_direct_tls_ports = {{ 5223 }}\ns2s_ports = {{ 5269 }}\n\
+             s2s_direct_tls_ports = {{ {direct} }}\nhttp_ports = {{ }}\nhttps_ports = {{ }}\n\
+             s2s_secure_auth = {secure}\ns2s_require_encryption = true\n\
+             certificates = \"{at}\"\nssl = {{ cafile = {:?} }}\n\
+             authentication = \"internal_hashed\"\nstorage = \"internal\"\n\
+             log = {{ debug = \"*console\" }}\nstatistics = false\nVirtualHost \"{domain}\"\n",
+            self.ca
+        )
+    }
+
+    pub(super) fn prosody_accounts(&self) {
+        for name in ["ana", "ben"] {
+            let mut command = Command::new("prosodyctl");
+            command.arg("--config").arg(self.file("prosody.cfg.lua"));
+            let made = command.args(["register", name, &self.domain, &password(name)]).output();
+            let made = made.unwrap();
+            assert!(made.status.success(), "{made:?}");
+        }
+    }
+
+    fn ejabberd(&self) -> String {
+        let (at, address, domain) = (self.folder.display(), self.address, &self.domain);
+        let dialback = if self.dialback { "  mod_s2s_dialback: {}\n" } else { "" };
+        let direct = if self.direct {
+            format!(
+                "  - port: 5270\n    ip: \"{address}\"\n    module: ejabberd_s2s_in\n    \
+                 tls: true\n    max_stanza_size: 524288\n"
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            "loglevel: debug\nhosts:\n  - \"{domain}\"\ncertfiles:\n  - \"{at}/both.pem\"\n\
+             ca_file: {:?}\ns2s_use_starttls: required\nauth_password_format: scram\n\
+             outgoing_s2s_families: [ipv4, ipv6]\nlisten:\n  - port: 5222\n    \
+             ip: \"{address}\"\n    module: ejabberd_c2s\n    starttls_required: true\n    \
+             max_stanza_size: 524288\n  - port: 5223\n    ip: \"{address}\"\n    \
+             module: ejabberd_c2s\n    tls: true\n  - port: 5269\n    ip: \"{address}\"\n    \
+             module: ejabberd_s2s_in\n    max_stanza_size: 524288\n{direct}\
+             modules:\n  mod_blocking: {{}}\n  mod_caps: {{}}\n  mod_disco: {{}}\n  \
+             mod_offline: {{}}\n  mod_ping: {{}}\n  mod_privacy: {{}}\n  mod_pubsub:\n    \
+             plugins: [flat, pep]\n  mod_roster: {{}}\n{dialback}  mod_stream_mgmt: {{}}\n  \
+             mod_version: {{}}\n",
+            self.ca
+        )
+    }
+
+    /// The Erlang system alone, without a name, so that nothing else has to run.
+    fn erl(&self) -> Command {
+        let at = self.folder.display();
+        let mut make = String::new();
+        for name in ["ana", "ben"] {
+            let (domain, secret) = (&self.domain, password(name));
+            make.push_str(&format!(
+                "ejabberd_auth:try_register(<<\"{name}\">>, <<\"{domain}\">>, <<\"{secret}\">>), "
+            ));
+        }
+        let mut command = Command::new("erl");
+        command
+            .args(["-noinput", "-boot", "start_sasl", "-mnesia", "dir"])
+            .arg(format!("\"{at}/mnesia\""))
+            .args(["-s", "ejabberd", "-eval"])
+            .arg(format!("{make}io:format(\"accounts are there~n\")."))
+            .env("ERL_LIBS", "/usr/lib/x86_64-linux-gnu")
+            .env("ERL_INETRC", self.file("inetrc"))
+            .env("ERL_CRASH_DUMP_SECONDS", "0")
+            .env("EJABBERD_CONFIG_PATH", self.file("ejabberd.yml"))
+            .env("EJABBERD_LOG_PATH", self.file("ejabberd.log"))
+            .env("HOME", &self.folder);
+        command
+    }
+}
