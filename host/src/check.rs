@@ -5,8 +5,11 @@ use std::path::Path;
 
 use xmpp::Jid;
 
+use crate::config::federation::With;
 use crate::config::problem::{Problem, Problems};
 use crate::config::{Config, Draft};
+use crate::federation::identity::Roots;
+use crate::federation::resolve;
 use crate::modules::{Depth, Modules, Refused};
 use crate::tls::{self, Files, Served};
 
@@ -50,6 +53,7 @@ pub(crate) fn check(
     };
     check_data(&config, &mut draft);
     let served = check_tls(&config, &mut draft);
+    check_federation(&config, &mut draft);
     let modules = Modules::choose(&config, depth, &mut draft.notes);
     for refused in &modules.refused {
         let Refused { at, what, hint, is_required } = refused.clone();
@@ -105,6 +109,28 @@ fn check_tls(config: &Config, draft: &mut Draft) -> Option<Served> {
             let hint = "the server must be able to read both files, in PEM form";
             draft.notes.problems.push(Problem::error(at, why, hint));
             None
+        }
+    }
+}
+
+fn check_federation(config: &Config, draft: &mut Draft) {
+    let federation = &config.federation;
+    if let Some(Err(why)) = federation.dnssec_anchor.as_deref().map(resolve::read_anchors) {
+        let hint = "a line is: example.org. IN DNSKEY 257 3 13 …";
+        let at = draft.notes.place("federation.dnssec_anchor");
+        draft.notes.problems.push(Problem::error(at, why, hint));
+    }
+    match Roots::load(federation) {
+        Ok(roots) if roots.is_empty() && federation.with != With::Nobody => {
+            let what = "no authority is trusted, so no other server can prove its domain";
+            let hint = "install the package ca-certificates, or name files in federation.trust";
+            draft.notes.problems.push(Problem::warning(0..0, what, hint));
+        }
+        Ok(_) => {}
+        Err(why) => {
+            let at = draft.notes.place("federation.trust");
+            let hint = "the server must be able to read certificates in PEM form there";
+            draft.notes.problems.push(Problem::error(at, why, hint));
         }
     }
 }

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 use xmpp::Jid;
 
 pub(crate) mod example;
+pub(crate) mod federation;
 pub(crate) mod modules;
 pub(crate) mod problem;
 pub(crate) mod schema;
@@ -16,7 +17,7 @@ pub(crate) mod value;
 use modules::{Load, ModuleTables};
 use problem::{Problem, Problems};
 use schema::{Notes, Section, SectionKeys, Table};
-use settings::{Limits, Listen, Log, Login, Modules, Server, Tls, Top};
+use settings::{Federation, Limits, Listen, Log, Login, Modules, Server, Tls, Top};
 
 /// Where the file is when nobody says otherwise.
 pub(crate) const PATH: &str = "/etc/calypte/calypte.toml";
@@ -28,6 +29,7 @@ pub(crate) const SECTIONS: &[SectionKeys] = &[
     Listen::SECTION,
     Modules::SECTION,
     settings::Load::SECTION,
+    Federation::SECTION,
     Limits::SECTION,
     Login::SECTION,
     Log::SECTION,
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) settings: ModuleTables,
     /// `[[modules.load]]`
     pub(crate) loads: Vec<Load>,
+    /// `[federation]`
+    pub(crate) federation: Federation,
     /// `[limits]`
     pub(crate) limits: Limits,
     /// `[login]`
@@ -93,6 +97,7 @@ impl Config {
             modules: Modules::read(&mut Table::new("", None, none)),
             settings: ModuleTables::default(),
             loads: Vec::new(),
+            federation: Federation::read(&mut Table::new("", None, none)),
             limits: Limits::read(&mut Table::new("", None, none)),
             login: Login::read(&mut Table::new("", None, none)),
             log: Log::read(&mut Table::new("", None, none)),
@@ -132,6 +137,7 @@ impl Config {
         compare(&self.tls, &new.tls, &mut changes);
         compare(&self.listen, &new.listen, &mut changes);
         compare(&self.modules, &new.modules, &mut changes);
+        compare(&self.federation, &new.federation, &mut changes);
         compare(&self.limits, &new.limits, &mut changes);
         compare(&self.login, &new.login, &mut changes);
         compare(&self.log, &new.log, &mut changes);
@@ -238,6 +244,7 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
     check_tls(&tls, document, notes);
     let listen = section::<Listen>(document, notes);
     let (modules, settings, loads) = modules::read(document, notes);
+    let federation = section::<Federation>(document, notes);
     let limits = section::<Limits>(document, notes);
     let login = section::<Login>(document, notes);
     let log = section::<Log>(document, notes);
@@ -246,9 +253,13 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
     let domain = match general.domain {
         Some(domain) => {
             check_admins(&general.admins, &domain.0, notes);
+            federation::check(&federation, Some(&domain.0), notes);
             domain.0
         }
-        None => crate::check::placeholder()?,
+        None => {
+            federation::check(&federation, None, notes);
+            crate::check::placeholder()?
+        }
     };
     // A path in the file is meant from the folder of the file, wherever the server is started.
     let base = path.parent().unwrap_or_else(|| Path::new(""));
@@ -257,6 +268,11 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
         certificate: based(tls.certificate),
         key: based(tls.key),
         certificates: based(tls.certificates),
+    };
+    let federation = Federation {
+        trust: federation.trust.iter().map(|path| base.join(path)).collect(),
+        dnssec_anchor: based(federation.dnssec_anchor),
+        ..federation
     };
     let listen = Listen { admin: based(listen.admin), ..listen };
     let loads = loads.into_iter().map(|load| Load { file: base.join(load.file), ..load }).collect();
@@ -271,6 +287,7 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
         modules,
         settings,
         loads,
+        federation,
         limits,
         login,
         log,

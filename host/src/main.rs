@@ -9,6 +9,8 @@ mod cli;
 mod clock;
 mod config;
 mod fault;
+#[allow(dead_code, reason = "the links to other servers use it")]
+mod federation;
 mod hex;
 mod http;
 mod log;

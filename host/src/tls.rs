@@ -14,6 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::certs::Leaf;
 use crate::config::{Config, settings};
+use crate::federation::tls::PeerTls;
 
 /// The name of client connections in ALPN (XEP-0368).
 const ALPN_CLIENT: &[u8] = b"xmpp-client";
@@ -33,6 +34,9 @@ pub(crate) struct Served {
     pub(crate) direct: Arc<ServerConfig>,
     /// The chain and its key.
     pub(crate) certified: Arc<CertifiedKey>,
+    /// For other servers, in both directions.
+    #[allow(dead_code, reason = "the links to other servers use it")]
+    pub(crate) peers: PeerTls,
     /// The value of `tls-server-end-point` (RFC 5929 §4), where it is defined.
     pub(crate) end_point: Option<Vec<u8>>,
     /// When it stops being valid, in seconds since 1970.
@@ -147,6 +151,7 @@ impl Served {
         Ok(Self {
             starttls: Arc::new(configure(resolver(), &[])?),
             direct: Arc::new(configure(resolver(), &[ALPN_CLIENT])?),
+            peers: PeerTls::new(&certified)?,
             certified,
             end_point: leaf.end_point,
             not_after: leaf.not_after,
@@ -231,7 +236,12 @@ fn broken(path: &Path, error: &pem::Error) -> String {
     format!("{} is damaged: {error}", path.display())
 }
 
-fn read(path: &Path, what: &str) -> Result<Vec<u8>, String> {
+/// Reads a file of PEM or the like.
+///
+/// # Errors
+///
+/// A sentence that calls it `what`.
+pub(crate) fn read(path: &Path, what: &str) -> Result<Vec<u8>, String> {
     // A chain with its key is some kilobytes.
     const BYTES_MAX: u64 = 1 << 20;
     let told = path.display();

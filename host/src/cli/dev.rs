@@ -11,6 +11,7 @@ use crate::accounts::{self, Accounts};
 use crate::certs::{self, DevFiles};
 use crate::check::Checked;
 use crate::config::Config;
+use crate::config::federation::With;
 use crate::config::modules::Load;
 use crate::config::problem::Problems;
 use crate::config::schema::Notes;
@@ -89,6 +90,9 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
     config.listen.c2s = addresses(&ports.c2s);
     config.listen.c2s_tls = addresses(&ports.c2s_tls);
     config.listen.http = addresses(&ports.http);
+    // Somebody who tries things out does not expect the world to be part of it.
+    config.federation.with = With::Nobody;
+    (config.listen.s2s, config.listen.s2s_tls) = (Vec::new(), Vec::new());
     for path in &args.modules {
         config.loads.push(load(path)?);
     }

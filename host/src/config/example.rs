@@ -49,6 +49,7 @@ fn sample(path: &str, key: &Key) -> (String, bool) {
         ("tls", "certificates") => {
             return ("certificates = \"/etc/letsencrypt/live\"".to_owned(), true);
         }
+        ("federation", "dnssec_anchor") => "\"/etc/calypte/zone.key\"",
         ("listen", "admin") => "\"/run/calypte/admin.sock\"",
         ("modules", "enable") => "[\"roster\", \"presence\", \"disco\", \"offline\", \"basics\"]",
         ("modules.load", "file") => "\"/usr/lib/calypte/libcalypte_hello.so\"",

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 use xmpp::Jid;
 
+use super::federation::{NameServer, Prover, With};
 use super::schema::section;
 use super::units::{Size, Span};
 use super::value::{Domain, Value, Wrong, choice, within};
@@ -44,6 +45,10 @@ section! {
         c2s: Vec<SocketAddr> = "[\"0.0.0.0:5222\", \"[::]:5222\"]"; RESTART
         /// Clients that begin with TLS (XEP-0368).
         c2s_tls: Vec<SocketAddr> = "[\"0.0.0.0:5223\", \"[::]:5223\"]"; RESTART
+        /// Other servers that start in the clear and switch to TLS before anything else.
+        s2s: Vec<SocketAddr> = "[\"0.0.0.0:5269\", \"[::]:5269\"]"; RESTART
+        /// Other servers that begin with TLS (XEP-0368).
+        s2s_tls: Vec<SocketAddr> = "[\"0.0.0.0:5270\", \"[::]:5270\"]"; RESTART
         /// Figures and health: /metrics, /healthz, /readyz. Only addresses of this machine.
         http: Vec<SocketAddr> = "[\"127.0.0.1:5280\"]", all_loopback; RESTART
         /// What others fetch by HTTPS: where the server is (host-meta), and what modules publish. Off
@@ -56,6 +61,42 @@ section! {
         public: Vec<IpAddr> = "[]"; RESTART
         /// The socket for `calypte user`, `reload` and `status`. Without it: admin.sock in `data`.
         admin: Option<PathBuf> = ""; RESTART
+    }
+}
+
+section! {
+    /// Other servers: who they may be and how they prove it. Every connection is inside TLS.
+    Federation "federation" {
+        /// "everyone": all domains but those in `block`. "listed": only those in `allow`. "nobody":
+        /// no other server, and none of the ports for servers is opened.
+        with: With = "\"everyone\""; LIVE
+        /// With `with = "listed"`: the domains to talk to. Each stands for those below it as well:
+        /// "example.org" also for "rooms.example.org".
+        allow: Vec<Domain> = "[]"; LIVE
+        /// Domains never to talk to, with those below them.
+        block: Vec<Domain> = "[]"; LIVE
+        /// Domains that may prove themselves by dialback (XEP-0220): they show that DNS leads to
+        /// them, so whoever controls their DNS or network can speak for them. Each stands for those
+        /// below it as well; ["*"] is every domain. All others need a valid certificate.
+        dialback: Vec<Prover> = "[]"; LIVE
+        /// PEM files with authorities that other servers may have their certificate from, beside
+        /// those that the system trusts. The certificate of one server may stand there too.
+        trust: Vec<PathBuf> = "[]"; LIVE
+        /// Whether a domain may publish the key of its server in DNS (TLSA records). It counts when
+        /// the DNS server passes on DNSSEC, which is checked here; then no other key will do.
+        dane: bool = "true"; RESTART
+        /// DNS servers to ask, such as "127.0.0.1". Without them: those of the system.
+        resolver: Vec<NameServer> = "[]"; RESTART
+        /// A file with DNSKEY records to believe instead of the key of the root of DNS: for a network
+        /// that signs zones of its own.
+        dnssec_anchor: Option<PathBuf> = ""; RESTART
+        /// What waits for one domain that cannot be reached. Beyond it senders get an error at once.
+        queue: Size = "\"4 MiB\"", within(Size(64 << 10), Size(1 << 30)); LIVE
+        /// Messages to a domain that cannot be reached are tried again for so long; then their
+        /// senders get an error. Requests (iq) get it after 1 minute.
+        retry_for: Span = "\"1 hour\"", within(span(60), span(604_800)); LIVE
+        /// How long it may take to reach another server and to agree with it.
+        connect_within: Span = "\"30 seconds\"", within(span(5), span(300)); LIVE
     }
 }
 
