@@ -3,10 +3,13 @@
 use memchr::{memchr, memchr_iter, memmem};
 
 use crate::XmlError;
-use crate::XmlError::{NotWellFormed, Restricted};
+use crate::XmlError::{Limit, NotWellFormed, Restricted};
 
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 1024;
+/// The longest name of a namespace, in bytes. An element that is written anew says it at each place,
+/// where a prefix may have taken two bytes.
+const NAMESPACE_BYTES_MAX: usize = 256;
 /// The longest reference, `&#x10FFFF;` with zeros in front, in bytes.
 const REFERENCE_BYTES_MAX: usize = 16;
 
@@ -111,7 +114,7 @@ pub(crate) fn name(text: &str) -> Result<usize, XmlError> {
     let end = bytes.iter().position(|byte| !is_part(byte)).unwrap_or(bytes.len());
     let name = text.get(..end).ok_or(BAD)?;
     if end > NAME_BYTES_MAX {
-        return Err(XmlError::Limit("a name"));
+        return Err(Limit("a name"));
     }
     let first = name.chars().next().ok_or(BAD)?;
     if !is_name_start(first) || (!name.is_ascii() && !name.chars().all(is_name_char)) {
@@ -143,6 +146,9 @@ pub(crate) fn namespace(text: &str) -> Result<(), XmlError> {
     let is_uri = |byte: u8| {
         byte.is_ascii_alphanumeric() || memchr(byte, b"-._~:/?#[]@!$'()*+,;=%").is_some()
     };
+    if text.len() > NAMESPACE_BYTES_MAX {
+        return Err(Limit("the name of a namespace"));
+    }
     if text.bytes().all(is_uri) { Ok(()) } else { Err(Restricted("the name of a namespace")) }
 }
 

@@ -161,6 +161,19 @@ fn a_namespace_is_renamed_down_to_foreign_content() {
     );
 }
 
+#[test]
+fn what_is_written_anew_stays_in_proportion() {
+    let around = |ns: usize, inside: &str| {
+        let ns = "n".repeat(ns);
+        format!("<c:message xmlns:c='jabber:client' xmlns:p='{ns}'>{inside}</c:message>")
+    };
+    let long = around(257, "");
+    assert_eq!(Flat::parse(&long, "").unwrap_err(), XmlError::Limit("the name of a namespace"));
+    let most = around(256, &"<p:a/>".repeat(8_190));
+    let element = Element::from_node(Flat::parse(&most, "").unwrap().root());
+    assert!(element.to_xml("jabber:client").len() < 50 * most.len());
+}
+
 #[track_caller]
 fn refused(body: &str) {
     assert!(Flat::parse(body, "jabber:client").is_err(), "{body:?}");
