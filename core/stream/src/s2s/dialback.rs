@@ -4,7 +4,7 @@ use xml::{Node, escape_attr, escape_text};
 use xmpp::{Condition, ErrorKind, StanzaError, StreamError, ns};
 
 use super::header::domain;
-use super::peering::{Login, Peering, Stage};
+use super::peering::{Login, Peering, Question, Stage};
 use super::{DialbackOutcome, How, Key, PeerEvent, Refusal, key};
 
 /// The longest key, in bytes.
@@ -55,7 +55,7 @@ impl Peering {
     /// Initiator: proves a pair. Also one more than the two domains of the stream
     /// (XEP-0220 §2.6): each is proved for itself.
     ///
-    /// `false`: not now, or too many.
+    /// `false`, and nothing follows: not now, too many, or the pair is proved already.
     pub fn add_pair(&mut self, local: &str, remote: &str) -> bool {
         let is_time = self.is_initiator && self.can_dial_back();
         if !is_time || self.pairs.has(local, remote) || !self.pairs.wait(local, remote) {
@@ -68,7 +68,8 @@ impl Peering {
     }
 
     fn can_dial_back(&self) -> bool {
-        self.stage == Stage::Open && self.login != Login::Asked
+        let is_asked = matches!(self.question, Some(Question::Offered));
+        self.stage == Stage::Open && self.login != Login::Asked && !is_asked
     }
 
     /// Asks the authoritative server of `to` whether it made this key for the stream `id` from it

@@ -29,7 +29,9 @@ impl Peering {
             (true, Login::Asked, "challenge") => {
                 self.wire.write_element(&Element::new(ns::SASL, "abort"));
             }
-            (false, Login::No | Login::Asked, "auth") if self.pairs.is_empty() => self.begin(node),
+            // A stream on which somebody is known goes on as it is.
+            (false, ..) if !self.pairs.is_empty() => self.fail(StreamError::NotAuthorized),
+            (false, Login::No | Login::Asked, "auth") => self.begin(node),
             (false, Login::Asked, "response") => {
                 self.login = Login::No;
                 self.take_name(&node.text());

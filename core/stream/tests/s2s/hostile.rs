@@ -256,6 +256,11 @@ fn external_is_tried_three_times() {
     assert!(!receiver.end.secret.contains("EXTERNAL"));
     assert!(receiver.send(&auth("=")).contains("<invalid-mechanism"));
     Receiver::authenticated().ends(&auth("="), StreamError::NotAuthorized);
+    // Known by dialback in the middle of SASL.
+    let mut receiver = Receiver::over_tls();
+    receiver.send(&auth(""));
+    receiver.send("<x:result from='c.example' to='b.example'>key</x:result>");
+    receiver.ends(&response, StreamError::NotAuthorized);
 }
 
 #[test]

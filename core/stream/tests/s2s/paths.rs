@@ -137,6 +137,27 @@ fn each_pair_is_proved_for_itself() {
 }
 
 #[test]
+fn pairs_wait_until_the_first_choice_is_made() {
+    let mut duo = Duo::new(true);
+    let header = duo.initiator.written();
+    duo.receiver.peering.feed(header.as_bytes());
+    assert!(matches!(duo.receiver.peering.poll(), Some(PeerEvent::Opened { .. })));
+    duo.receiver.peering.answer_opened(duo.offer.clone());
+    let features = duo.receiver.written();
+    assert!(!duo.initiator.peering.add_pair("rooms.a.example", "b.example"), "no features");
+    duo.initiator.peering.feed(features.as_bytes());
+    assert!(matches!(duo.initiator.peering.poll(), Some(PeerEvent::Offered(_))));
+    assert!(!duo.initiator.peering.add_pair("rooms.a.example", "b.example"), "a question is open");
+    duo.initiator.peering.answer_offered(EXTERNAL);
+    assert!(!duo.initiator.peering.add_pair("rooms.a.example", "b.example"), "SASL is under way");
+    assert!(!duo.initiator.peering.verify("a.example", "b.example", "i", "k"));
+    duo.run();
+    assert!(duo.initiator.peering.add_pair("rooms.a.example", "b.example"));
+    duo.run();
+    passes(&mut duo, "r@rooms.a.example", "v@b.example");
+}
+
+#[test]
 fn a_domain_that_is_not_theirs_is_not_found() {
     let mut duo = Duo::choosing(true, &[EXTERNAL]);
     assert!(duo.initiator.peering.add_pair("a.example", "c.example"));
