@@ -194,12 +194,6 @@ impl Peering {
         self.stage == Stage::Over
     }
 
-    /// Returns the most bytes that the peer takes in a stanza, when it says so (XEP-0478).
-    #[must_use]
-    pub fn peer_limit(&self) -> Option<usize> {
-        self.offered.limits
-    }
-
     /// Goes on over TLS, after [`PeerEvent::StartTls`].
     pub fn secured(&mut self) {
         if matches!(self.question, Some(Question::Tls)) {

@@ -21,6 +21,16 @@ impl Peering {
         is_my_turn && self.stage == Stage::Open && self.pairs.has(local, remote)
     }
 
+    /// Tells whether the peer takes a stanza of this size (XEP-0478). One that it does not take would
+    /// cost the stream each time it is tried.
+    #[must_use]
+    pub fn takes(&self, stanza: &Stanza) -> bool {
+        let Some(limit) = self.offered.limits.filter(|limit| stanza.bytes() > *limit / 2) else {
+            return true;
+        };
+        outside(stanza).is_some_and(|xml| xml.len() <= limit)
+    }
+
     /// Writes a stanza and counts it. `false`: it was not written, because its addresses are no
     /// pair that may be sent to, or because it is too large for anybody.
     pub fn send(&mut self, stanza: &Stanza) -> bool {

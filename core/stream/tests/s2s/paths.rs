@@ -1,7 +1,7 @@
 //! Every way to authenticate, and what passes then.
 
 use stream::s2s::{Choice, DialbackOutcome, Extended, How, PeerEvent, PeerFailure, Refusal};
-use xmpp::{Condition, ErrorKind, StanzaError, StreamError};
+use xmpp::{Condition, ErrorKind, Stanza, StanzaError, StreamError};
 
 use crate::duo::{Duo, message, proof};
 
@@ -265,6 +265,22 @@ fn nothing_is_counted_where_it_is_not_offered() {
     passes(&mut duo, "u@a.example", "v@b.example");
     assert_eq!(duo.initiator.peering.unacknowledged(), 0);
     assert!(!duo.initiator.secret.contains("urn:xmpp:sm:3"));
+}
+
+#[test]
+fn what_the_peer_takes_is_known_before_it_is_sent() {
+    let long = |bytes: usize| {
+        let body = "x".repeat(bytes);
+        let xml =
+            format!("<message from='u@a.example' to='v@b.example'><body>{body}</body></message>");
+        Stanza::parse(&xml).unwrap()
+    };
+    let around = long(0).to_xml().len();
+    let duo = Duo::choosing(true, &[EXTERNAL]);
+    assert!(duo.initiator.peering.takes(&long(262_144 - around)));
+    assert!(!duo.initiator.peering.takes(&long(262_145 - around)));
+    // A receiver is told nothing.
+    assert!(duo.receiver.peering.takes(&long(262_145 - around)));
 }
 
 #[test]
