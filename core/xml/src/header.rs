@@ -47,16 +47,46 @@ pub(crate) fn end(bytes: &[u8]) -> Result<Option<usize>, XmlError> {
         Some([b'<', ..]) => {}
         _ => return Err(NotWellFormed("no stream header")),
     }
+    let tag = bytes.get(start + first..).unwrap_or_default();
+    Ok(tag_end(tag).map(|end| start + first + end))
+}
+
+/// Returns the start tag of an element as an element of its own, with no more than some attributes
+/// and what its name needs.
+pub(crate) fn narrow(element: &str, attrs: &[&str]) -> Option<String> {
+    let tag = element.get(..tag_end(element.as_bytes())?)?;
+    let end = tag.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>'))?;
+    let mut out = tag.get(..end)?.to_owned();
+    let prefix = tag.get(1..end)?.split_once(':').map(|(prefix, _)| format!("xmlns:{prefix}"));
+    let mut rest = tag.get(end..)?;
+    while let Some((name, after)) = rest.split_once('=') {
+        let (name, after) = (name.trim(), after.trim_start());
+        let quote = after.chars().next()?;
+        let (value, more) = after.get(1..)?.split_once(quote)?;
+        if name == "xmlns" || prefix.as_deref() == Some(name) || attrs.contains(&name) {
+            out.extend([" ", name, "="]);
+            out.push(quote);
+            out.push_str(value);
+            out.push(quote);
+        }
+        rest = more;
+    }
+    out.push_str("/>");
+    Some(out)
+}
+
+/// Finds the end of the tag that `bytes` begin with.
+pub(crate) fn tag_end(bytes: &[u8]) -> Option<usize> {
     let mut quote = None;
-    for (at, byte) in bytes.iter().enumerate().skip(start + first) {
+    for (at, byte) in bytes.iter().enumerate() {
         match (quote, byte) {
-            (None, b'>') => return Ok(Some(at + 1)),
+            (None, b'>') => return Some(at + 1),
             (None, b'"' | b'\'') => quote = Some(*byte),
             (Some(open), byte) if open == *byte => quote = None,
             _ => {}
         }
     }
-    Ok(None)
+    None
 }
 
 enum Declaration {

@@ -71,6 +71,20 @@ impl Limits {
         }
     }
 
+    /// Returns the bounds for another server: what its clients may send at most, with the marks that
+    /// servers add.
+    #[must_use]
+    pub const fn server(stanza_bytes: usize) -> Self {
+        Self {
+            stanza_bytes: stanza_bytes.saturating_add(65_536),
+            depth: 72,
+            attrs: 72,
+            nodes: 8_448,
+            tag_bytes: 65_536,
+            decls: 40,
+        }
+    }
+
     /// Returns the bounds for what we write ourselves: a whole roster, or what a client may send at
     /// most with the marks that were added to it, inside another stanza, or from the store.
     #[must_use]

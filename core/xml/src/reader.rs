@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::XmlError::{Limit, Utf8};
+use crate::XmlError::{Limit, Restricted, Utf8};
 use crate::flatten::flatten;
 use crate::frame::{Frame, Framer};
 use crate::names::StreamNames;
@@ -20,6 +20,9 @@ pub struct Reader {
     framer: Framer,
     names: Option<StreamNames>,
     read_as: Option<(&'static str, &'static str)>,
+    is_tolerant: bool,
+    /// Where the stanza stands that was refused for what is in it.
+    refused: Option<(usize, usize)>,
 }
 
 impl fmt::Debug for Reader {
@@ -45,7 +48,16 @@ impl Reader {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let framer = Framer::new();
-        Self { buffer: Vec::new(), used: 0, limits, framer, names: None, read_as: None }
+        Self {
+            buffer: Vec::new(),
+            used: 0,
+            limits,
+            framer,
+            names: None,
+            read_as: None,
+            is_tolerant: false,
+            refused: None,
+        }
     }
 
     /// Reads everything in the namespace `from` as if it were in `to`; headers stay as they are.
@@ -61,6 +73,25 @@ impl Reader {
     /// Changes the bounds, as after login.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Lets [`Reader::skip`] pass over stanzas from now on.
+    pub fn tolerate(&mut self) {
+        self.is_tolerant = true;
+    }
+
+    /// Passes over a stanza that [`Reader::next`] has just refused because it breaks a limit or a
+    /// restriction, and returns what its start tag says of `attrs`.
+    ///
+    /// `None`: it cannot be passed over. Where it ends must be beyond doubt: it is well-formed and
+    /// within [`Limits::stanza_bytes`]. This is for streams on which many speak.
+    pub fn skip(&mut self, attrs: &[&str]) -> Option<Flat> {
+        let (start, end) = self.refused.take()?;
+        let text = self.buffer.get(self.used..)?.get(start..end)?;
+        let tag = header::narrow(std::str::from_utf8(text).ok()?, attrs)?;
+        let flattened = flatten(&tag, self.names.as_ref()?, &self.limits).ok()?;
+        self.consume(end);
+        Some(Flat::from_parts(flattened))
     }
 
     /// Takes bytes. Call [`Reader::next`] until it returns `None` before the next.
@@ -114,7 +145,11 @@ impl Reader {
 
     fn element(&mut self) -> Result<Option<Item>, XmlError> {
         let waiting = self.buffer.get(self.used..).unwrap_or_default();
-        let (start, end) = match self.framer.scan(waiting, &self.limits)? {
+        let mut limits = self.limits;
+        if self.is_tolerant {
+            (limits.depth, limits.tag_bytes) = (usize::MAX, usize::MAX);
+        }
+        let (start, end) = match self.framer.scan(waiting, &limits)? {
             Frame::More => {
                 if self.framer.is_between() {
                     self.consume(self.framer.scanned());
@@ -129,6 +164,16 @@ impl Reader {
         };
         let text = waiting.get(start..end).unwrap_or_default();
         let text = std::str::from_utf8(text).map_err(|_| Utf8)?;
+        let read = self.read(text);
+        if self.is_tolerant && matches!(read, Err(Limit(_) | Restricted(_))) {
+            self.refused = Some((start, end));
+        }
+        let flat = read?;
+        self.consume(end);
+        Ok(flat.map(Item::Element))
+    }
+
+    fn read(&self, text: &str) -> Result<Option<Flat>, XmlError> {
         let Some(names) = &self.names else { return Ok(None) };
         let mut flattened = flatten(text, names, &self.limits)?;
         if flattened.needs_stream {
@@ -138,8 +183,7 @@ impl Reader {
             // What it says anew may make it longer, which is not the fault of who wrote it.
             flattened = flatten(&element.to_xml(&own.default), &own, &Limits::ours())?;
         }
-        self.consume(end);
-        Ok(Some(Item::Element(Flat::from_parts(flattened))))
+        Ok(Some(Flat::from_parts(flattened)))
     }
 
     fn consume(&mut self, bytes: usize) {

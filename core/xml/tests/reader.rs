@@ -174,6 +174,65 @@ fn what_is_written_anew_stays_in_proportion() {
     assert!(element.to_xml("jabber:client").len() < 50 * most.len());
 }
 
+/// What is left of a stanza that breaks a limit; `None` when the stream is lost.
+fn skipped(stanza: &str, piece: usize) -> Option<String> {
+    let header = "<stream:stream xmlns='jabber:server' xmlns:s='jabber:server' \
+         xmlns:stream='http://etherx.jabber.org/streams'>";
+    let text = format!("{header}{stanza} <presence from='next'/>");
+    let mut reader = Reader::new(Limits::client()).reading("jabber:server", "jabber:client");
+    reader.tolerate();
+    let mut left = None;
+    for piece in text.as_bytes().chunks(piece) {
+        reader.push(piece).unwrap();
+        loop {
+            match reader.next() {
+                Ok(None) => break,
+                Ok(Some(Item::Element(flat))) => {
+                    assert_eq!(flat.raw(), "<presence from='next'/>");
+                    return left;
+                }
+                Ok(Some(_)) => {}
+                Err(_) => {
+                    let flat = reader.skip(&["from", "to"])?;
+                    assert!(flat.root().is("jabber:client", "message"), "{}", flat.raw());
+                    left = Some(flat.raw().to_owned());
+                }
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn a_stanza_that_breaks_a_limit_is_passed_over() {
+    let all = |from: &str, to: &str| (0..100).map(|n| format!("{from}{n}{to}")).collect::<String>();
+    let (open, shut) = ("<a>".repeat(100), "</a>".repeat(100));
+    for stanza in [
+        format!("<message from='>' x='y'>{open}{shut}</message>"),
+        format!("<message {} from='>'/>", all("x", "='' ")),
+        format!("<message {} from='>'/>", all("xmlns:x", "='u:x' ")),
+        format!("<message from='>'><a {}/></message>", all("x", "='' ")),
+        format!("<message from='>'><a xmlns='{}'/></message>", "c".repeat(300)),
+        "<message from='>'><a xmlns='no name'/></message>".to_owned(),
+        format!("<message from='>'>{}</message>", "<a/>".repeat(9_000)),
+    ] {
+        for piece in [1000, 1 << 20] {
+            assert_eq!(skipped(&stanza, piece).as_deref(), Some("<message from='>'/>"), "{stanza}");
+        }
+    }
+    let prefixed = format!("<s:message xmlns:t='x' from='a'>{open}{shut}</s:message>");
+    assert_eq!(skipped(&prefixed, 7).as_deref(), Some("<s:message from='a'/>"));
+    // What is no XML, too long or no stanza ends the stream.
+    for stanza in [
+        "<message><a></b></message>".to_owned(),
+        "<message><!-- --></message>".to_owned(),
+        format!("<message>{}</message>", "x".repeat(262_144)),
+        format!("<message xmlns='no name'>{open}{shut}</message>"),
+    ] {
+        assert_eq!(skipped(&stanza, 1000), None, "{stanza}");
+    }
+}
+
 #[track_caller]
 fn refused(body: &str) {
     assert!(Flat::parse(body, "jabber:client").is_err(), "{body:?}");
