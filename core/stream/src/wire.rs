@@ -1,6 +1,6 @@
 //! What all streams do alike: pieces in; headers, elements, errors and the end out.
 
-use xml::{Element, Header, Item, Limits, Reader, XmlError, escape_attr};
+use xml::{Element, Flat, Header, Item, Limits, Reader, XmlError, escape_attr};
 use xmpp::{StreamError, ns};
 
 /// What a peer may send before it is authenticated.
@@ -64,10 +64,21 @@ impl Wire {
         self.is_open = false;
     }
 
+    /// Passes over a stanza that was refused, where that is possible, and returns what is left of
+    /// it: its start tag with these attributes.
+    pub(crate) fn skip(&mut self, attrs: &[&str]) -> Option<Flat> {
+        self.reader.skip(attrs)
+    }
+
     /// The peer is known now and may send larger stanzas.
     pub(crate) fn end_login_limits(&mut self, stanza_bytes: usize) {
         let stanza_bytes = stanza_bytes.max(BEFORE_LOGIN.stanza_bytes);
-        self.reader.set_limits(Limits { stanza_bytes, ..Limits::client() });
+        if self.content == ns::CLIENT {
+            return self.reader.set_limits(Limits { stanza_bytes, ..Limits::client() });
+        }
+        // A server speaks for many, who are not cut off for what one of them wrote.
+        self.reader.set_limits(Limits::server(stanza_bytes));
+        self.reader.tolerate();
     }
 
     pub(crate) fn write_header(&mut self, opening: Opening<'_>) {

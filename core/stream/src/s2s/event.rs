@@ -80,8 +80,8 @@ pub enum PeerEvent {
     },
     /// A stanza with checked addresses, in `jabber:client`.
     Stanza(Stanza),
-    /// A stanza with an address that is none, counted like any other. It has a `from` when it can
-    /// be answered, and the domain alone as `to`.
+    /// A stanza with an address that is none, or that breaks a limit: without its content, counted
+    /// like any other. It has a `from` when it can be answered, and as `to` at least a domain.
     Malformed(Stanza, StanzaError),
     /// Stanzas are counted from here on, in both directions.
     AcksOn,

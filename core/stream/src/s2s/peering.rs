@@ -178,8 +178,16 @@ impl Peering {
             match self.wire.next() {
                 Ok(Some(item)) => self.take(item),
                 Ok(None) => return None,
-                Err(error) => self.fail(error),
+                Err(error) => self.take_broken(error),
             }
+        }
+    }
+
+    /// Something came that cannot be read.
+    fn take_broken(&mut self, error: StreamError) {
+        match self.wire.skip(&["from", "to", "id", "type"]) {
+            Some(left) => self.take_refused(left.root()),
+            None => self.fail(error),
         }
     }
 

@@ -65,6 +65,18 @@ impl Peering {
         }
     }
 
+    /// A stanza came that breaks a limit, of which its start tag is left.
+    pub(crate) fn take_refused(&mut self, root: Node<'_>) {
+        let is_stanza = root.ns() == ns::CLIENT && Kind::of(root.name()).is_some();
+        if !is_stanza || (self.is_initiator && !self.is_bidi) {
+            return self.fail(StreamError::PolicyViolation);
+        }
+        match self.check_pair(sender(root).as_ref(), recipient(root).as_ref()) {
+            Ok(()) => self.bounce(root, StanzaError::POLICY_VIOLATION),
+            Err(error) => self.fail(error),
+        }
+    }
+
     /// RFC 6120 §8.1.1.2 and §8.1.2.2: both addresses are there, and of a pair of this stream.
     fn check_pair(&self, from: Option<&Jid>, to: Option<&Jid>) -> Result<(), StreamError> {
         let (Some(from), Some(to)) = (from, to) else {

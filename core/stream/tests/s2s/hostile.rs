@@ -328,7 +328,23 @@ fn what_one_user_writes_does_not_end_the_stream() {
         assert_eq!(stanza.to.as_ref().map(xmpp::Jid::as_str), Some(its_to));
         assert_eq!((stanza.id.as_deref(), stanza.ty.as_deref()), (Some("7"), Some("get")));
     }
-    assert!(!receiver.end.peering.is_over());
+    let deep = format!("{}{}", "<a>".repeat(100), "</a>".repeat(100));
+    receiver
+        .send(&format!("<iq type='set' id='8' from='u@a.example' to='v@b.example'>{deep}</iq>"));
+    let Some(PeerEvent::Malformed(stanza, error)) = receiver.end.events.last() else { panic!() };
+    assert_eq!(error.condition.name(), "policy-violation");
+    assert_eq!(
+        stanza.to_xml(),
+        "<iq from=\"u@a.example\" to=\"v@b.example\" id=\"8\" type=\"set\"/>"
+    );
+    receiver.send("<message from='u@a.example' to='v@b.example'/>");
+    assert!(matches!(receiver.end.events.last(), Some(PeerEvent::Stanza(_))));
+    let other = format!("<iq id='8' from='u@c.example' to='v@b.example'>{deep}</iq>");
+    Receiver::authenticated().ends(&other, StreamError::InvalidFrom);
+    let other = format!("<note from='u@a.example' to='v@b.example'>{deep}</note>");
+    Receiver::authenticated().ends(&other, StreamError::PolicyViolation);
+    let long = format!("<iq id='8' from='u@a.example'>{}</iq>", "x".repeat(400_000));
+    Receiver::authenticated().ends(&long, StreamError::PolicyViolation);
     // Their domains are checked like those of any other.
     receiver.ends("<iq id='7' from='u u@c.example' to='v@b.example'/>", StreamError::InvalidFrom);
 }
