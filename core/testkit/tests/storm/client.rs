@@ -40,6 +40,13 @@ pub(crate) struct Client {
     pub(crate) promised: BTreeSet<String>,
     /// Ids of messages that it read, ever.
     pub(crate) read: BTreeSet<String>,
+    /// Ids of messages from other domains that it read again in one session.
+    pub(crate) repeated: BTreeSet<String>,
+    /// How often each of its messages and requests was answered, by id.
+    pub(crate) answered: BTreeMap<String, Vec<String>>,
+    /// How many of its messages were sent in sessions that are over: what was to be said about
+    /// them may have had nobody to go to.
+    pub(crate) orphans: u64,
     /// How often it came back to its session.
     pub(crate) resumed: u64,
     /// Whether the account has no other device.
@@ -66,6 +73,9 @@ impl Client {
             acked: 0,
             promised: BTreeSet::new(),
             read: BTreeSet::new(),
+            repeated: BTreeSet::new(),
+            answered: BTreeMap::new(),
+            orphans: 0,
             resumed: 0,
             is_alone,
             seen: BTreeSet::new(),
@@ -84,6 +94,7 @@ impl Client {
 
     /// A new session begins. What the earlier one did not hear of is not known.
     pub(crate) fn forget(&mut self) {
+        self.orphans = self.next;
         self.token = None;
         self.received = 0;
         self.acked = 0;
@@ -106,6 +117,14 @@ impl Client {
             "<message to='{to}' type='chat' id='{id}'><body>{}</body></message>",
             self.next
         );
+        self.send(Stanza::parse(&xml).unwrap());
+    }
+
+    /// Asks somebody something.
+    pub(crate) fn ask(&mut self, to: &Jid) {
+        self.next += 1;
+        let id = format!("{}?{}", self.jid, self.next);
+        let xml = format!("<iq to='{to}' type='get' id='{id}'><ask xmlns='urn:x'/></iq>");
         self.send(Stanza::parse(&xml).unwrap());
     }
 
@@ -153,22 +172,50 @@ impl Client {
 
     fn take(&mut self, stanza: &Stanza) {
         self.received = self.received.wrapping_add(1);
-        let ty = stanza.ty.as_deref();
-        assert!(ty != Some("error"), "{} was answered with {}", self.jid, stanza.to_xml());
-        if stanza.kind == Kind::Iq && ty == Some("get") {
+        let ty = stanza.ty.as_deref().unwrap_or("");
+        let id = stanza.id.as_deref().unwrap_or("");
+        if stanza.kind == Kind::Iq && ty == "get" {
             // Every request is answered, such as the question whether the messages came.
             return self.send(stanza.result_reply("").unwrap());
         }
-        let Some(id) = stanza.id.as_deref().filter(|id| id.contains('#')) else { return };
+        if ty == "error" || (stanza.kind == Kind::Iq && id.contains('?')) {
+            // An answer to an answer would come to who gave it.
+            let (who, _) = id.split_once(['#', '?']).unwrap_or_default();
+            let is_own = who == self.jid.as_str();
+            assert!(is_own, "{} was answered with {}", self.jid, stanza.to_xml());
+            return self.answered.entry(id.to_owned()).or_default().push(reason(stanza));
+        }
+        if id.contains('#') {
+            self.take_message(stanza, id);
+        }
+    }
+
+    fn take_message(&mut self, message: &Stanza, id: &str) {
         let (sender, number) = id.split_once('#').unwrap();
         let number: u64 = number.parse().unwrap();
+        let is_from_elsewhere = !sender.contains(&format!("@{}/", self.jid.domain()));
+        if is_from_elsewhere && self.read.contains(id) {
+            // In a new session it may also be what the earlier one did not acknowledge.
+            if !self.seen.insert(id.to_owned()) {
+                self.repeated.insert(id.to_owned());
+            }
+            return;
+        }
         assert!(self.seen.insert(id.to_owned()), "{} read {id} twice", self.jid);
         // What waited for another device of the account comes late, when that stays away, and says
         // so.
-        let is_late = stanza.view().has(ns::DELAY, "delay") && !self.is_alone;
+        let is_late = message.view().has(ns::DELAY, "delay") && !self.is_alone;
         let last = self.last.entry(sender.to_owned()).or_default();
         assert!(*last < number || is_late, "{} read {id} after {last}", self.jid);
         *last = number.max(*last);
         self.read.insert(id.to_owned());
     }
+}
+
+/// Returns the condition of an error, or what else it is.
+fn reason(answer: &Stanza) -> String {
+    let error = answer.view().child(ns::CLIENT, "error");
+    let condition =
+        error.and_then(|error| error.children().next().map(|one| one.name().to_owned()));
+    condition.unwrap_or_else(|| answer.ty.as_deref().unwrap_or("").to_owned())
 }

@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use abi::{Instance, RawModule};
 use calypte::tables::{ACCOUNTS, Account, Verifier};
-use engine::{Effect, Engine, Event, Limits, Manifest, Outcome, Pipeline, Setup};
+use engine::{Effect, Engine, Event, LeavingCount, Limits, Manifest, Outcome, Pipeline, Setup};
 use store::Crashing;
 use table::{Batch, Overlay, Ticket, full_key};
-use xmpp::Jid;
+use xmpp::{Jid, Stanza};
+
+use crate::world::{Flaw, Shape};
 
 /// The modules of a server, in order.
 const MODULES: [&RawModule; 3] = [&roster::MODULE, &presence::MODULE, &offline::MODULE];
@@ -19,6 +21,7 @@ pub(crate) const RESUME_MS: u64 = 60_000;
 
 pub(crate) struct Server {
     pub(crate) domain: Jid,
+    shape: Shape,
     store: Crashing,
     durable: Ticket,
     shards: Vec<Shard>,
@@ -28,7 +31,7 @@ pub(crate) struct Server {
 struct Shard {
     engine: Engine,
     overlay: Overlay,
-    inbox: VecDeque<Event>,
+    inbox: VecDeque<(Event, Option<Cause>)>,
     pending: VecDeque<Pending>,
     wake_at: Option<u64>,
 }
@@ -36,19 +39,27 @@ struct Shard {
 struct Pending {
     ticket: Ticket,
     effects: Vec<Effect>,
-    /// The session whose stanza it came of.
-    sender: Option<u64>,
+    cause: Option<Cause>,
+}
+
+/// Whose stanza something comes of.
+#[derive(Clone, Copy)]
+pub(crate) enum Cause {
+    /// That of a session.
+    Session(u64),
+    /// That which came over a connection to another domain, and its number there.
+    Wire(u64, u64),
 }
 
 /// What a server lets go.
 pub(crate) enum Out {
     Effect(Effect),
-    /// A stanza of this session is handled, and all that came of it is on disk.
-    Handled(u64),
+    /// A stanza is handled, and all that came of it is on disk.
+    Handled(Cause),
 }
 
 impl Server {
-    pub(crate) fn new(domain: &str, shards: u16, accounts: &[Jid], now_ms: u64) -> Self {
+    pub(crate) fn new(domain: &str, shape: Shape, accounts: &[Jid], now_ms: u64) -> Self {
         let mut store = Crashing::default();
         let mut batch = Batch::default();
         for account in accounts {
@@ -58,8 +69,8 @@ impl Server {
         store.submit(batch);
         let durable = store.sync(1);
         let domain = Jid::parse(domain).unwrap();
-        let mut server = Self { domain, store, durable, shards: Vec::new(), starts: 0 };
-        server.start(shards, now_ms);
+        let mut server = Self { domain, shape, store, durable, shards: Vec::new(), starts: 0 };
+        server.start(shape.shards, now_ms);
         server
     }
 
@@ -84,7 +95,11 @@ impl Server {
             domain: self.domain.clone(),
             shard: number,
             shards,
-            limits: Limits { resume_ms: RESUME_MS, ..Limits::default() },
+            limits: Limits {
+                resume_ms: RESUME_MS,
+                leaving_bytes: self.shape.leaving_bytes,
+                ..Limits::default()
+            },
             admins: Vec::new(),
             software: ("Calypte".to_owned(), "1".to_owned()),
             started_ms: now_ms,
@@ -92,10 +107,23 @@ impl Server {
         }
     }
 
-    /// The engine of a shard panicked and is made anew; what it decided before still holds, and
-    /// what waits for it goes on to wait.
+    /// The engine of a shard panicked and is made anew; what it decided before still holds. Of what
+    /// waits for it only that goes on to wait which nobody would say again: the connections that the
+    /// rest is about are closed.
     pub(crate) fn fall(&mut self, number: usize, now_ms: u64) {
         self.starts = self.starts.wrapping_add(1);
+        for (event, cause) in std::mem::take(&mut self.shards[number].inbox) {
+            match event {
+                Event::Left { rows } => {
+                    let mut writes = Batch::default();
+                    rows.into_iter().for_each(|row| writes.delete(row));
+                    let ticket = self.store.submit(writes.clone());
+                    self.shards[number].overlay.add(ticket, &writes);
+                }
+                Event::Arriving(_) => self.shards[number].inbox.push_back((event, cause)),
+                _ => {}
+            }
+        }
         let shards = u16::try_from(self.shards.len()).unwrap();
         let setup = self.setup(u16::try_from(number).unwrap(), shards, now_ms);
         let shard = &mut self.shards[number];
@@ -117,7 +145,25 @@ impl Server {
     }
 
     pub(crate) fn push_to(&mut self, shard: usize, event: Event) {
-        self.shards[shard].inbox.push_back(event);
+        let cause = match &event {
+            Event::Sent { session, .. } | Event::Malformed { session, .. } => {
+                Some(Cause::Session(*session))
+            }
+            _ => None,
+        };
+        self.shards[shard].inbox.push_back((event, cause));
+    }
+
+    /// A stanza came from another domain, over a connection.
+    pub(crate) fn arrive(&mut self, stanza: Stanza, (wire, number): (u64, u64)) {
+        let shard = self.shard_of(stanza.to.as_ref().unwrap());
+        let cause = Some(Cause::Wire(wire, number));
+        self.shards[shard].inbox.push_back((Event::Arriving(stanza), cause));
+    }
+
+    /// Returns what waits for other domains in a shard.
+    pub(crate) fn leaving(&self, shard: usize) -> Vec<LeavingCount> {
+        self.shards[shard].engine.leaving()
     }
 
     pub(crate) fn shard_of(&self, jid: &Jid) -> usize {
@@ -132,23 +178,22 @@ impl Server {
     /// Takes the next event of a shard, or the timer when it is due. Returns whether there was one.
     pub(crate) fn step(&mut self, number: usize, now_ms: u64) -> bool {
         let shard = &mut self.shards[number];
-        let event = match shard.inbox.pop_front() {
-            Some(event) => event,
-            None if shard.wake_at.is_some_and(|at| at <= now_ms) => Event::Tick,
+        let (event, cause) = match shard.inbox.pop_front() {
+            Some(next) => next,
+            None if shard.wake_at.is_some_and(|at| at <= now_ms) => (Event::Tick, None),
             None => return false,
-        };
-        let sender = match &event {
-            Event::Sent { session, .. } | Event::Malformed { session, .. } => Some(*session),
-            _ => None,
         };
         let store = shard.overlay.over(self.store.durable());
         let outcome = shard.engine.step(now_ms, event, &store);
-        self.accept(number, outcome, sender);
+        self.accept(number, outcome, cause);
         true
     }
 
-    fn accept(&mut self, number: usize, outcome: Outcome, sender: Option<u64>) {
-        let Outcome { writes, effects, wake_at } = outcome;
+    fn accept(&mut self, number: usize, outcome: Outcome, cause: Option<Cause>) {
+        let Outcome { mut writes, effects, wake_at } = outcome;
+        if self.shape.flaw == Flaw::NoRow {
+            writes.ops.retain(|(key, _)| !key.starts_with(b"engine.leaving\0"));
+        }
         let shard = &mut self.shards[number];
         shard.wake_at = wake_at;
         let mut ticket = 0;
@@ -156,7 +201,7 @@ impl Server {
             ticket = self.store.submit(writes.clone());
             shard.overlay.add(ticket, &writes);
         }
-        shard.pending.push_back(Pending { ticket, effects, sender });
+        shard.pending.push_back(Pending { ticket, effects, cause });
     }
 
     /// Makes the oldest batches durable.
@@ -171,7 +216,7 @@ impl Server {
         shard.overlay.settle(durable);
         let pending = shard.pending.pop_front_if(|first| first.ticket <= durable)?;
         let mut out: Vec<_> = pending.effects.into_iter().map(Out::Effect).collect();
-        out.extend(pending.sender.map(Out::Handled));
+        out.extend(pending.cause.map(Out::Handled));
         Some(out)
     }
 
