@@ -38,6 +38,9 @@ pub(crate) struct Worker {
     pending: VecDeque<Pending>,
     /// Events that came of effects.
     again: VecDeque<Event>,
+    /// What came from other domains while the shard did not serve. Connections to them read no
+    /// further than so much is under way.
+    missed: VecDeque<(Event, Option<Receipt>)>,
     wake_at: Option<u64>,
     shown: Shown,
 }
@@ -74,6 +77,7 @@ impl Worker {
             links: BTreeMap::new(),
             pending: VecDeque::new(),
             again: VecDeque::new(),
+            missed: VecDeque::new(),
             wake_at: None,
             shown: Shown::default(),
         }
@@ -142,6 +146,9 @@ impl Worker {
             Ok(Ok((engine, outcome))) => {
                 self.engine = Some(engine);
                 self.accept(outcome, None);
+                for (event, receipt) in std::mem::take(&mut self.missed) {
+                    self.step(event, receipt.as_ref());
+                }
                 self.settle();
                 let features = self.stream_features();
                 self.hall.set_features(self.number, features);
@@ -226,7 +233,7 @@ impl Worker {
     }
 
     fn step(&mut self, event: Event, receipt: Option<&Receipt>) {
-        let Some(engine) = &mut self.engine else { return self.miss(event) };
+        let Some(engine) = &mut self.engine else { return self.miss(event, receipt) };
         let store = self.overlay.over(&*self.reader);
         let step = AssertUnwindSafe(|| {
             fault::strike(&event);
@@ -238,14 +245,20 @@ impl Worker {
         }
     }
 
-    /// Something happened while the shard does not serve. What another domain has must not be sent
-    /// there again when the shard is made anew; the rest comes again or is nobody's any more.
-    fn miss(&mut self, event: Event) {
-        let Event::Left { rows } = event else { return };
-        let mut writes = Batch::default();
-        rows.into_iter().for_each(|row| writes.delete(row));
-        let ticket = self.hall.shared.store.submit(writes.clone());
-        self.overlay.add(ticket, &writes);
+    /// Something happened while the shard does not serve. What came from another domain waits, or
+    /// it would be counted; what another domain has must not be sent there again when the shard is
+    /// made anew. The rest comes again, or is nobody's any more.
+    fn miss(&mut self, event: Event, receipt: Option<&Receipt>) {
+        match event {
+            Event::Arriving(_) => self.missed.push_back((event, receipt.cloned())),
+            Event::Left { rows } => {
+                let mut writes = Batch::default();
+                rows.into_iter().for_each(|row| writes.delete(row));
+                let ticket = self.hall.shared.store.submit(writes.clone());
+                self.overlay.add(ticket, &writes);
+            }
+            _ => {}
+        }
     }
 
     /// The engine panicked: what it had in memory cannot be trusted any more. What it decided
