@@ -233,6 +233,25 @@ fn a_stanza_that_breaks_a_limit_is_passed_over() {
     }
 }
 
+#[test]
+fn names_are_those_of_every_edition_of_xml() {
+    for name in ["é", "жизнь", "名前", "名1", "שלום", "e\u{301}", "_", "a-b.c"] {
+        assert!(Flat::parse(&format!("<{name} {name}=''/>"), "").is_ok(), "{name}");
+    }
+    // The fifth edition allows these; expat 2.5.0 calls each of them not well-formed.
+    for name in ["\u{10400}", "\u{370}", "a\u{200C}", "\u{2070}", "\u{2C00}", "ﷰ"] {
+        for text in
+            [format!("<{name}/>"), format!("<a {name}=''/>"), format!("<a xmlns:{name}='x'/>")]
+        {
+            assert_eq!(
+                Flat::parse(&text, "").unwrap_err(),
+                XmlError::Restricted("a name"),
+                "{text}"
+            );
+        }
+    }
+}
+
 #[track_caller]
 fn refused(body: &str) {
     assert!(Flat::parse(body, "jabber:client").is_err(), "{body:?}");
