@@ -55,3 +55,14 @@ pub struct PresenceMissed;
 impl Notice for PresenceMissed {
     const NAME: &'static str = "engine.presence-missed";
 }
+
+/// A client of the account was given messages from its archive (module `archive`).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ArchiveRead {
+    /// When each came, in milliseconds since 1970, and its id in the archive.
+    pub messages: Vec<(u64, String)>,
+}
+
+impl Notice for ArchiveRead {
+    const NAME: &'static str = "archive.read";
+}

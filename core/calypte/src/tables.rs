@@ -74,3 +74,22 @@ pub struct Contact {
 }
 
 record!(Contact, 1);
+
+/// What became of the message of the account that was on its way last: one row, [`ARCHIVED_KEY`],
+/// which is not there when it was not archived. Module `archive` writes it while it records a message,
+/// for those that come behind it in the same step: a row of another time says nothing of the message.
+pub const ARCHIVED: Table<str, Archived> = Table::volatile_account("archive.last");
+
+/// The key of the row of [`ARCHIVED`].
+pub const ARCHIVED_KEY: &str = "last";
+
+/// A message that the account's archive has.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Archived {
+    /// Its id there.
+    pub id: String,
+    /// The time of the step, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+record!(Archived, 1);

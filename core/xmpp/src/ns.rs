@@ -51,8 +51,12 @@ names! {
     CHAT_STATES = "http://jabber.org/protocol/chatstates";
     /// XEP-0092: software version.
     VERSION = "jabber:iq:version";
+    /// XEP-0060: what somebody published.
+    PUBSUB_EVENT = "http://jabber.org/protocol/pubsub#event";
     /// XEP-0115: entity capabilities.
     CAPS = "http://jabber.org/protocol/caps";
+    /// XEP-0122: what a field may hold.
+    VALIDATE = "http://jabber.org/protocol/xdata-validate";
     /// XEP-0160: the feature name of offline storage.
     OFFLINE = "msgoffline";
     /// XEP-0172: nicknames.
@@ -83,6 +87,12 @@ names! {
     BIDI_FEATURE = "urn:xmpp:features:bidi";
     /// XEP-0297: forwarded stanzas.
     FORWARD = "urn:xmpp:forward:0";
+    /// XEP-0313: archives of messages.
+    ARCHIVE = "urn:xmpp:mam:2";
+    /// XEP-0313: that archives know more than the first clients asked for.
+    ARCHIVE_EXTENDED = "urn:xmpp:mam:2#extended";
+    /// XEP-0313: that archives know whether a client wants to see what was said in rooms.
+    ARCHIVE_GROUPCHAT = "urn:xmpp:mam:2#groupchat-field";
     /// XEP-0333: what was displayed.
     MARKERS = "urn:xmpp:chat-markers:0";
     /// XEP-0334: processing hints.

@@ -11,6 +11,7 @@ const BUNDLED: &[&RawModule] = &[
     &roster::MODULE,
     &presence::MODULE,
     &disco::MODULE,
+    &archive::MODULE,
     &carbons::MODULE,
     &offline::MODULE,
     &basics::MODULE,

@@ -51,7 +51,10 @@ pub(crate) fn to_others(message: &Passing<'_>, way: Way, cx: &mut Context<'_, '_
         remember(message, way, cx)?;
     }
     let (Some(from), Some(to)) = (message.from, message.to) else { return Ok(()) };
-    let original = message.readdressed(from.as_str(), to.as_str());
+    let mut original = message.readdressed(from.as_str(), to.as_str());
+    if way == Way::Sent {
+        name(&mut original, cx)?;
+    }
     let copy = wrapped(&original, message.ty, way, cx.owner().as_str());
     for resource in wishing {
         // The copy of a message that is as large as one may be is not sent; the message is.
@@ -60,6 +63,20 @@ pub(crate) fn to_others(message: &Passing<'_>, way: Way, cx: &mut Context<'_, '_
         }
     }
     cx.count("copied", 1)
+}
+
+/// Says on the copy of what was sent which name it has in the account's archive (XEP-0313 §3.4): the
+/// message itself leaves without.
+fn name(original: &mut String, cx: &mut Context<'_, '_>) -> Done {
+    let archived = cx.get(&tables::ARCHIVED, tables::ARCHIVED_KEY)?;
+    if let Some(archived) = archived.filter(|row| row.at_ms == cx.now_ms()) {
+        let name = Element::new(ns::STANZA_ID, "stanza-id")
+            .with_attr("by", cx.owner().as_str())
+            .with_attr("id", &archived.id);
+        let end = original.len().saturating_sub("</message>".len());
+        original.insert_str(end, &name.to_xml(ns::CLIENT));
+    }
+    Ok(())
 }
 
 /// Returns the sessions that want a copy and do not get the message.

@@ -1,6 +1,7 @@
 //! Which messages are kept, and the tables that they wait in.
 
 use bincode::{Decode, Encode};
+use calypte::notice::ArchiveRead;
 use calypte::prelude::*;
 use calypte::wire::Range;
 
@@ -70,6 +71,11 @@ impl Offline {
         total.add(&kept);
         // What waited in a session was promised to be kept.
         if waited.is_none() && (self.is_too_much(total) || kept.xml.len() > MESSAGE_BYTES_MAX) {
+            if is_archived(message, cx)? {
+                // It is not lost: it is read in the archive.
+                cx.count("left_to_archive", 1)?;
+                return Ok(Flow::Kept);
+            }
             cx.count("refused", 1)?;
             let why = "This message cannot be kept for the recipient, who is away.";
             return Err(StanzaError::SERVICE_UNAVAILABLE.with_text(why));
@@ -86,6 +92,21 @@ impl Offline {
 
     fn is_too_much(&self, total: Total) -> bool {
         total.messages > self.0.messages || total.bytes > self.0.bytes.bytes
+    }
+
+    /// A client read in the archive what waits here too: it does not come twice (XEP-0313 §6.1.1).
+    pub(crate) fn read(&self, notice: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
+        if cx.get(&TOTAL, TOTAL_KEY)?.is_none() {
+            return Ok(());
+        }
+        let read: ArchiveRead = notice.read()?;
+        let mut places = Vec::new();
+        for (since_ms, id) in read.messages {
+            let rows = at(since_ms, u32::MAX, false, cx)?;
+            let is_it = |(_, kept): &&(Place, Kept)| kept.xml.contains(&id);
+            places.extend(rows.iter().filter(is_it).map(|(place, _)| *place));
+        }
+        delete(&places, cx)
     }
 
     /// Deletes what waited too long.
@@ -171,6 +192,14 @@ fn is_typing(message: &Passing<'_>) -> bool {
         matches!(node.ns(), ns::CHAT_STATES | ns::HINTS) || node.is(ns::CLIENT, "thread")
     };
     message.payloads().any(|node| node.ns() == ns::CHAT_STATES) && message.payloads().all(is_part)
+}
+
+/// Tells whether module `archive` has the message that is on its way.
+fn is_archived(message: &Passing<'_>, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    let archived = cx.get(&tables::ARCHIVED, tables::ARCHIVED_KEY)?;
+    let Some(archived) = archived.filter(|row| row.at_ms == cx.now_ms()) else { return Ok(false) };
+    let mut names = message.payloads().filter(|node| node.is(ns::STANZA_ID, "stanza-id"));
+    Ok(names.any(|name| name.attr("id").as_deref() == Some(&*archived.id)))
 }
 
 /// Ours says when a message came; only we may say that.

@@ -10,6 +10,7 @@ mod keep;
 mod turn;
 
 use calypte::config::{Size, Span};
+use calypte::notice::{ArchiveRead, Notice};
 use calypte::prelude::*;
 use serde::Deserialize;
 
@@ -83,6 +84,7 @@ impl Module for Offline {
         Hook::resumed(Self::resumed),
         Hook::closed(Self::closed),
         Hook::answer(Self::answered),
+        Hook::notice(ArchiveRead::NAME, Self::read),
         Hook::wake(Self::expire),
     ];
     type Config = Config;
