@@ -4,8 +4,8 @@
 //! account, without a message when that is on the same arbiter; what a shard has for it goes to its
 //! outbox, from any arbiter, and wakes it once. README.md has the whole way.
 
-use std::panic;
 use std::sync::Arc;
+use std::{mem, panic};
 
 use crate::server::Prepared;
 
@@ -31,14 +31,13 @@ use supervisor::{Control, Supervisor};
 pub(crate) fn serve(prepared: Prepared) -> Result<(), String> {
     let Prepared { shared, mut sockets, ready } = prepared;
     note_panics();
-    let http = std::mem::take(&mut sockets.http);
-    let https = std::mem::take(&mut sockets.https);
+    let (c2s, c2s_tls) = (mem::take(&mut sockets.c2s), mem::take(&mut sockets.c2s_tls));
     let hall = Hall::new(Arc::clone(&shared));
     let system = actix::System::new();
     let outcome = system.block_on(async {
-        let stopped = Supervisor::launch(&hall, sockets.c2s, sockets.c2s_tls).await?;
+        let stopped = Supervisor::launch(&hall, c2s, c2s_tls).await?;
         shared.set_running(Arc::new(Control::new(&hall)));
-        let attendants = shared.attend(http, https, sockets.admin)?;
+        let attendants = shared.attend(sockets)?;
         ready();
         // It ends by sending, or by a panic.
         let _ = stopped.await;

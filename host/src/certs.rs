@@ -20,6 +20,8 @@ use crate::tls::Files;
 pub(crate) struct Leaf {
     /// The value of `tls-server-end-point`, where RFC 5929 defines one.
     pub(crate) end_point: Option<Vec<u8>>,
+    /// When it starts being valid, in seconds since 1970.
+    pub(crate) not_before: i64,
     /// When it stops being valid, in seconds since 1970.
     pub(crate) not_after: i64,
     /// The DNS names it is for.
@@ -43,6 +45,7 @@ impl Leaf {
         };
         Ok(Self {
             end_point: end_point(&certificate, der),
+            not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             names: names.iter().filter_map(dns).collect(),
         })

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use xmpp::Jid;
 
+use crate::acme;
 use crate::config::federation::With;
 use crate::config::problem::{Problem, Problems};
 use crate::config::{Config, Draft};
@@ -18,8 +19,8 @@ use crate::tls::{self, Files, Served};
 pub(crate) struct Checked {
     /// The configuration.
     pub(crate) config: Config,
-    /// Its certificate.
-    pub(crate) served: Served,
+    /// Its certificate; none while the authority of `[acme]` has issued none.
+    pub(crate) served: Option<Served>,
     /// Its modules.
     pub(crate) modules: Modules,
     /// What somebody should look at.
@@ -64,14 +65,14 @@ pub(crate) fn check(
         draft.notes.problems.push(problem);
     }
     let (config, warnings) = draft.finish()?;
-    match served {
-        Some(served) => Ok(Checked { config, served, modules, warnings }),
-        // Without a certificate there was an error above.
-        None => Err(warnings),
-    }
+    // Without a certificate there was an error above, except with [acme].
+    Ok(Checked { config, served, modules, warnings })
 }
 
 fn check_tls(config: &Config, draft: &mut Draft) -> Option<Served> {
+    if config.acme.agree {
+        return kept(config, draft);
+    }
     let places = ["tls.certificate", "tls.certificates", "tls.key"];
     let place = |draft: &Draft, key: &str| draft.notes.place(key);
     let any = places.iter().map(|key| place(draft, key)).find(|at| !at.is_empty()).unwrap_or(0..0);
@@ -133,6 +134,27 @@ fn check_federation(config: &Config, draft: &mut Draft) {
             draft.notes.problems.push(Problem::error(at, why, hint));
         }
     }
+}
+
+/// Returns the certificate that the authority issued at another time. One that is of no use is not
+/// a problem: the start gets another one.
+fn kept(config: &Config, draft: &mut Draft) -> Option<Served> {
+    if let Some(trust) = config.acme.trust.as_ref().filter(|trust| !trust.is_file()) {
+        let (at, what) = (draft.notes.place("acme.trust"), trust.display());
+        let what = format!("there is no file {what}");
+        draft.notes.problems.push(Problem::error(at, what, "name a PEM file, or leave it out"));
+    }
+    let served = Served::open(&acme::certificate(config)).ok()?;
+    if !acme::is_usable(&served, config) {
+        return None;
+    }
+    let days = served.days_left();
+    if days < 14 {
+        let at = draft.notes.place("acme.agree");
+        let what = format!("the certificate is valid for {days} days and was not renewed");
+        draft.notes.problems.push(Problem::warning(at, what, "`calypte status` says why"));
+    }
+    Some(served)
 }
 
 fn check_data(config: &Config, draft: &mut Draft) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 use xmpp::Jid;
 
+mod acme;
 pub(crate) mod example;
 pub(crate) mod federation;
 pub(crate) mod modules;
@@ -17,7 +18,7 @@ pub(crate) mod value;
 use modules::{Load, ModuleTables};
 use problem::{Problem, Problems};
 use schema::{Notes, Section, SectionKeys, Table};
-use settings::{Federation, Limits, Listen, Log, Login, Modules, Server, Tls, Top};
+use settings::{Acme, Federation, Limits, Listen, Log, Login, Modules, Server, Tls, Top};
 
 /// Where the file is when nobody says otherwise.
 pub(crate) const PATH: &str = "/etc/calypte/calypte.toml";
@@ -26,6 +27,7 @@ pub(crate) const PATH: &str = "/etc/calypte/calypte.toml";
 pub(crate) const SECTIONS: &[SectionKeys] = &[
     Top::SECTION,
     Tls::SECTION,
+    Acme::SECTION,
     Listen::SECTION,
     Modules::SECTION,
     settings::Load::SECTION,
@@ -47,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     /// `[tls]`
     pub(crate) tls: Tls,
+    /// `[acme]`
+    pub(crate) acme: Acme,
     /// `[listen]`
     pub(crate) listen: Listen,
     /// `[modules]`
@@ -93,6 +97,7 @@ impl Config {
             admins: Vec::new(),
             data: data.to_owned(),
             tls: Tls::read(&mut Table::new("", None, none)),
+            acme: Acme::read(&mut Table::new("", None, none)),
             listen: Listen::read(&mut Table::new("", None, none)),
             modules: Modules::read(&mut Table::new("", None, none)),
             settings: ModuleTables::default(),
@@ -135,6 +140,7 @@ impl Config {
             changes.push(("data".to_owned(), false));
         }
         compare(&self.tls, &new.tls, &mut changes);
+        compare(&self.acme, &new.acme, &mut changes);
         compare(&self.listen, &new.listen, &mut changes);
         compare(&self.modules, &new.modules, &mut changes);
         compare(&self.federation, &new.federation, &mut changes);
@@ -242,6 +248,7 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
     }
     let tls = section::<Tls>(document, notes);
     check_tls(&tls, document, notes);
+    let acme = section::<Acme>(document, notes);
     let listen = section::<Listen>(document, notes);
     let (modules, settings, loads) = modules::read(document, notes);
     let federation = section::<Federation>(document, notes);
@@ -274,6 +281,8 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
         dnssec_anchor: based(federation.dnssec_anchor),
         ..federation
     };
+    let acme = Acme { trust: based(acme.trust), ..acme };
+    acme::check(&acme, &tls, &listen, document, notes);
     let listen = Listen { admin: based(listen.admin), ..listen };
     let loads = loads.into_iter().map(|load| Load { file: base.join(load.file), ..load }).collect();
     let data = base.join(general.data);
@@ -283,6 +292,7 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
         admins,
         data,
         tls,
+        acme,
         listen,
         modules,
         settings,

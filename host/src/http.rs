@@ -10,8 +10,10 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpResponse, HttpServer, web};
 
+use crate::acme::Challenges;
 use crate::server::Shared;
 
+mod challenge;
 mod host_meta;
 mod module;
 mod public;
@@ -59,6 +61,35 @@ impl HttpThread {
         let tls = public::tls(shared)?;
         let shared = web::Data::from(Arc::clone(shared));
         Self::spawn("https", || public::serve(listeners, tls, shared))
+    }
+
+    /// Answers the challenges of an authority at `listeners`, by HTTP.
+    ///
+    /// # Errors
+    ///
+    /// As [`HttpThread::start`].
+    pub(crate) fn start_challenges(
+        listeners: Vec<TcpListener>,
+        challenges: &Arc<Challenges>,
+    ) -> io::Result<Self> {
+        if listeners.is_empty() {
+            return Ok(Self { handle: None, thread: None });
+        }
+        let challenges = Arc::clone(challenges);
+        Self::spawn("challenges", || challenge::serve(listeners, challenges))
+    }
+
+    /// Answers the challenges of an authority at `listeners`, in TLS, and nobody else.
+    ///
+    /// # Errors
+    ///
+    /// As [`HttpThread::start_public`].
+    pub(crate) fn start_challenges_by_tls(
+        listeners: Vec<TcpListener>,
+        challenges: &Arc<Challenges>,
+    ) -> io::Result<Self> {
+        let tls = challenge::tls(challenges)?;
+        Self::spawn("challenges", || challenge::serve_by_tls(listeners, tls))
     }
 
     fn spawn(

@@ -1,6 +1,7 @@
 //! The Calypte XMPP server.
 
 mod accounts;
+mod acme;
 mod actors;
 mod admin;
 mod certs;

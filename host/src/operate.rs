@@ -146,7 +146,7 @@ fn decode(text: &str) -> Result<calypte::tables::Account, AccountError> {
 fn status(shared: &Shared) -> AdminReply {
     let (metrics, config) = (&shared.metrics, shared.config.load());
     let health = shared.store.health();
-    let served = shared.tls.current();
+    let (served, trouble) = (shared.tls.current(), shared.acme.trouble());
     let modules = shared.modules.load();
     let up = shared.started.elapsed().as_secs();
     let names: Vec<&str> = modules.list.iter().map(|one| one.manifest.name.as_str()).collect();
@@ -163,6 +163,7 @@ fn status(shared: &Shared) -> AdminReply {
         "store_free_bytes": health.free_bytes,
         "store_broken": health.broken,
         "certificate_days": served.days_left(),
+        "certificate_trouble": trouble,
         "modules": names,
         "refused": refused,
     });
@@ -186,6 +187,9 @@ fn status(shared: &Shared) -> AdminReply {
         text.push_str(&format!("BROKEN       {count} records of table {table}\n"));
     }
     text.push_str(&format!("certificate  valid for {} days\n", served.days_left()));
+    if let Some(why) = &trouble {
+        text.push_str(&format!("NOT RENEWED  {why}\n"));
+    }
     text.push_str(&format!("modules      {}", names.join(", ")));
     for why in refused {
         text.push_str(&format!("\nREFUSED      {why}"));

@@ -79,6 +79,7 @@ fn try_reload(shared: &Shared) -> Result<String, Failure> {
     new.domain = old.domain.clone();
     new.data = old.data.clone();
     new.listen = old.listen.clone();
+    new.acme = old.acme.clone();
     new.server.shards = old.server.shards;
     let level = new.log.level;
 
@@ -86,7 +87,9 @@ fn try_reload(shared: &Shared) -> Result<String, Failure> {
     let certificate_before = shared.tls.current();
     shared.config.store(Arc::new(new));
     shared.modules.store(Arc::new(checked.modules));
-    shared.tls.replace(checked.served);
+    if let Some(served) = checked.served {
+        shared.tls.replace(served);
+    }
     if let Some(Err(why)) = shared.running().map(|running| running.reconfigure()) {
         shared.config.store(before.0);
         shared.modules.store(before.1);

@@ -13,6 +13,7 @@ use calypte::wire::Question;
 use store::Store;
 use xmpp::{Jid, StanzaError};
 
+use crate::acme::{Acme, AcmeThread};
 use crate::admin::AdminThread;
 use crate::config::Config;
 use crate::http::HttpThread;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) modules: ArcSwap<Modules>,
     /// Figures.
     pub(crate) metrics: Metrics,
+    /// Where certificates come from, with `[acme]`.
+    pub(crate) acme: Acme,
     /// Where the configuration was read; nowhere in `calypte dev`.
     pub(crate) config_path: Option<PathBuf>,
     /// When the server started.
@@ -65,6 +68,8 @@ pub(crate) struct Sockets {
     pub(crate) http: Vec<TcpListener>,
     /// What the world may fetch.
     pub(crate) https: Vec<TcpListener>,
+    /// Answers to challenges of `[acme]`.
+    pub(crate) http_acme: Vec<TcpListener>,
     /// The operator's commands.
     pub(crate) admin: UnixListener,
 }
@@ -134,6 +139,7 @@ impl Shared {
             store: Arc::new(store),
             modules: ArcSwap::from_pointee(modules),
             metrics: Metrics::default(),
+            acme: Acme::default(),
             config_path,
             started: Instant::now(),
             is_ready: AtomicBool::new(false),
@@ -153,18 +159,16 @@ impl Shared {
     /// # Errors
     ///
     /// A sentence when a thread cannot be started.
-    pub(crate) fn attend(
-        self: &Arc<Self>,
-        http: Vec<TcpListener>,
-        https: Vec<TcpListener>,
-        admin: UnixListener,
-    ) -> Result<Attendants, String> {
+    pub(crate) fn attend(self: &Arc<Self>, sockets: Sockets) -> Result<Attendants, String> {
         let failed = |error: std::io::Error| format!("a thread cannot be started: {error}");
         let socket = self.config.load().admin_socket();
         Ok(Attendants {
-            _http: HttpThread::start(http, self).map_err(failed)?,
-            _https: HttpThread::start_public(https, self).map_err(failed)?,
-            _admin: AdminThread::start(admin, &socket, self).map_err(failed)?,
+            _http: HttpThread::start(sockets.http, self).map_err(failed)?,
+            _https: HttpThread::start_public(sockets.https, self).map_err(failed)?,
+            _challenges: HttpThread::start_challenges(sockets.http_acme, &self.acme.challenges)
+                .map_err(failed)?,
+            _acme: AcmeThread::start(self).map_err(failed)?,
+            _admin: AdminThread::start(sockets.admin, &socket, self).map_err(failed)?,
             _watch: WatchThread::start(self).map_err(failed)?,
         })
     }
@@ -190,6 +194,8 @@ impl Shared {
 pub(crate) struct Attendants {
     _http: HttpThread,
     _https: HttpThread,
+    _challenges: HttpThread,
+    _acme: AcmeThread,
     _admin: AdminThread,
     _watch: WatchThread,
 }

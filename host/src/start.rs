@@ -10,6 +10,7 @@ use store::Store;
 
 use crate::check::Checked;
 use crate::config::Config;
+use crate::config::settings::Challenge;
 use crate::server::{Prepared, Shared, Sockets};
 use crate::tls::Tls;
 use crate::{admin, ports};
@@ -52,9 +53,10 @@ fn finish(
     ready: Box<dyn FnOnce() + Send>,
 ) -> Result<Prepared, String> {
     let Checked { config, served, modules, .. } = checked;
-    let Ports { c2s, c2s_tls, http, https } = ports;
+    let served = served.ok_or("there is no certificate")?;
+    let Ports { c2s, c2s_tls, http, https, http_acme } = ports;
     let admin = admin::bind(&config.admin_socket())?;
-    let sockets = Sockets { c2s, c2s_tls, http, https, admin };
+    let sockets = Sockets { c2s, c2s_tls, http, https, http_acme, admin };
     let shared = Arc::new(Shared::new(config, config_path, Tls::new(served), store, modules));
     Ok(Prepared { shared, sockets, ready })
 }
@@ -70,6 +72,8 @@ pub(crate) struct Ports {
     pub(crate) http: Vec<TcpListener>,
     /// What the world may fetch.
     pub(crate) https: Vec<TcpListener>,
+    /// Answers to challenges.
+    pub(crate) http_acme: Vec<TcpListener>,
 }
 
 impl Ports {
@@ -80,6 +84,10 @@ impl Ports {
             c2s_tls: ports::bind_all(&listen.c2s_tls)?,
             http: ports::bind_all(&listen.http)?,
             https: ports::bind_all(&listen.https)?,
+            http_acme: match config.acme.challenge {
+                Challenge::Http01 if config.acme.agree => ports::bind_all(&listen.http_acme)?,
+                _ => Vec::new(),
+            },
         })
     }
 }

@@ -12,6 +12,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::acme;
 use crate::certs::Leaf;
 use crate::config::{Config, settings};
 use crate::federation::tls::PeerTls;
@@ -39,6 +40,8 @@ pub(crate) struct Served {
     pub(crate) peers: PeerTls,
     /// The value of `tls-server-end-point` (RFC 5929 §4), where it is defined.
     pub(crate) end_point: Option<Vec<u8>>,
+    /// When it starts being valid, in seconds since 1970.
+    pub(crate) not_before: i64,
     /// When it stops being valid, in seconds since 1970.
     pub(crate) not_after: i64,
     /// The names it is for.
@@ -95,6 +98,9 @@ impl Files {
     ///
     /// As [`Files::find`].
     pub(crate) fn of(config: &Config) -> Result<Self, String> {
+        if config.acme.agree {
+            return Ok(acme::certificate(config));
+        }
         // Certificates and their folders have names of DNS.
         Self::find(&config.tls, &config.domain.ascii_domain())
     }
@@ -154,6 +160,7 @@ impl Served {
             peers: PeerTls::new(&certified)?,
             certified,
             end_point: leaf.end_point,
+            not_before: leaf.not_before,
             not_after: leaf.not_after,
             names: leaf.names,
         })

@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod acme;
 mod certificates;
 mod disks;
 mod ending;

@@ -9,8 +9,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -137,6 +137,11 @@ impl Authority {
             chain.push_str(&self.middle_pem);
         }
         Certificate::new(chain, &key)
+    }
+
+    /// Signs what is requested, and returns the chain in PEM.
+    pub(crate) fn sign(&self, request: &CertificateSigningRequestParams) -> String {
+        request.signed_by(&self.issuer).unwrap().pem() + &self.pem()
     }
 
     /// Returns its certificate in PEM, for clients that read it from a file.

@@ -21,6 +21,7 @@
 #![allow(clippy::string_slice, reason = "a test may panic")]
 #![allow(clippy::missing_panics_doc, reason = "all of it panics when a test fails")]
 
+mod acme;
 mod authority;
 mod chance;
 mod client;
@@ -37,6 +38,7 @@ mod setup;
 
 use std::time::{Duration, Instant};
 
+pub use acme::{Acme, Ask};
 pub use authority::{Authority, Certificate, Kind};
 pub use chance::Chance;
 pub use client::{Client, Heard, How, Mechanism, Memory, Port, attr};
@@ -47,7 +49,7 @@ pub use lab::{Conduct, Impostor, Lab, Manners, Names, Road, Station, UNSIGNED};
 pub use peer::Peer;
 pub use program::{Form, library};
 pub use scram::Scram;
-pub use server::{Ran, Server};
+pub use server::{Ran, Server, free_ports};
 pub use setup::{Setup, load};
 
 /// The domain of every test server.

@@ -89,12 +89,23 @@ impl Server {
         panic!("no free ports");
     }
 
+    /// Starts the program and waits for nothing.
+    #[track_caller]
+    pub fn begin(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        self.child = Some(self.spawn());
+    }
+
+    fn spawn(&self) -> Child {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.file("log"));
+        let mut command = self.command(&["run"]);
+        command.stdin(Stdio::null()).stderr(log.unwrap()).spawn().unwrap()
+    }
+
     fn try_launch(&mut self) -> bool {
         assert!(self.child.is_none(), "it runs already");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.file("log"));
         let start = self.log().len();
-        let child = self.command(&["run"]).stdin(Stdio::null()).stderr(log.unwrap()).spawn();
-        let mut child = child.unwrap();
+        let mut child = self.spawn();
         let until = Instant::now() + PATIENCE;
         loop {
             if self.log()[start..].contains("The server is ready.") {
@@ -195,7 +206,13 @@ impl Server {
     /// Returns the text of a page such as `/metrics`, with its status line and headers.
     #[must_use]
     pub fn http(&self, path: &str) -> String {
-        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[2])).unwrap();
+        self.get(self.ports[2], path)
+    }
+
+    /// Returns what is answered for a path on another port of loopback.
+    #[must_use]
+    pub fn get(&self, port: u16, path: &str) -> String {
+        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
         socket.write_all(request.as_bytes()).unwrap();
@@ -308,7 +325,8 @@ impl Host for Server {
 }
 
 /// Returns ports that nobody listens on. They lie below those that the system gives to clients.
-fn free_ports() -> [u16; 3] {
+#[must_use]
+pub fn free_ports<const N: usize>() -> [u16; N] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = u16::try_from(std::process::id() % 89).unwrap() * 11;
     let mut found = std::iter::repeat_with(|| 16_000 + (spread + NEXT.fetch_add(1, Relaxed)) % 999)

@@ -110,6 +110,10 @@ impl Setup {
         self
     }
 
+    fn has(&self, key: &str) -> bool {
+        self.settings.iter().any(|(have, _)| have == key)
+    }
+
     /// Returns the whole configuration.
     pub(crate) fn toml(&self, ports: [u16; 3]) -> String {
         let [c2s, c2s_tls, http] = ports;
@@ -129,7 +133,10 @@ impl Setup {
             ("listen.c2s_tls", listen(c2s_tls, 5223)),
             ("listen.http", format!("\"127.0.0.1:{http}\"")),
         ];
+        // One comes from an authority instead.
+        let is_kept = |key: &str| !key.starts_with("tls.") || !self.has("acme.agree");
         let own = own.iter().map(|(key, value)| (*key, value.as_str()));
+        let own = own.filter(|(key, _)| is_kept(key));
         let settings = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         // Keys with their tables in front are TOML as well, as long as no table has begun.
         for (key, value) in own.chain(settings) {

@@ -39,7 +39,10 @@ pub(super) fn run(path: &Path, args: &Args) -> Exit {
         let modules = if modules.is_empty() { "no modules".to_owned() } else { modules.join(", ") };
         say(format_args!("{} can start", config.domain));
         say(format_args!("  data         {}", config.data.display()));
-        say(format_args!("  certificate  valid for {} days", checked.served.days_left()));
+        say(match &checked.served {
+            Some(served) => format!("  certificate  valid for {} days", served.days_left()),
+            None => format!("  certificate  none yet; {} is asked", config.acme.directory),
+        });
         say(format_args!("  modules      {modules}"));
     }
     if warned && args.strict { Exit::Warnings } else { Exit::Fine }

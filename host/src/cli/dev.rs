@@ -86,6 +86,7 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
         c2s_tls: choose(None, 5223)?,
         http: choose(None, 5280)?,
         https: Vec::new(),
+        http_acme: Vec::new(),
     };
     config.listen.c2s = addresses(&ports.c2s);
     config.listen.c2s_tls = addresses(&ports.c2s_tls);
@@ -109,7 +110,7 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
     let warnings = Problems::new(Path::new(""), "", Vec::new());
     let listen = config.listen.clone();
     let iterations = config.login.iterations;
-    let checked = Checked { config, served, modules, warnings };
+    let checked = Checked { config, served: Some(served), modules, warnings };
 
     let mut passwords = Vec::new();
     for name in NAMES {

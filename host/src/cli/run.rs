@@ -7,7 +7,7 @@ use super::{Exit, complain, fail, no_config};
 use crate::check::{self, Failure, Tolerance};
 use crate::config::Draft;
 use crate::modules::Depth;
-use crate::{actors, log, start};
+use crate::{acme, actors, log, start};
 
 /// Start the server
 ///
@@ -33,7 +33,7 @@ fn try_run(path: &Path) -> Result<(), Exit> {
         Some(config) => start::modules_folder(config),
         None => return Err(no_config(&Failure::Broken(draft.finish().err().ok_or(Exit::Errors)?))),
     };
-    let checked = check::check(draft, Depth::Open(&folder), Tolerance::Optional)
+    let mut checked = check::check(draft, Depth::Open(&folder), Tolerance::Optional)
         .map_err(|problems| no_config(&Failure::Broken(problems)))?;
     log::start(&checked.config.log);
     if !checked.warnings.is_empty() && std::io::stderr().is_terminal() {
@@ -42,6 +42,9 @@ fn try_run(path: &Path) -> Result<(), Exit> {
         for what in checked.warnings.lines() {
             tracing::warn!(what, "Something in the configuration wants a look.");
         }
+    }
+    if checked.served.is_none() {
+        checked.served = Some(acme::first(&checked.config).map_err(fail)?);
     }
     let domain = checked.config.domain.clone();
     let listen = checked.config.listen.clone();

@@ -20,6 +20,8 @@ pub(crate) fn example() -> String {
         match section.path {
             "" => {}
             "modules.load" => out.push_str("# [[modules.load]]\n"),
+            // It takes the place of [tls].
+            "acme" => out.push_str("# [acme]\n"),
             path => out.push_str(&format!("[{path}]\n")),
         }
         for key in section.keys {
@@ -50,6 +52,8 @@ fn sample(path: &str, key: &Key) -> (String, bool) {
             return ("certificates = \"/etc/letsencrypt/live\"".to_owned(), true);
         }
         ("federation", "dnssec_anchor") => "\"/etc/calypte/zone.key\"",
+        ("acme", "contact") => "[\"ana@example.org\"]",
+        ("acme", "trust") => "\"/etc/calypte/authority.pem\"",
         ("listen", "admin") => "\"/run/calypte/admin.sock\"",
         ("modules", "enable") => "[\"roster\", \"presence\", \"disco\", \"offline\", \"basics\"]",
         ("modules.load", "file") => "\"/usr/lib/calypte/libcalypte_hello.so\"",

@@ -39,6 +39,27 @@ section! {
 }
 
 section! {
+    /// A certificate that the server gets and renews by itself, from an authority such as Let's
+    /// Encrypt (RFC 8555), in place of [tls]. It is kept in `data`. A start without one waits for the
+    /// first, and opens no port but that of the challenge until it is there.
+    Acme "acme" {
+        /// Whether you agree to the terms of the authority. Without it nothing is asked of it.
+        agree: bool = "false"; RESTART
+        /// Where the authority may write to, such as ["ana@example.org"]. Many want none.
+        contact: Vec<String> = "[]"; RESTART
+        /// How it sees that the domain is yours. "http-01": it asks at port 80 (`listen.http_acme`).
+        /// "tls-alpn-01": it asks at port 443 (`listen.https`).
+        challenge: Challenge = "\"http-01\""; RESTART
+        /// The directory of the authority. The default is Let's Encrypt; to try things out use
+        /// "https://acme-staging-v02.api.letsencrypt.org/directory", which nobody trusts.
+        directory: String = "\"https://acme-v02.api.letsencrypt.org/directory\"", is_https; RESTART
+        /// A PEM file with the certificate behind the directory's own, when that is not one of those
+        /// that the system trusts: for an authority of your own.
+        trust: Option<PathBuf> = ""; RESTART
+    }
+}
+
+section! {
     /// Where the server listens. An empty list switches a port off.
     Listen "listen" {
         /// Clients that start in the clear and switch to TLS before anything else (STARTTLS).
@@ -56,6 +77,9 @@ section! {
         /// a right of their own (CAP_NET_BIND_SERVICE). Usual: ["0.0.0.0:443", "[::]:443"], or another
         /// port to which your web server hands https://DOMAIN/.well-known/.
         https: Vec<SocketAddr> = "[]"; RESTART
+        /// Where an authority asks whether the domain is ours. Opened with [acme] and `challenge =
+        /// "http-01"` only. Authorities ask at port 80; a web server there can hand them on.
+        http_acme: Vec<SocketAddr> = "[\"0.0.0.0:80\", \"[::]:80\"]"; RESTART
         /// The addresses by which others reach this machine, when it listens on all of them: for
         /// host-meta and `calypte dns`. Without them both leave addresses to you.
         public: Vec<IpAddr> = "[]"; RESTART
@@ -206,6 +230,28 @@ fn all_loopback(addresses: &Vec<SocketAddr>) -> Result<(), String> {
             address.port()
         ))
     })
+}
+
+#[expect(clippy::ptr_arg, reason = "a rule takes the type of its key")]
+fn is_https(url: &String) -> Result<(), String> {
+    if url.starts_with("https://") { Ok(()) } else { Err("write https://…".to_owned()) }
+}
+
+/// How an authority sees that a name is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// RFC 8555 §8.3.
+    Http01,
+    /// RFC 8737.
+    TlsAlpn01,
+}
+
+impl Value for Challenge {
+    const KIND: &'static str = "\"http-01\" or \"tls-alpn-01\"";
+
+    fn read(value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+        choice(value, &[("http-01", Self::Http01), ("tls-alpn-01", Self::TlsAlpn01)])
+    }
 }
 
 /// How much is logged.

@@ -14,7 +14,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::time::timeout;
 
-use super::{host_meta, module};
+use super::{challenge, host_meta, module};
+use crate::acme::ALPN;
 use crate::server::Shared;
 use crate::tls;
 
@@ -36,7 +37,7 @@ const PART_WITHIN: Duration = Duration::from_secs(5);
 /// What the library says, which it does not.
 pub(super) fn tls(shared: &Arc<Shared>) -> io::Result<ServerConfig> {
     let resolver = Arc::new(InForce(Arc::clone(shared)));
-    tls::configure(resolver, &[]).map_err(io::Error::other)
+    tls::configure(resolver, &[ALPN]).map_err(io::Error::other)
 }
 
 /// Serves at `listeners`.
@@ -80,12 +81,14 @@ pub(super) fn serve(
     Ok(server.run())
 }
 
-/// Answers with the certificate that is in force when the connection comes.
+/// Answers with the certificate that is in force when the connection comes, and an authority that
+/// asks for one with its proof.
 struct InForce(Arc<Shared>);
 
 impl ResolvesServerCert for InForce {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.tls.current().certified))
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let challenge = challenge::certificate(&self.0.acme.challenges, &hello);
+        challenge.unwrap_or_else(|| Some(Arc::clone(&self.0.tls.current().certified)))
     }
 }
 

@@ -63,7 +63,7 @@ impl Server {
         let prepared = super::prepare(checked, Some(path), Box::new(|| {})).unwrap();
         let Prepared { shared, sockets, .. } = prepared;
         let http = sockets.http.first().unwrap().local_addr().unwrap();
-        let attendants = shared.attend(sockets.http, sockets.https, sockets.admin).unwrap();
+        let attendants = shared.attend(sockets).unwrap();
         let actors = Arc::new(Actors::default());
         shared.set_running(Arc::clone(&actors) as Arc<dyn Running>);
         Self { folder, shared, actors, http, _attendants: attendants }
