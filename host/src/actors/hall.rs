@@ -146,10 +146,12 @@ impl Hall {
 
     /// Returns the bounds of a shard.
     pub(crate) fn engine_limits(&self) -> Limits {
-        let limits = &self.shared.config.load().limits;
+        let config = self.shared.config.load();
+        let limits = &config.limits;
         Limits {
             sessions: usize::try_from(limits.devices).unwrap_or(usize::MAX),
             queue_bytes: limits.queue.bytes().saturating_mul(UNACKED_FACTOR),
+            leaving_bytes: config.federation.queue.bytes(),
             resume_ms: u64::try_from(limits.resume_for.0.as_millis()).unwrap_or(u64::MAX),
             ..Limits::default()
         }
