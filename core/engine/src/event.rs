@@ -241,6 +241,9 @@ pub enum Effect {
     },
     /// Hand a stanza to another domain. Answered by [`Event::Left`] or [`Event::Undeliverable`], at
     /// the shard that it came from; what is not answered comes again after a restart.
+    ///
+    /// When it is let go, [`crate::Engine::waits`] says whether it is still to leave: a shard that was
+    /// made anew hands out its rows again, and may have had an answer since.
     Leaving {
         /// Which.
         domain: String,

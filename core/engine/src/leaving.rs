@@ -77,6 +77,11 @@ impl Leaving {
         counts.into_values().collect()
     }
 
+    /// Tells whether a stanza waits under this row.
+    pub(crate) fn has(&self, row: &[u8]) -> bool {
+        key_of(row).is_some_and(|key| self.rows.contains_key(&key))
+    }
+
     /// Returns a key that is larger than all before.
     fn next(&mut self, now_ms: u64, virtual_shard: u16) -> RowKey {
         let (last_ms, count) = self.last;

@@ -159,6 +159,12 @@ impl Engine {
         self.state.leaving.counts()
     }
 
+    /// Tells whether a stanza still waits for another domain, by the row of [`Effect::Leaving`].
+    #[must_use]
+    pub fn waits(&self, row: &[u8]) -> bool {
+        self.state.leaving.has(row)
+    }
+
     /// Returns the XML of the stream features that modules add.
     pub fn stream_features(&mut self, store: &dyn Storage, now_ms: u64) -> Vec<String> {
         self.start(store, now_ms).stream_features()

@@ -347,6 +347,8 @@ impl Worker {
                 }
             }
             Effect::Leg { shard, leg } => self.cross(shard, leg, receipt),
+            // It was answered while the shard was made anew, or is about to be handed out again.
+            Effect::Leaving { row: Some(row), .. } if !self.waits(&row) => {}
             Effect::Leaving { stanza, row, .. } => {
                 let error = StanzaError::REMOTE_SERVER_NOT_FOUND;
                 self.again.push_back(Event::Undeliverable { row, stanza, error });
@@ -384,6 +386,10 @@ impl Worker {
             // It answers an event that nothing here causes.
             Effect::PeerAnswer { .. } => {}
         }
+    }
+
+    fn waits(&self, row: &[u8]) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.waits(row))
     }
 
     fn cross(&self, shard: u16, leg: Leg, receipt: Option<&Receipt>) {

@@ -63,6 +63,9 @@ fn a_row_stays_until_the_other_domain_has_the_stanza() {
     has_left(&mut world, &left[1..2]);
     has_left(&mut world, &left[1..2]);
     assert_eq!(rows(&world.store), 2);
+    let waits = |left: &Left| left.2.as_ref().is_some_and(|row| world.shards[0].waits(row));
+    assert_eq!(left.iter().map(waits).collect::<Vec<_>>(), [true, false, true]);
+    assert!(!world.shards[0].waits(b"engine.leaving"));
     let counts = world.shards[0].leaving();
     assert_eq!((counts.len(), counts[0].stanzas, counts[0].since_ms), (1, 2, START_MS + 10));
 

@@ -59,14 +59,16 @@ impl World {
         let was_given_up = self.ways.given_up.contains(&format!("chat {id}"));
         let number: u64 = id.split_once('#').unwrap().1.parse().unwrap();
         let is_orphan = number <= sender.orphans;
-        let rows: Vec<_> = self.servers.iter().map(Server::tables).collect();
+        let rows = || self.servers.iter().map(Server::tables).collect::<Vec<_>>();
         assert!(
             is_read || answers > 0 || was_given_up,
-            "{id} was acknowledged and is lost; {rows:?}"
+            "{id} was acknowledged and is lost; {:?}",
+            rows()
         );
         assert!(
             !was_given_up || answers > 0 || is_orphan,
-            "{id} was given up in silence; {rows:?}"
+            "{id} was given up in silence; {:?}",
+            rows()
         );
         let both = is_read && answers > 0;
         assert!(!both || self.is_uncertain(id), "{id} was read and answered");

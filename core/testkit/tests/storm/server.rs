@@ -161,6 +161,11 @@ impl Server {
         self.shards[shard].inbox.push_back((Event::Arriving(stanza), cause));
     }
 
+    /// Tells whether a stanza still waits for another domain in a shard.
+    pub(crate) fn waits(&self, shard: usize, row: &[u8]) -> bool {
+        self.shards[shard].engine.waits(row)
+    }
+
     /// Returns what waits for other domains in a shard.
     pub(crate) fn leaving(&self, shard: usize) -> Vec<LeavingCount> {
         self.shards[shard].engine.leaving()

@@ -184,6 +184,8 @@ impl World {
             Effect::Leg { shard, leg } => {
                 self.servers[server].push_to(usize::from(shard), Event::Leg(leg));
             }
+            // It was answered while the shard was made anew.
+            Effect::Leaving { row: Some(row), .. } if !self.servers[server].waits(shard, &row) => {}
             Effect::Leaving { domain, stanza, row, .. } => {
                 let other = self.servers.iter().position(|one| one.domain.domain() == domain);
                 self.leave((server, shard), other.unwrap(), Freight { shard, row, stanza });
