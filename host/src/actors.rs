@@ -1,11 +1,12 @@
-//! The actors: one for each shard, listener and client, and the supervisor that owns them.
+//! The actors: one for each shard, listener, client and connection with another server, and the
+//! supervisor that owns them.
 //!
 //! A connection is read and written by its own actor. What it sends goes to the shard of its
 //! account, without a message when that is on the same arbiter; what a shard has for it goes to its
 //! outbox, from any arbiter, and wakes it once. README.md has the whole way.
 
+use std::panic;
 use std::sync::Arc;
-use std::{mem, panic};
 
 use crate::server::Prepared;
 
@@ -13,14 +14,21 @@ mod client;
 mod gate;
 mod hall;
 mod inbox;
+mod link;
 mod listener;
 mod outbox;
+mod pace;
 mod questions;
 mod shard;
 mod supervisor;
+mod verdicts;
 mod worker;
 
+pub(crate) use client::Port;
+pub(crate) use gate::Guests;
 use hall::Hall;
+pub(crate) use link::Step;
+pub(crate) use outbox::{Outbox, Word};
 use supervisor::{Control, Supervisor};
 
 /// Serves until the server is told to stop.
@@ -31,11 +39,11 @@ use supervisor::{Control, Supervisor};
 pub(crate) fn serve(prepared: Prepared) -> Result<(), String> {
     let Prepared { shared, mut sockets, ready } = prepared;
     note_panics();
-    let (c2s, c2s_tls) = (mem::take(&mut sockets.c2s), mem::take(&mut sockets.c2s_tls));
-    let hall = Hall::new(Arc::clone(&shared));
+    let guests = sockets.guests();
+    let hall = Hall::new(Arc::clone(&shared))?;
     let system = actix::System::new();
     let outcome = system.block_on(async {
-        let stopped = Supervisor::launch(&hall, c2s, c2s_tls).await?;
+        let stopped = Supervisor::launch(&hall, guests).await?;
         shared.set_running(Arc::new(Control::new(&hall)));
         let attendants = shared.attend(sockets)?;
         ready();

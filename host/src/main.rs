@@ -10,7 +10,7 @@ mod cli;
 mod clock;
 mod config;
 mod fault;
-#[allow(dead_code, reason = "the links to other servers use it")]
+#[allow(dead_code, reason = "the operator's commands use the rest")]
 mod federation;
 mod hex;
 mod http;

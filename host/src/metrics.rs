@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::federation::trouble::Failed;
+
 /// Names of one module may be registered up to this number, so that none fills the memory.
 const NAMES_MAX: usize = 2000;
 
@@ -37,6 +39,11 @@ impl Gauge {
     /// Adds `change`, which may be negative.
     pub(crate) fn add(&self, change: i64) {
         self.0.fetch_add(change, Relaxed);
+    }
+
+    /// Sets it.
+    pub(crate) fn set(&self, value: i64) {
+        self.0.store(value, Relaxed);
     }
 
     /// Returns it.
@@ -118,6 +125,31 @@ const MECHANISMS: &[&str] = &[
 /// Why a connection is not wanted.
 const REFUSALS: &[&str] = &["address", "connections", "login-time", "tls", "other"];
 
+/// Why a connection with another server is not wanted.
+const PEER_REFUSALS: &[&str] = &[
+    "address",
+    "connections",
+    "login-time",
+    "tls",
+    "certificate",
+    "proof",
+    "blocked",
+    "policy",
+    "other",
+];
+/// How two servers know each other.
+const PROOFS: &[&str] = &["external", "dialback", "extension", "other"];
+/// What senders are told about stanzas that cannot leave.
+const BOUNCES: &[&str] = &[
+    "remote-server-not-found",
+    "remote-server-timeout",
+    "not-allowed",
+    "resource-constraint",
+    "other",
+];
+/// Who ended a stream with an error; "dead" when nobody did and the peer was gone.
+const ENDINGS: &[&str] = &["ours", "theirs", "dead", "other"];
+
 metrics! {
     /// Connections from clients that are open.
     connections: Gauge = "calypte_c2s_connections",
@@ -149,6 +181,38 @@ metrics! {
     stream_errors: Counter = "calypte_c2s_stream_errors_total",
     /// Clients disconnected because they read too slowly.
     slow_readers: Counter = "calypte_c2s_slow_readers_total",
+    /// Connections from other servers that are open.
+    s2s_in: Gauge = "calypte_s2s_connections_in",
+    /// Connections from other servers that have not proved their domain yet.
+    s2s_strangers: Gauge = "calypte_s2s_connections_in_unproved",
+    /// Connections to other servers that are open or being made.
+    s2s_out: Gauge = "calypte_s2s_connections_out",
+    /// Connections from other servers accepted since the start.
+    s2s_accepted: Counter = "calypte_s2s_connections_in_total",
+    /// Connections with other servers that were refused, by reason.
+    s2s_refused: Family("reason", PEER_REFUSALS) = "calypte_s2s_refused_total",
+    /// Pairs of domains authenticated on connections from other servers, by how.
+    s2s_in_authenticated: Family("how", PROOFS) = "calypte_s2s_in_authenticated_total",
+    /// Pairs of domains authenticated on connections to other servers, by how.
+    s2s_out_authenticated: Family("how", PROOFS) = "calypte_s2s_out_authenticated_total",
+    /// Attempts to reach another server that failed, by where.
+    s2s_out_failed: Family("where", Failed::NAMES) = "calypte_s2s_out_failed_total",
+    /// Streams with other servers that ended with an error, by whose.
+    s2s_stream_errors: Family("whose", ENDINGS) = "calypte_s2s_stream_errors_total",
+    /// Stanzas from other servers, by kind.
+    s2s_stanzas_in: Family("kind", KINDS) = "calypte_s2s_stanzas_in_total",
+    /// Stanzas to other servers, by kind.
+    s2s_stanzas_out: Family("kind", KINDS) = "calypte_s2s_stanzas_out_total",
+    /// Stanzas that could not leave, by what their senders are told.
+    s2s_bounced: Family("condition", BOUNCES) = "calypte_s2s_bounced_total",
+    /// Bytes from other servers inside TLS.
+    s2s_bytes_in: Counter = "calypte_s2s_bytes_in_total",
+    /// Bytes to other servers inside TLS.
+    s2s_bytes_out: Counter = "calypte_s2s_bytes_out_total",
+    /// Stanzas that wait for other servers or are not acknowledged by them.
+    s2s_waiting: Gauge = "calypte_s2s_waiting",
+    /// The bytes of these.
+    s2s_waiting_bytes: Gauge = "calypte_s2s_waiting_bytes",
     /// Batches handed to the disk.
     commits: Counter = "calypte_store_batches_total",
     /// Batches handed to the disk and not durable yet.

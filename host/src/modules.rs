@@ -91,6 +91,12 @@ impl Modules {
         hooks.filter_map(|hook| Command::read(&words(hook))).collect()
     }
 
+    /// Returns the labels below the domain that modules serve.
+    pub(crate) fn served_labels(&self) -> Vec<String> {
+        let hooks = self.list.iter().flat_map(|one| &one.manifest.hooks);
+        hooks.filter(|hook| hook.kind() == "serve").map(|hook| hook.word(1).to_owned()).collect()
+    }
+
     /// Tells whether a module answers HTTP requests at this path, and with `is_public` those of the
     /// world. The longest path decides, as it does who answers.
     pub(crate) fn serves_path(&self, path: &str, is_public: bool) -> bool {

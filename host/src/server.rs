@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -14,8 +14,11 @@ use store::Store;
 use xmpp::{Jid, StanzaError};
 
 use crate::acme::{Acme, AcmeThread};
+use crate::actors::{Guests, Port, Step};
 use crate::admin::AdminThread;
 use crate::config::Config;
+use crate::federation::rules::PeerRule;
+use crate::federation::view::PeerState;
 use crate::http::HttpThread;
 use crate::metrics::Metrics;
 use crate::modules::Modules;
@@ -64,6 +67,10 @@ pub(crate) struct Sockets {
     pub(crate) c2s: Vec<TcpListener>,
     /// Clients with TLS from the first byte.
     pub(crate) c2s_tls: Vec<TcpListener>,
+    /// Servers with STARTTLS.
+    pub(crate) s2s: Vec<TcpListener>,
+    /// Servers with TLS from the first byte.
+    pub(crate) s2s_tls: Vec<TcpListener>,
     /// Figures and health.
     pub(crate) http: Vec<TcpListener>,
     /// What the world may fetch.
@@ -72,6 +79,19 @@ pub(crate) struct Sockets {
     pub(crate) http_acme: Vec<TcpListener>,
     /// The operator's commands.
     pub(crate) admin: UnixListener,
+}
+
+impl Sockets {
+    /// Takes those that listeners serve.
+    pub(crate) fn guests(&mut self) -> Vec<(Guests, Port, Vec<TcpListener>)> {
+        let take = std::mem::take::<Vec<TcpListener>>;
+        vec![
+            (Guests::Clients, Port::StartTls, take(&mut self.c2s)),
+            (Guests::Clients, Port::Direct, take(&mut self.c2s_tls)),
+            (Guests::Servers, Port::StartTls, take(&mut self.s2s)),
+            (Guests::Servers, Port::Direct, take(&mut self.s2s_tls)),
+        ]
+    }
 }
 
 /// A question for a module.
@@ -103,6 +123,7 @@ pub(crate) type TakeAnswer = Box<dyn FnOnce(Answer) + Send>;
 ///
 /// The methods are called from other threads (the admin socket's), may block for a moment, and
 /// must not call back.
+#[allow(dead_code, reason = "the operator's commands use the rest")]
 pub(crate) trait Running: Send + Sync {
     /// An account was made or changed, or, with `is_gone`, disabled or deleted: its sessions end
     /// with a stream error then. Returns when what they wrote is with the store.
@@ -115,6 +136,28 @@ pub(crate) trait Running: Send + Sync {
 
     /// Stops waiting for an answer.
     fn forget(&self, token: u64);
+
+    /// Returns what is known of the domains that we talk with, or want to.
+    fn peers(&self) -> Vec<PeerState>;
+
+    /// Tries to reach a domain now, whatever was to be waited for. Returns false when nothing waits
+    /// for it.
+    fn retry_peer(&self, domain: &str) -> bool;
+
+    /// Returns what was said by command about domains.
+    fn peer_rules(&self) -> Vec<(String, PeerRule)>;
+
+    /// Blocks or allows a domain; `None` leaves it to the configuration again. What is not allowed
+    /// any more ends. On disk when it returns.
+    ///
+    /// # Errors
+    ///
+    /// A sentence; nothing changed then.
+    fn set_peer_rule(&self, domain: &str, rule: Option<PeerRule>) -> Result<(), String>;
+
+    /// Makes an attempt to reach a domain, beside what is connected. The steps come as they happen;
+    /// the channel ends when the attempt is over.
+    fn trace_peer(&self, domain: &str) -> mpsc::Receiver<Step>;
 
     /// `shared.config`, `.tls` and `.modules` were replaced: put what they say into force.
     ///

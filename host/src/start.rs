@@ -1,7 +1,7 @@
 //! From a checked configuration to everything opened and bound: all of it, or a sentence and nothing.
 
 use std::fs::{DirBuilder, Permissions};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use store::Store;
 
 use crate::check::Checked;
 use crate::config::Config;
+use crate::config::federation::With;
 use crate::config::settings::Challenge;
 use crate::server::{Prepared, Shared, Sockets};
 use crate::tls::Tls;
@@ -54,9 +55,9 @@ fn finish(
 ) -> Result<Prepared, String> {
     let Checked { config, served, modules, .. } = checked;
     let served = served.ok_or("there is no certificate")?;
-    let Ports { c2s, c2s_tls, http, https, http_acme } = ports;
+    let Ports { c2s, c2s_tls, s2s, s2s_tls, http, https, http_acme } = ports;
     let admin = admin::bind(&config.admin_socket())?;
-    let sockets = Sockets { c2s, c2s_tls, http, https, http_acme, admin };
+    let sockets = Sockets { c2s, c2s_tls, s2s, s2s_tls, http, https, http_acme, admin };
     let shared = Arc::new(Shared::new(config, config_path, Tls::new(served), store, modules));
     Ok(Prepared { shared, sockets, ready })
 }
@@ -68,6 +69,10 @@ pub(crate) struct Ports {
     pub(crate) c2s: Vec<TcpListener>,
     /// Clients with TLS from the first byte.
     pub(crate) c2s_tls: Vec<TcpListener>,
+    /// Servers with STARTTLS.
+    pub(crate) s2s: Vec<TcpListener>,
+    /// Servers with TLS from the first byte.
+    pub(crate) s2s_tls: Vec<TcpListener>,
     /// Figures and health.
     pub(crate) http: Vec<TcpListener>,
     /// What the world may fetch.
@@ -79,9 +84,15 @@ pub(crate) struct Ports {
 impl Ports {
     fn bind(config: &Config) -> Result<Self, String> {
         let listen = &config.listen;
+        let for_servers = |addresses: &[SocketAddr]| match config.federation.with {
+            With::Nobody => Ok(Vec::new()),
+            With::Everyone | With::Listed => ports::bind_all(addresses),
+        };
         Ok(Self {
             c2s: ports::bind_all(&listen.c2s)?,
             c2s_tls: ports::bind_all(&listen.c2s_tls)?,
+            s2s: for_servers(&listen.s2s)?,
+            s2s_tls: for_servers(&listen.s2s_tls)?,
             http: ports::bind_all(&listen.http)?,
             https: ports::bind_all(&listen.https)?,
             http_acme: match config.acme.challenge {

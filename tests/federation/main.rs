@@ -12,6 +12,8 @@ use calypte_tests::{Lab, Which};
 use libtest_mimic::{Arguments, Trial};
 
 mod foreign;
+mod hardship;
+mod ours;
 mod story;
 
 /// A test, and the programs of others that it needs.
@@ -26,7 +28,7 @@ fn main() {
     let is_asked = ["CALYPTE_INTEROP", "CI"]
         .iter()
         .any(|name| std::env::var(name).is_ok_and(|value| value == "1" || value == "true"));
-    let cases = [foreign::CASES].concat();
+    let cases = [foreign::CASES, ours::CASES, hardship::CASES].concat();
     let trials = cases.into_iter().map(|case| {
         let missing = || case.needs.iter().find_map(|which| which.obstacle());
         let obstacle = Lab::obstacle().or_else(missing);

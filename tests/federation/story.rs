@@ -139,7 +139,7 @@ pub(crate) fn tell(lab: &Lab, one: &dyn Host, two: &dyn Host, ways: [Ways; 2]) {
 
 /// `one` asks to see `two`, who allows it.
 #[track_caller]
-fn become_contacts(one: &mut Person, two: &mut Person) {
+pub(crate) fn become_contacts(one: &mut Person, two: &mut Person) {
     one.client.send(&format!("<presence to='{}' type='subscribe'/>", two.bare()));
     two.sees(&one.bare(), &["subscribe"]);
     two.client.send(&format!("<presence to='{}' type='subscribed'/>", one.bare()));
@@ -154,7 +154,7 @@ fn become_contacts(one: &mut Person, two: &mut Person) {
 }
 
 #[track_caller]
-fn see_each_other(ana: &mut Person, ben: &mut Person) {
+pub(crate) fn see_each_other(ana: &mut Person, ben: &mut Person) {
     ana.client.send("<presence><show>away</show><status>Tea &amp; cake</status></presence>");
     let seen = ben.sees(&ana.bare(), &["away", "Tea &amp; cake"]);
     assert_eq!(attr(&seen, "from").as_deref(), Some(ana.client.jid()));
@@ -174,7 +174,7 @@ pub(crate) fn chat(ana: &mut Person, ben: &mut Person) {
 }
 
 #[track_caller]
-fn ask(one: &mut Person, two: &mut Person) {
+pub(crate) fn ask(one: &mut Person, two: &mut Person) {
     let server = two.domain.clone();
     let info = one.asks("get", &server, &format!("<query xmlns='{DISCO}'/>"));
     assert!(info.contains("<identity") && info.contains("server"), "{info}");
@@ -216,7 +216,7 @@ fn publish(ana: &mut Person, ben: &mut Person) {
 
 /// What cannot be delivered comes back, with the reason.
 #[track_caller]
-fn get_back(lab: &Lab, one: &mut Person, domain: &str, ways: Ways) {
+pub(crate) fn get_back(lab: &Lab, one: &mut Person, domain: &str, ways: Ways) {
     one.write(&format!("nobody@{domain}"), "stranger");
     let said = one.bounced("stranger");
     assert!(said.contains("<service-unavailable"), "{said}");
@@ -249,7 +249,7 @@ fn get_back(lab: &Lab, one: &mut Person, domain: &str, ways: Ways) {
 }
 
 #[track_caller]
-fn go_away(ana: Person, mut ben: Person) {
+pub(crate) fn go_away(ana: Person, mut ben: Person) {
     let jid = ana.client.jid().to_owned();
     ana.client.close();
     ben.sees(&jid, &["unavailable"]);

@@ -110,6 +110,12 @@ impl Setup {
         self
     }
 
+    /// Returns where other servers come, in a lab.
+    fn for_servers(&self, port: u16) -> String {
+        let at = self.address.map(|address| std::net::SocketAddr::new(address, port));
+        at.map_or_else(|| "[]".to_owned(), |at| format!("[{:?}]", at.to_string()))
+    }
+
     fn has(&self, key: &str) -> bool {
         self.settings.iter().any(|(have, _)| have == key)
     }
@@ -132,6 +138,8 @@ impl Setup {
             ("listen.c2s", listen(c2s, 5222)),
             ("listen.c2s_tls", listen(c2s_tls, 5223)),
             ("listen.http", format!("\"127.0.0.1:{http}\"")),
+            ("listen.s2s", self.for_servers(5269)),
+            ("listen.s2s_tls", self.for_servers(5270)),
         ];
         // One comes from an authority instead.
         let is_kept = |key: &str| !key.starts_with("tls.") || !self.has("acme.agree");

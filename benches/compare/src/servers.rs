@@ -94,7 +94,7 @@ impl Servers {
         format!(
             "domain = \"{DOMAIN}\"\ndata = \"{at}/calypte\"\n[tls]\n\
              certificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n[listen]\nc2s = []\n\
-             c2s_tls = [\"127.0.0.1:{port}\"]\nhttp = []\n[limits]\n\
+             c2s_tls = [\"127.0.0.1:{port}\"]\nhttp = []\ns2s = []\ns2s_tls = []\n[limits]\n\
              connections_per_address = 20000\nlogging_in = 10000\ntraffic = \"1 GiB\"\n\
              burst = \"1 GiB\"\n[login]\niterations = {ITERATIONS}\n"
         )

@@ -28,16 +28,15 @@ use super::gate::Place;
 use super::hall::Hall;
 use super::inbox::Parcel;
 use super::outbox::Outbox;
+use super::pace::Pace;
 use super::worker::Worker;
 
 mod answers;
 mod login;
-mod pace;
 mod socket;
 mod transport;
 mod turn;
 
-use pace::Pace;
 pub(crate) use transport::Port;
 use transport::Transport;
 

@@ -7,11 +7,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use xmpp::StreamError;
 
 use super::outbox::{Outbox, Word};
+use crate::config::settings::Limits;
+use crate::metrics::{Counter, Family, Gauge, Metrics};
 use crate::server::Shared;
 
-/// All connections.
+/// Who comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guests {
+    /// Clients.
+    Clients,
+    /// Other servers.
+    Servers,
+}
+
+/// All connections of one kind.
 #[derive(Debug)]
 pub(crate) struct Gate {
+    guests: Guests,
     shared: Arc<Shared>,
     state: Mutex<State>,
 }
@@ -36,18 +48,17 @@ pub(crate) struct Place {
 
 impl Gate {
     /// Returns a gate that nobody has passed.
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, state: Mutex::default() }
+    pub(crate) fn new(guests: Guests, shared: Arc<Shared>) -> Self {
+        Self { guests, shared, state: Mutex::default() }
     }
 
     /// Lets a connection in, for which an older one that has not logged in may have to go. `None`:
     /// there is no place.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, outbox: &Arc<Outbox>) -> Option<Place> {
-        let metrics = &self.shared.metrics;
-        let config = self.shared.config.load();
-        let limits = &config.limits;
+        let figures = self.guests.figures(&self.shared.metrics);
+        let bounds = self.guests.bounds(&self.shared.config.load().limits);
         let address = network(address);
-        metrics.accepted.one();
+        figures.accepted.one();
         let mut goes = None;
         {
             let mut state = self.lock();
@@ -55,17 +66,17 @@ impl Gate {
                 return None;
             }
             let same = state.by_address.get(&address).copied().unwrap_or(0);
-            if same >= limits.connections_per_address {
-                metrics.refused.of("address").one();
+            if same >= bounds.of_one_address {
+                figures.refused.of("address").one();
                 return None;
             }
             let is_full =
                 |have: usize, limit: u32| have >= usize::try_from(limit).unwrap_or(usize::MAX);
-            let too_many = is_full(state.all.len(), limits.connections);
-            if too_many || is_full(state.strangers.len(), limits.logging_in) {
-                metrics.refused.of("connections").one();
+            let too_many = is_full(state.all.len(), bounds.all);
+            if too_many || is_full(state.strangers.len(), bounds.strangers) {
+                figures.refused.of("connections").one();
                 // Who was told to go still takes a place, until it has gone.
-                let most = limits.connections.saturating_add(limits.logging_in);
+                let most = bounds.all.saturating_add(bounds.strangers);
                 if is_full(state.all.len(), most) {
                     return None;
                 }
@@ -80,8 +91,8 @@ impl Gate {
         if let Some(oldest) = goes {
             oldest.push(Word::Close(StreamError::ResourceConstraint));
         }
-        metrics.connections.add(1);
-        metrics.logging_in.add(1);
+        figures.all.add(1);
+        figures.strangers.add(1);
         Some(Place { gate: Arc::clone(self), address, id: outbox.id(), is_stranger: true })
     }
 
@@ -102,9 +113,72 @@ impl Gate {
         self.lock().all.is_empty()
     }
 
+    fn figures(&self) -> Figures<'_> {
+        self.guests.figures(&self.shared.metrics)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under the lock can panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many there may be.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    all: u32,
+    /// Those that have not proved who they are.
+    strangers: u32,
+    of_one_address: u32,
+}
+
+/// Where they are counted.
+struct Figures<'a> {
+    accepted: &'a Counter,
+    refused: &'a Family,
+    all: &'a Gauge,
+    strangers: &'a Gauge,
+}
+
+impl Guests {
+    /// Returns the word for the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Clients => "clients",
+            Self::Servers => "servers",
+        }
+    }
+
+    fn bounds(self, limits: &Limits) -> Bounds {
+        match self {
+            Self::Clients => Bounds {
+                all: limits.connections,
+                strangers: limits.logging_in,
+                of_one_address: limits.connections_per_address,
+            },
+            Self::Servers => Bounds {
+                all: limits.peers,
+                strangers: limits.peers.div_ceil(4),
+                of_one_address: limits.peers_per_address,
+            },
+        }
+    }
+
+    fn figures(self, metrics: &Metrics) -> Figures<'_> {
+        match self {
+            Self::Clients => Figures {
+                accepted: &metrics.accepted,
+                refused: &metrics.refused,
+                all: &metrics.connections,
+                strangers: &metrics.logging_in,
+            },
+            Self::Servers => Figures {
+                accepted: &metrics.s2s_accepted,
+                refused: &metrics.s2s_refused,
+                all: &metrics.s2s_in,
+                strangers: &metrics.s2s_strangers,
+            },
+        }
     }
 }
 
@@ -113,7 +187,7 @@ impl Place {
     pub(crate) fn logged_in(&mut self) {
         if std::mem::take(&mut self.is_stranger) {
             self.gate.lock().strangers.remove(&self.id);
-            self.gate.shared.metrics.logging_in.add(-1);
+            self.gate.figures().strangers.add(-1);
         }
     }
 }
@@ -130,7 +204,7 @@ impl Drop for Place {
             }
         }
         drop(state);
-        self.gate.shared.metrics.connections.add(-1);
+        self.gate.figures().all.add(-1);
     }
 }
 

@@ -12,11 +12,14 @@ use stream::Settings;
 use table::Batch;
 use xmpp::Jid;
 
-use super::gate::Gate;
+use super::gate::{Gate, Guests};
 use super::inbox::Inbox;
+use super::link::{self, Checks};
 use super::questions::Questions;
 use super::supervisor::{Died, Supervisor};
+use super::verdicts::Verdicts;
 use crate::clock;
+use crate::federation::Federation;
 use crate::server::Shared;
 
 /// The most that the engine keeps for a session which does not acknowledge, as a multiple of what
@@ -42,8 +45,16 @@ pub(crate) struct Hall {
     pub(crate) domain: Jid,
     /// When the server started, in milliseconds since 1970.
     pub(crate) started_ms: u64,
-    /// Who is connected.
+    /// The clients that are connected.
     pub(crate) gate: Arc<Gate>,
+    /// The servers that connected to us.
+    pub(crate) peer_gate: Arc<Gate>,
+    /// Other domains.
+    pub(crate) federation: Federation,
+    /// Connections that wait for what modules say.
+    pub(crate) verdicts: Verdicts,
+    /// Keys of other servers that are being checked.
+    pub(crate) checks: Arc<Checks>,
     settings: ArcSwap<Settings>,
     features: ArcSwap<Features>,
     secret: Secret,
@@ -63,15 +74,24 @@ impl fmt::Debug for Hall {
 
 impl Hall {
     /// Returns a hall for as many shards as the configuration says.
-    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
+    ///
+    /// # Errors
+    ///
+    /// A sentence when other servers cannot be looked up or judged.
+    pub(crate) fn new(shared: Arc<Shared>) -> Result<Arc<Self>, String> {
         let config = shared.config.load_full();
         let inboxes = (0..config.shards()).map(|_| Arc::new(Inbox::default())).collect();
-        let secret = salt_secret(&shared);
+        let secret = secret(&shared, b"salt");
         let settings = settings(&shared, secret.clone(), &Features::default());
-        Arc::new(Self {
+        let federation = Federation::new(&shared, self::secret(&shared, b"dialback"))?;
+        Ok(Arc::new(Self {
             domain: config.domain.clone(),
             started_ms: clock::now_ms(),
-            gate: Arc::new(Gate::new(Arc::clone(&shared))),
+            gate: Arc::new(Gate::new(Guests::Clients, Arc::clone(&shared))),
+            peer_gate: Arc::new(Gate::new(Guests::Servers, Arc::clone(&shared))),
+            federation,
+            verdicts: Verdicts::default(),
+            checks: Arc::default(),
             settings: ArcSwap::from_pointee(settings),
             secret,
             features: ArcSwap::default(),
@@ -81,7 +101,15 @@ impl Hall {
             questions: Questions::default(),
             supervisor: ArcSwapOption::empty(),
             shared,
-        })
+        }))
+    }
+
+    /// Returns the gate of these guests.
+    pub(crate) fn gate(&self, guests: Guests) -> &Arc<Gate> {
+        match guests {
+            Guests::Clients => &self.gate,
+            Guests::Servers => &self.peer_gate,
+        }
     }
 
     /// Returns how many shards there are.
@@ -157,6 +185,23 @@ impl Hall {
         }
     }
 
+    /// Ends what has to do with domains that the operator does not want to talk with any more.
+    pub(crate) fn part_with_refused(&self) {
+        link::part_with(self, |domain| !self.federation.permits(domain));
+    }
+
+    /// Sees to it that somebody looks after what waits for other domains, also what was restored
+    /// before anybody could and what somebody who panicked left; and shows it in the figures.
+    pub(crate) fn look_at_routes(self: &Arc<Self>) {
+        for route in self.federation.unattended() {
+            link::attend(self, route);
+        }
+        let (stanzas, bytes) = self.federation.waiting();
+        let of = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.shared.metrics.s2s_waiting.set(of(stanzas));
+        self.shared.metrics.s2s_waiting_bytes.set(of(bytes));
+    }
+
     /// Connects the supervisor.
     pub(crate) fn set_supervisor(&self, supervisor: Addr<Supervisor>) {
         self.supervisor.store(Some(Arc::new(supervisor)));
@@ -192,10 +237,11 @@ fn blur(secret: &Secret, account: &Jid, agent: &str) -> String {
     crate::hex::write(hash.get(..8).unwrap_or_default())
 }
 
-/// Returns what the made-up salts of unknown users derive from. It has to outlive a restart: a salt
-/// that changes would tell that there is no such user.
-fn salt_secret(shared: &Shared) -> Secret {
-    let key = table::full_key(SECRET_TABLE, "", b"salt");
+/// Returns a secret that outlives a restart, made when it is new. The made-up salts of unknown users
+/// derive from `salt`: one that changes would tell that there is no such user. Keys for other servers
+/// derive from `dialback`: they are checked over another connection, maybe after a restart.
+fn secret(shared: &Shared, name: &[u8]) -> Secret {
+    let key = table::full_key(SECRET_TABLE, "", name);
     if let Ok(Some(known)) = shared.store.reader().get(&key) {
         return Secret::new(known);
     }

@@ -9,7 +9,9 @@ use actix::prelude::*;
 use tokio::net::TcpListener;
 
 use super::client::{Client, Port};
+use super::gate::Guests;
 use super::hall::Hall;
+use super::link::Link;
 use super::outbox::Outbox;
 
 /// How long to wait when the system has no descriptors left.
@@ -19,6 +21,7 @@ const REST: Duration = Duration::from_millis(100);
 pub(crate) struct Listener {
     hall: Arc<Hall>,
     arbiters: Vec<ArbiterHandle>,
+    guests: Guests,
     port: Port,
     socket: Option<TcpListener>,
     next: usize,
@@ -33,25 +36,34 @@ impl Listener {
     pub(crate) fn new(
         hall: &Arc<Hall>,
         arbiters: &[ArbiterHandle],
-        port: Port,
+        (guests, port): (Guests, Port),
         socket: StdListener,
     ) -> io::Result<Self> {
         let socket = Some(TcpListener::from_std(socket)?);
-        Ok(Self { hall: Arc::clone(hall), arbiters: arbiters.to_vec(), port, socket, next: 0 })
+        let (hall, arbiters) = (Arc::clone(hall), arbiters.to_vec());
+        Ok(Self { hall, arbiters, guests, port, socket, next: 0 })
     }
 
     /// Lets a connection in, or drops it.
     fn welcome(&mut self, stream: StdStream, peer: SocketAddr) {
         let limit = self.hall.shared.config.load().limits.queue.bytes();
         let outbox = Outbox::new(self.hall.next_id(), limit);
-        let Some(place) = self.hall.gate.enter(peer.ip(), &outbox) else { return };
+        let Some(place) = self.hall.gate(self.guests).enter(peer.ip(), &outbox) else { return };
         self.next = self.next.wrapping_add(1);
         let index = self.next.checked_rem(self.arbiters.len()).unwrap_or(0);
         let Some(arbiter) = self.arbiters.get(index) else { return };
-        let (hall, port) = (Arc::clone(&self.hall), self.port);
-        arbiter.spawn_fn(move || match Client::new(hall, port, stream, outbox, place) {
-            Ok(client) => Box::new(client).start(),
-            Err(error) => tracing::debug!(%error, "A connection was lost before it began."),
+        let (hall, guests, port) = (Arc::clone(&self.hall), self.guests, self.port);
+        arbiter.spawn_fn(move || {
+            let begun = match guests {
+                Guests::Clients => Client::new(hall, port, stream, outbox, place)
+                    .map(|client| Box::new(client).start()),
+                Guests::Servers => {
+                    Link::incoming(hall, port, stream, outbox, place).map(Link::start)
+                }
+            };
+            if let Err(error) = begun {
+                tracing::debug!(%error, "A connection was lost before it began.");
+            }
         });
     }
 }

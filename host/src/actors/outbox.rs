@@ -7,6 +7,8 @@ use std::task::Waker;
 
 use xmpp::{Jid, Stanza, StreamError};
 
+use crate::federation::route::Route;
+
 /// Something for a connection.
 #[derive(Debug)]
 pub(crate) enum Word {
@@ -24,6 +26,8 @@ pub(crate) enum Word {
     Close(StreamError),
     /// The server stops; the session may come back.
     Farewell,
+    /// Carry what waits for another domain as well.
+    Carry(Arc<Route>),
 }
 
 /// An earlier session that goes on over this connection.
@@ -255,7 +259,7 @@ impl Word {
             Self::Stanza(stanza) => stanza.bytes(),
             // The engine bounds what a session may have unacknowledged.
             Self::Resumed(_) | Self::Bound(_) | Self::Enabled(_) => 0,
-            Self::ResumeRefused | Self::Close(_) | Self::Farewell => 0,
+            Self::ResumeRefused | Self::Close(_) | Self::Farewell | Self::Carry(_) => 0,
         }
     }
 }

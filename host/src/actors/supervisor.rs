@@ -12,10 +12,14 @@ use tokio::sync::oneshot;
 use xmpp::Jid;
 
 use super::client::Port;
+use super::gate::Guests;
 use super::hall::Hall;
 use super::inbox::Parcel;
+use super::link::{self, Step};
 use super::listener::{self, Listener};
 use super::shard::{End, Shard};
+use crate::federation::rules::PeerRule;
+use crate::federation::view::PeerState;
 use crate::reload;
 use crate::server::{Asking, Running, TakeAnswer};
 
@@ -56,8 +60,7 @@ impl Supervisor {
     /// A sentence.
     pub(crate) async fn launch(
         hall: &Arc<Hall>,
-        with_starttls: Vec<TcpListener>,
-        direct: Vec<TcpListener>,
+        sockets: Vec<(Guests, Port, Vec<TcpListener>)>,
     ) -> Result<oneshot::Receiver<()>, String> {
         let (stopped, wait) = oneshot::channel();
         // Before anybody is told that the server is ready: who is told may end it at once.
@@ -83,8 +86,9 @@ impl Supervisor {
                 inbox.on_durable();
             }
         }));
-        supervisor.listen(Port::StartTls, with_starttls)?;
-        supervisor.listen(Port::Direct, direct)?;
+        for (guests, port, sockets) in sockets {
+            supervisor.listen(guests, port, sockets)?;
+        }
         hall.set_supervisor(supervisor.start());
         Ok(wait)
     }
@@ -105,14 +109,20 @@ impl Supervisor {
         Ok(())
     }
 
-    fn listen(&mut self, port: Port, sockets: Vec<TcpListener>) -> Result<(), String> {
+    fn listen(
+        &mut self,
+        guests: Guests,
+        port: Port,
+        sockets: Vec<TcpListener>,
+    ) -> Result<(), String> {
         let handles: Vec<_> = self.arbiters.iter().map(Arbiter::handle).collect();
         for socket in sockets {
             let at = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
-            let listener = Listener::new(&self.hall, &handles, port, socket)
+            let listener = Listener::new(&self.hall, &handles, (guests, port), socket)
                 .map_err(|error| format!("{at} cannot be served: {error}"))?;
             self.listeners.push(listener.start());
-            tracing::info!(at, tls = port.name(), "Listening for clients.");
+            let who = guests.name();
+            tracing::info!(at, tls = port.name(), "Listening for {who}.");
         }
         Ok(())
     }
@@ -180,11 +190,14 @@ impl Supervisor {
             listener.do_send(listener::Close);
         }
         self.hall.gate.close();
+        self.hall.peer_gate.close();
+        self.hall.federation.close();
         let until = Instant::now() + self.hall.shared.config.load().server.goodbye.0;
         context.run_interval(LOOK, move |supervisor, context| {
             let hall = &supervisor.hall;
-            let is_quiet =
-                hall.gate.is_empty() && hall.inboxes().iter().all(|inbox| inbox.is_empty());
+            let is_quiet = hall.gate.is_empty()
+                && hall.federation.is_quiet()
+                && hall.inboxes().iter().all(|inbox| inbox.is_empty());
             if is_quiet || Instant::now() >= until {
                 supervisor.finish();
                 context.stop();
@@ -213,7 +226,10 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(LOOK_AT_STORE, |supervisor, _| supervisor.look_at_store());
+        context.run_interval(LOOK_AT_STORE, |supervisor, _| {
+            supervisor.look_at_store();
+            supervisor.hall.look_at_routes();
+        });
         for (what, signals) in std::mem::take(&mut self.signals) {
             let each = futures_util::stream::unfold(signals, move |mut signals| async move {
                 signals.recv().await.map(|()| (what, signals))
@@ -307,16 +323,40 @@ impl Running for Control {
         self.hall.questions.forget(token);
     }
 
+    fn peers(&self) -> Vec<PeerState> {
+        self.hall.federation.peers()
+    }
+
+    fn retry_peer(&self, domain: &str) -> bool {
+        self.hall.federation.retry(domain)
+    }
+
+    fn peer_rules(&self) -> Vec<(String, PeerRule)> {
+        self.hall.federation.rules().list()
+    }
+
+    fn set_peer_rule(&self, domain: &str, rule: Option<PeerRule>) -> Result<(), String> {
+        self.hall.federation.rules().set(domain, rule)?;
+        self.hall.part_with_refused();
+        Ok(())
+    }
+
+    fn trace_peer(&self, domain: &str) -> mpsc::Receiver<Step> {
+        link::trace(&self.hall, domain)
+    }
+
     fn reconfigure(&self) -> Result<(), String> {
         let modules = self.hall.shared.modules.load_full();
         // All are made before the first is used, so that it works everywhere or nowhere.
         let pipelines: Vec<Pipeline> =
             self.hall.inboxes().iter().map(|_| modules.pipeline()).collect::<Result<_, _>>()?;
+        self.hall.federation.refresh()?;
         let limits = self.hall.engine_limits();
         for (inbox, pipeline) in self.hall.inboxes().iter().zip(pipelines) {
             inbox.push(Parcel::Reconfigure(Box::new(pipeline), limits));
         }
         self.hall.refresh();
+        self.hall.part_with_refused();
         Ok(())
     }
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use engine::{Effect, Engine, Event, Leg, Outcome, Pipeline, Setup};
 use table::{Batch, Overlay, Storage, Ticket};
-use xmpp::{StanzaError, StreamError};
+use xmpp::StreamError;
 
 use super::hall::{Features, Hall};
 use super::inbox::Parcel;
+use super::link::{self, Leaving};
 use super::outbox::{Outbox, Receipt, Resumed, Word};
 use crate::server::Answer;
 use crate::{clock, fault};
@@ -202,7 +203,12 @@ impl Worker {
                 }
                 self.step(Event::Leg(*leg), receipt.as_ref());
             }
-            Parcel::Event(event) => self.step(*event, None),
+            Parcel::Event(event) => {
+                let gone = rows_of(&event);
+                self.step(*event, None);
+                let gone = gone.iter().map(Vec::as_slice);
+                self.hall.federation.forgotten(self.number, gone);
+            }
             Parcel::Gone(account, told) => {
                 self.step(Event::Account { account, is_gone: true }, None);
                 // What the step wrote is with the store; who waits goes on.
@@ -349,9 +355,9 @@ impl Worker {
             Effect::Leg { shard, leg } => self.cross(shard, leg, receipt),
             // It was answered while the shard was made anew, or is about to be handed out again.
             Effect::Leaving { row: Some(row), .. } if !self.waits(&row) => {}
-            Effect::Leaving { stanza, row, .. } => {
-                let error = StanzaError::REMOTE_SERVER_NOT_FOUND;
-                self.again.push_back(Event::Undeliverable { row, stanza, error });
+            Effect::Leaving { domain, stanza, row, since_ms } => {
+                let leaving = Leaving { stanza, row, since_ms };
+                link::send(&self.hall, self.number, &domain, leaving);
             }
             Effect::Bound { session, answers } => self.tell(session, Word::Bound(answers)),
             Effect::Enabled { session, token } => self.tell(session, Word::Enabled(token)),
@@ -383,8 +389,7 @@ impl Worker {
                 let found = Err("this server looks nowhere".to_owned());
                 self.again.push_back(Event::Looked { token, found });
             }
-            // It answers an event that nothing here causes.
-            Effect::PeerAnswer { .. } => {}
+            Effect::PeerAnswer { token, verdict } => self.hall.verdicts.answer(token, verdict),
         }
     }
 
@@ -412,6 +417,15 @@ impl Worker {
         metrics.sessions.add(sessions.saturating_sub(self.shown.sessions));
         metrics.detached.add(detached.saturating_sub(self.shown.detached));
         self.shown = Shown { sessions, detached };
+    }
+}
+
+/// Returns the rows that the shard has forgotten after this event.
+fn rows_of(event: &Event) -> Vec<Vec<u8>> {
+    match event {
+        Event::Left { rows } => rows.clone(),
+        Event::Undeliverable { row, .. } => row.iter().cloned().collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -84,6 +84,8 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
     let ports = Ports {
         c2s: choose(args.port, 5222)?,
         c2s_tls: choose(None, 5223)?,
+        s2s: Vec::new(),
+        s2s_tls: Vec::new(),
         http: choose(None, 5280)?,
         https: Vec::new(),
         http_acme: Vec::new(),

@@ -118,9 +118,11 @@ section! {
         queue: Size = "\"4 MiB\"", within(Size(64 << 10), Size(1 << 30)); LIVE
         /// Messages to a domain that cannot be reached are tried again for so long; then their
         /// senders get an error. Requests (iq) get it after 1 minute.
-        retry_for: Span = "\"1 hour\"", within(span(60), span(604_800)); LIVE
+        retry_for: Span = "\"1 hour\"", within(span(1), span(604_800)); LIVE
         /// How long it may take to reach another server and to agree with it.
         connect_within: Span = "\"30 seconds\"", within(span(5), span(300)); LIVE
+        /// A connection that no stanza passed for so long is closed.
+        idle_for: Span = "\"15 minutes\"", within(span(1), span(86_400)); LIVE
     }
 }
 
@@ -151,6 +153,15 @@ section! {
         traffic: Size = "\"256 KiB\"", within(Size(1 << 10), Size(1 << 30)); LIVE
         /// What one client may send at once before `traffic` counts.
         burst: Size = "\"4 MiB\"", within(Size(64 << 10), Size(1 << 30)); LIVE
+        /// Connections from other servers, all together. A quarter of them may not have proved their
+        /// domain yet; beyond it the oldest of those go first.
+        peers: u32 = "2000", within(4, 1_000_000); LIVE
+        /// Connections from other servers from one address. One machine may serve many domains.
+        peers_per_address: u32 = "100", within(1, 1_000_000); LIVE
+        /// What one connection with another server may bring in a second, on average.
+        peer_traffic: Size = "\"4 MiB\"", within(Size(1 << 10), Size(1 << 30)); LIVE
+        /// What it may bring at once before `peer_traffic` counts.
+        peer_burst: Size = "\"16 MiB\"", within(Size(64 << 10), Size(1 << 30)); LIVE
     }
 }
 

@@ -4,12 +4,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use xmpp::Jid;
 
+use crate::actors::Step;
 use crate::admin::{self, AdminReply, AdminRequest};
 use crate::check::{self, Tolerance};
+use crate::federation::rules::PeerRule;
+use crate::federation::view::PeerState;
 use crate::modules::Depth;
 use crate::server::{Answer, Asking, Attendants, Prepared, Running, Shared, TakeAnswer};
 use crate::{accounts, certs, operate};
@@ -35,6 +38,26 @@ impl Running for Actors {
 
     fn forget(&self, _: u64) {}
 
+    fn peers(&self) -> Vec<PeerState> {
+        Vec::new()
+    }
+
+    fn retry_peer(&self, _: &str) -> bool {
+        false
+    }
+
+    fn peer_rules(&self) -> Vec<(String, PeerRule)> {
+        Vec::new()
+    }
+
+    fn set_peer_rule(&self, _: &str, _: Option<PeerRule>) -> Result<(), String> {
+        Err("nobody is talked with".to_owned())
+    }
+
+    fn trace_peer(&self, _: &str) -> mpsc::Receiver<Step> {
+        mpsc::channel().1
+    }
+
     fn reconfigure(&self) -> Result<(), String> {
         self.reconfigured.fetch_add(1, Relaxed);
         if self.refuses.load(Relaxed) { Err("not now".to_owned()) } else { Ok(()) }
@@ -51,7 +74,7 @@ struct Server {
 
 const CONFIG: &str = "domain = \"chat.example\"\ndata = \"data\"\n\
     [tls]\ncertificate = \"fullchain.pem\"\nkey = \"privkey.pem\"\n\
-    [listen]\nc2s = \"127.0.0.1:0\"\nc2s_tls = []\nhttp = \"127.0.0.1:0\"\n";
+    [listen]\nc2s = \"127.0.0.1:0\"\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttp = \"127.0.0.1:0\"\n";
 
 impl Server {
     fn start() -> Self {

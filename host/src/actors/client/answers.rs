@@ -32,6 +32,8 @@ impl Client {
                 self.go_on();
             }
             Word::Close(why) => self.end(Some(why), false),
+            // Those are for other servers.
+            Word::Carry(_) => {}
             Word::Farewell => self.end(Some(StreamError::SystemShutdown), true),
         }
     }

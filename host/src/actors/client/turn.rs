@@ -7,9 +7,9 @@ use stream::{Channel, StreamEvent};
 use tokio::time::{Instant, sleep_until};
 use xmpp::{Stanza, StreamError};
 
-use super::pace::Due;
 use super::transport::Shaken;
 use super::{Client, Stage, Turned, new_stream};
+use crate::actors::pace::Due;
 
 /// Stanzas of a client under way before it is not read any more.
 const STANZAS_UNDER_WAY: usize = 64;

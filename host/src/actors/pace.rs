@@ -1,4 +1,4 @@
-//! When a client is next looked at, how fast it may send, and whether it is still there.
+//! When a connection is next looked at, how fast it may send, and whether it is still there.
 
 use std::time::Duration;
 
@@ -10,6 +10,10 @@ use crate::config::settings::Limits;
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// How long written stanzas wait before a client is asked whether it received them.
 const ASK_AFTER: Duration = Duration::from_secs(3);
+/// The same for another server: its shards have rows to keep until then.
+const ASK_PEER_AFTER: Duration = Duration::from_millis(100);
+/// After so much silence another server is asked whether it is still there.
+const PING_PEER_AFTER: Duration = Duration::from_secs(60);
 
 /// Times and rates of one connection.
 #[derive(Debug)]
@@ -27,6 +31,7 @@ pub(super) struct Pace {
     rate: i64,
     burst: i64,
     ping_after: Duration,
+    ask_after: Duration,
 }
 
 /// What is due.
@@ -45,20 +50,35 @@ pub(super) enum Due {
 }
 
 impl Pace {
-    /// Returns that of a new connection.
+    /// Returns that of a new connection from a client.
     pub(super) fn new(limits: &Limits) -> Self {
-        let now = Instant::now();
-        let burst = i64::try_from(limits.burst.0).unwrap_or(i64::MAX);
+        let rates = (limits.traffic.0, limits.burst.0);
         Self {
-            login_until: Some(now + limits.login_within.0),
+            ping_after: limits.ping_after.0,
+            ask_after: ASK_AFTER,
+            ..Self::of(rates, limits.login_within.0)
+        }
+    }
+
+    /// Returns that of a new connection with another server.
+    pub(super) fn of_peer(limits: &Limits, login_within: Duration) -> Self {
+        Self::of((limits.peer_traffic.0, limits.peer_burst.0), login_within)
+    }
+
+    fn of((rate, burst): (u64, u64), login_within: Duration) -> Self {
+        let now = Instant::now();
+        let burst = i64::try_from(burst).unwrap_or(i64::MAX);
+        Self {
+            login_until: Some(now + login_within),
             last_heard: now,
             asked: None,
             ask_at: None,
             credit: burst,
             credit_at: now,
-            rate: i64::try_from(limits.traffic.0).unwrap_or(i64::MAX),
+            rate: i64::try_from(rate).unwrap_or(i64::MAX),
             burst,
-            ping_after: limits.ping_after.0,
+            ping_after: PING_PEER_AFTER,
+            ask_after: ASK_PEER_AFTER,
         }
     }
 
@@ -97,13 +117,19 @@ impl Pace {
     /// Notes that stanzas were written for which no acknowledgement was asked yet.
     pub(super) fn wrote_unasked(&mut self, now: Instant) {
         if self.ask_at.is_none() {
-            self.ask_at = Some(now + ASK_AFTER);
+            self.ask_at = Some(now + self.ask_after);
         }
     }
 
     /// Notes that an acknowledgement was asked for.
     pub(super) fn asked_for_ack(&mut self) {
         self.ask_at = None;
+    }
+
+    /// Notes that it could not be asked for a sign of life.
+    pub(super) fn asked_nothing(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.asked = None;
     }
 
     /// Returns what is due, and notes that it is done.
