@@ -58,7 +58,9 @@ fn people_meet(server: &mut Server) {
 fn a_slim_host_loads_every_module() {
     let mut server = Setup::new().form(Form::Slim).start();
     let list = server.run(&["module", "list"], "");
-    for module in ["roster", "presence", "disco", "archive", "carbons", "offline", "basics"] {
+    for module in
+        ["blocklist", "roster", "presence", "disco", "archive", "carbons", "offline", "basics"]
+    {
         assert!(list.out.contains(module), "{list:?}");
     }
     people_meet(&mut server);

@@ -17,7 +17,7 @@ pub enum Form {
 
 /// The modules that the standard program has, in its order.
 pub(crate) const MODULES: &[&str] =
-    &["roster", "presence", "disco", "archive", "carbons", "offline", "basics"];
+    &["blocklist", "roster", "presence", "disco", "archive", "carbons", "offline", "basics"];
 
 impl Form {
     /// Returns what `CALYPTE_FORM` says: `slim`, or `bundled` as without it.

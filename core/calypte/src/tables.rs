@@ -93,3 +93,17 @@ pub struct Archived {
 }
 
 record!(Archived, 1);
+
+/// Whom an account has blocked (XEP-0191), by the address as it was given: of a device, a person, a
+/// domain or a device of a domain. Module `blocklist` writes it; see
+/// [`Context::without_blocked`](crate::Context::without_blocked).
+pub const BLOCKED: Table<str, Blocked> = Table::account("blocklist.items");
+
+/// An address that is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Blocked {
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+record!(Blocked, 1);

@@ -63,6 +63,10 @@ names! {
     NICK = "http://jabber.org/protocol/nick";
     /// XEP-0184: receipts.
     RECEIPTS = "urn:xmpp:receipts";
+    /// XEP-0191: whom an account does not hear.
+    BLOCKING = "urn:xmpp:blocking";
+    /// XEP-0191: that somebody is blocked.
+    BLOCKING_ERRORS = "urn:xmpp:blocking:errors";
     /// XEP-0198: stream management.
     SM = "urn:xmpp:sm:3";
     /// XEP-0199: ping.
@@ -101,6 +105,8 @@ names! {
     CSI = "urn:xmpp:csi:0";
     /// XEP-0359: stanza ids.
     STANZA_ID = "urn:xmpp:sid:0";
+    /// XEP-0377: reports of abuse.
+    REPORTING = "urn:xmpp:reporting:1";
     /// XEP-0379: pre-authenticated roster subscription.
     PARS = "urn:xmpp:pars:0";
     /// XEP-0386: Bind 2.

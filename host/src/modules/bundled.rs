@@ -8,6 +8,7 @@ use super::{Code, Known};
 /// The bundled modules in the order in which they run unless the operator says otherwise.
 #[cfg(feature = "bundled")]
 const BUNDLED: &[&RawModule] = &[
+    &blocklist::MODULE,
     &roster::MODULE,
     &presence::MODULE,
     &disco::MODULE,

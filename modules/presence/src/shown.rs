@@ -98,6 +98,7 @@ fn broadcast(
     let mut recipients: Vec<&str> = allowed.map(|(jid, _)| jid.as_str()).collect();
     recipients.push(owner.as_str());
     recipients.extend(others);
+    let recipients = cx.without_blocked(recipients)?;
     cx.send_each(text, &recipients)
 }
 
@@ -105,7 +106,9 @@ fn broadcast(
 fn say_gone(session: &SessionRow, text: &str, cx: &mut Context<'_, '_>) -> Done {
     let directed = directed::list(session);
     if value(session, SHOWN).is_none() {
-        return cx.send_each(text, &directed.iter().map(String::as_str).collect::<Vec<_>>());
+        let recipients = directed.iter().map(String::as_str).collect();
+        let recipients = cx.without_blocked(recipients)?;
+        return cx.send_each(text, &recipients);
     }
     let contacts = cx.all(&ROSTER, u32::MAX)?;
     let told: BTreeSet<&str> =
@@ -123,7 +126,11 @@ fn greet(session: &SessionRow, contacts: &[(String, Contact)], cx: &mut Context<
             cx.deliver_xml(&session.resource, &presence)?;
         }
     }
-    for request in contacts.iter().filter_map(|(_, contact)| contact.pending_in.as_ref()) {
+    let asking = contacts.iter().filter(|(_, contact)| contact.pending_in.is_some());
+    let asking = cx.without_blocked(asking.map(|(jid, _)| jid.as_str()).collect())?;
+    let is_heard = |(jid, _): &&(String, Contact)| asking.contains(&jid.as_str());
+    let heard = contacts.iter().filter(is_heard);
+    for request in heard.filter_map(|(_, contact)| contact.pending_in.as_ref()) {
         // A stranger wrote it. One that cannot be handed over must not keep the account offline.
         if cx.deliver_xml(&session.resource, request).is_err() {
             cx.count("requests_unreadable", 1)?;
@@ -138,7 +145,9 @@ fn probe(contacts: &[(String, Contact)], cx: &mut Context<'_, '_>) -> Done {
         let wanted = contacts.iter().filter(move |(_, contact)| is_wanted(contact));
         wanted.map(|(jid, _)| jid.as_str()).collect::<Vec<_>>()
     };
-    cx.send_each("<presence type='probe'/>", &those(|contact| contact.to))?;
+    let seen = cx.without_blocked(those(|contact| contact.to))?;
+    cx.send_each("<presence type='probe'/>", &seen)?;
     // The request may have been lost on its way; whoever has it does not look at another.
-    cx.send_each("<presence type='subscribe'/>", &those(|contact| contact.asked))
+    let asked = cx.without_blocked(those(|contact| contact.asked))?;
+    cx.send_each("<presence type='subscribe'/>", &asked)
 }

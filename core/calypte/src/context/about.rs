@@ -1,10 +1,11 @@
 //! What a hook can ask about the server and its modules.
 
-use xmpp::StanzaError;
+use xmpp::{JidRef, StanzaError};
 
 use super::Context;
 use crate::hooks::Command;
-use crate::wire::op;
+use crate::tables::BLOCKED;
+use crate::wire::{Range, op};
 
 impl Context<'_, '_> {
     /// Lists what service discovery says of accounts or of the domain, from all modules.
@@ -25,6 +26,44 @@ impl Context<'_, '_> {
     /// Our own fault only.
     pub fn caps(&mut self) -> Result<String, StanzaError> {
         String::from_utf8(self.op(op::CAPS, &[], &[])?).map_err(|_| StanzaError::INTERNAL)
+    }
+
+    /// Returns those of `addresses` that the owner has not blocked (XEP-0191 §5). Its own devices and
+    /// its server cannot be blocked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::get`].
+    pub fn without_blocked<'a>(
+        &mut self,
+        addresses: Vec<&'a str>,
+    ) -> Result<Vec<&'a str>, StanzaError> {
+        let first = Range { to: None, limit: 1, reverse: false };
+        if self.scan(&BLOCKED, &[], &first)?.is_empty() {
+            return Ok(addresses);
+        }
+        let mut heard = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            if !self.is_blocked(JidRef::trusted(address))? {
+                heard.push(address);
+            }
+        }
+        Ok(heard)
+    }
+
+    fn is_blocked(&mut self, address: JidRef<'_>) -> Result<bool, StanzaError> {
+        if self.is_own(Some(address)) || address.as_str() == self.domain {
+            return Ok(false);
+        }
+        let at_domain =
+            address.resource().map(|resource| format!("{}/{resource}", address.domain()));
+        let forms = [Some(address.as_str()), Some(address.bare_str()), at_domain.as_deref()];
+        for form in forms.into_iter().flatten().chain([address.domain()]) {
+            if self.get(&BLOCKED, form)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Lists the subdomains that modules serve.
