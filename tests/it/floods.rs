@@ -193,7 +193,8 @@ fn garbage_is_no_handshake() {
 #[test]
 fn a_slow_reader_is_not_waited_for() {
     let setup = Setup::new().set("limits.traffic", "\"512 MiB\"").set("limits.burst", "\"1 GiB\"");
-    let mut scene = Scene::new(setup.account("slow").set("modules.disable", "[\"offline\"]"));
+    let mut scene =
+        Scene::new(setup.account("slow").set("modules.disable", "[\"archive\", \"offline\"]"));
     let mut slow = Client::login(&scene.server, "slow");
     let mut ana = Client::login(&scene.server, "ana");
     let body = "x".repeat(8 << 10);
