@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "ours_refuse_a_wrong_certificate", needs: &[], play: wrong_certificate },
     Case { name: "ours_dial_back_where_it_is_allowed", needs: &[], play: dialback },
     Case { name: "ours_block_and_unblock", needs: &[], play: blocked },
+    Case { name: "ours_know_what_is_too_large", needs: &[], play: too_large },
     Case { name: "ours_close_what_is_idle", needs: &[], play: idle },
     Case { name: "ours_keep_what_waits_over_a_stop", needs: &[], play: stopped },
 ];
@@ -148,6 +149,20 @@ fn blocked(lab: &Lab) {
     one.change(|setup| setup.set("federation.block", "[]"));
     assert_eq!(one.reload().code, 0);
     ana.tells(&mut ben, &["after".to_owned()]);
+}
+
+fn too_large(lab: &Lab) {
+    let one = setup(lab, "one.example", 1).start();
+    let two = setup(lab, "two.example", 2).set("limits.stanza", "\"16 KiB\"").start();
+    let (mut ana, mut ben) = (Person::login(&one, "ana"), Person::login(&two, "ben"));
+    ana.tells(&mut ben, &["small".to_owned()]);
+    ana.write(&ben.bare(), &format!("large {}", "x".repeat(20_000)));
+    ana.write(&ben.bare(), "behind");
+    let said = ana.bounced("large");
+    assert!(said.contains("<policy-violation"), "{said}");
+    // The stream goes on, and nothing that waited behind is late.
+    ben.client.expect(&["<body>behind</body>"]);
+    assert_eq!(one.metric("calypte_s2s_stream_errors_total{whose=\"theirs\"}"), 0.0);
 }
 
 fn idle(lab: &Lab) {

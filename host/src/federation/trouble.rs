@@ -129,6 +129,11 @@ pub(crate) fn not_allowed(domain: &str) -> StanzaError {
     StanzaError::NOT_ALLOWED.with_text(format!("this server does not talk to {domain}"))
 }
 
+/// Returns what the sender is told of a stanza that is larger than `domain` takes.
+pub(crate) fn too_large(domain: &str) -> StanzaError {
+    StanzaError::POLICY_VIOLATION.with_text(format!("{domain} takes nothing as large as this"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,9 +8,11 @@ use std::task::Poll;
 use engine::Event;
 use tokio::time::Instant;
 
+use super::send::give_back;
 use super::{Link, Stage};
 use crate::actors::inbox::Parcel;
 use crate::federation::route::{Entry, Route};
+use crate::federation::trouble;
 
 /// What is written before it goes to the socket.
 const WRITE_BYTES: usize = 16 << 10;
@@ -55,8 +57,12 @@ impl Link {
         } else if self.errand.is_some()
             && !self.freight.wanted.iter().any(|wanted| Arc::ptr_eq(wanted, &route))
         {
-            self.peering.add_pair(&route.local, &route.remote);
-            self.freight.wanted.push(route);
+            // Where that cannot be asked for now, nothing would be heard of it.
+            if self.peering.add_pair(&route.local, &route.remote) {
+                self.freight.wanted.push(route);
+            } else {
+                route.keep_apart();
+            }
         }
     }
 
@@ -100,6 +106,11 @@ impl Link {
                 index = index.saturating_add(1);
                 continue;
             };
+            if !self.peering.takes(&entry.stanza) {
+                let too_large = |_: &Entry| trouble::too_large(&route.remote);
+                give_back(&self.hall, &route, vec![entry], too_large);
+                continue;
+            }
             if !self.peering.send(&entry.stanza) {
                 // The pair is not open any more.
                 route.detach(id, vec![entry]);
