@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use actix::prelude::*;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use calypte::wire::{PeerFacts, PeerStage};
 use crypto::Secret;
-use engine::Limits;
+use engine::{Event, Limits};
 use stream::Settings;
 use table::Batch;
 use xmpp::Jid;
 
 use super::gate::{Gate, Guests};
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Parcel};
 use super::link::{self, Checks};
 use super::questions::Questions;
 use super::supervisor::{Died, Supervisor};
@@ -64,6 +65,8 @@ pub(crate) struct Hall {
     /// What waits for answers of modules.
     pub(crate) questions: Questions,
     supervisor: ArcSwapOption<Addr<Supervisor>>,
+    /// The key of the certificate that modules were told of.
+    told_spki: Mutex<Option<[u8; 32]>>,
 }
 
 impl fmt::Debug for Hall {
@@ -100,6 +103,7 @@ impl Hall {
             next_id: AtomicU64::new(1),
             questions: Questions::default(),
             supervisor: ArcSwapOption::empty(),
+            told_spki: Mutex::default(),
             shared,
         }))
     }
@@ -188,6 +192,24 @@ impl Hall {
     /// Ends what has to do with domains that the operator does not want to talk with any more.
     pub(crate) fn part_with_refused(&self) {
         link::part_with(self, |domain| !self.federation.permits(domain));
+    }
+
+    /// Tells the modules which certificate is served, at the start and when it is another.
+    pub(crate) fn tell_served(&self) {
+        let own_spki = self.shared.tls.current().peers.own_spki;
+        let mut told = self.told_spki.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.replace(own_spki) != Some(own_spki) {
+            let local = self.domain.as_str().to_owned();
+            let (stage, own_spki) = (PeerStage::Serving, own_spki.to_vec());
+            let facts =
+                PeerFacts { stage, local, own_spki, is_outgoing: false, ..PeerFacts::default() };
+            // Its verdict says nothing.
+            let (token, _) = self.verdicts.ask();
+            if let Some(inbox) = self.inbox(self.shard_of(&self.domain)) {
+                let event = Event::Peer { token, facts: Box::new(facts) };
+                inbox.push(Parcel::Event(Box::new(event)));
+            }
+        }
     }
 
     /// Sees to it that somebody looks after what waits for other domains, also what was restored

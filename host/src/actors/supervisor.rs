@@ -86,6 +86,7 @@ impl Supervisor {
                 inbox.on_durable();
             }
         }));
+        hall.tell_served();
         for (guests, port, sockets) in sockets {
             supervisor.listen(guests, port, sockets)?;
         }
@@ -229,6 +230,7 @@ impl Actor for Supervisor {
         context.run_interval(LOOK_AT_STORE, |supervisor, _| {
             supervisor.look_at_store();
             supervisor.hall.look_at_routes();
+            supervisor.hall.tell_served();
         });
         for (what, signals) in std::mem::take(&mut self.signals) {
             let each = futures_util::stream::unfold(signals, move |mut signals| async move {

@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) row: Option<Row>,
     /// When it was first sent, in milliseconds since 1970.
     pub(crate) since_ms: u64,
+    /// How often the peer ended the stream when this was the next that it had to acknowledge.
+    pub(crate) refusals: u8,
 }
 
 impl Entry {

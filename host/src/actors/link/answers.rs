@@ -113,6 +113,19 @@ impl Link {
         let condition = received.condition.map_or("undefined-condition", StreamError::name);
         tracing::debug!(conn = self.outbox.id(), condition, "A server ended the stream.");
         self.hall.shared.metrics.s2s_stream_errors.of("theirs").one();
+        let is_of_server = matches!(
+            received.condition,
+            Some(
+                StreamError::SystemShutdown
+                    | StreamError::Reset
+                    | StreamError::ConnectionTimeout
+                    | StreamError::ResourceConstraint
+                    | StreamError::InternalServerError
+            )
+        );
+        if !is_of_server {
+            self.blame();
+        }
         if self.is_trying() {
             let text = format!("its server ended the stream ({condition})");
             let is_unknown = matches!(

@@ -12,12 +12,14 @@ use super::send::give_back;
 use super::{Link, Stage};
 use crate::actors::inbox::Parcel;
 use crate::federation::route::{Entry, Route};
-use crate::federation::trouble;
+use crate::federation::trouble::{self, Failed, Trouble};
 
 /// What is written before it goes to the socket.
 const WRITE_BYTES: usize = 16 << 10;
 /// Stanzas that a peer has not acknowledged before it gets no more.
 const UNACKED_MAX: usize = 1024;
+/// How often a peer may end the stream over a stanza before its sender is told.
+const REFUSALS_MAX: u8 = 3;
 /// Stanzas after which a peer is asked whether it received them.
 const ASK_EVERY: u32 = 16;
 
@@ -106,6 +108,12 @@ impl Link {
                 index = index.saturating_add(1);
                 continue;
             };
+            if entry.refusals >= REFUSALS_MAX {
+                // Otherwise it would keep back all that waits behind it.
+                let trouble = Trouble::new(Failed::Refused, "its server does not take this");
+                give_back(&self.hall, &route, vec![entry], |_| trouble.error(&route.remote));
+                continue;
+            }
             if !self.peering.takes(&entry.stanza) {
                 let too_large = |_: &Entry| trouble::too_large(&route.remote);
                 give_back(&self.hall, &route, vec![entry], too_large);
@@ -177,6 +185,14 @@ impl Link {
         }
         if self.freight.taken.is_empty() {
             self.freight.taken = VecDeque::new();
+        }
+    }
+
+    /// The peer ended the stream with an error: maybe over the first stanza that it has not
+    /// acknowledged.
+    pub(super) fn blame(&mut self) {
+        if let Some((_, entry)) = self.freight.taken.front_mut() {
+            entry.refusals = entry.refusals.saturating_add(1);
         }
     }
 

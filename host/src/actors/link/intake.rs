@@ -71,7 +71,7 @@ impl Link {
         let Some(reply) = stanza.error_reply(error) else { return };
         let Some((local, remote)) = reply.from.as_ref().zip(reply.to.as_ref()) else { return };
         let (local, remote) = (local.domain().to_owned(), remote.domain().to_owned());
-        let entry = Entry { stanza: reply, row: None, since_ms: clock::now_ms() };
+        let entry = Entry { stanza: reply, row: None, since_ms: clock::now_ms(), refusals: 0 };
         super::send::give(&self.hall, &local, &remote, entry);
     }
 

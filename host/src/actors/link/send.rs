@@ -19,7 +19,7 @@ pub(crate) fn send(hall: &Arc<Hall>, shard: u16, domain: &str, leaving: Leaving)
     let Leaving { stanza, row, since_ms } = leaving;
     let local = stanza.from.as_ref().unwrap_or(&hall.domain).domain().to_owned();
     let row = row.map(|key| Row { shard, key });
-    let entry = Entry { stanza, row, since_ms };
+    let entry = Entry { stanza, row, since_ms, refusals: 0 };
     give_from(hall, shard, &local, domain, entry);
 }
 

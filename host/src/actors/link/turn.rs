@@ -263,7 +263,7 @@ impl Link {
              <ping xmlns='urn:xmpp:ping'/></iq>"
         );
         if let Ok(stanza) = xmpp::Stanza::parse(&xml) {
-            let entry = Entry { stanza, row: None, since_ms: clock::now_ms() };
+            let entry = Entry { stanza, row: None, since_ms: clock::now_ms(), refusals: 0 };
             super::send::give(&self.hall, &local, &remote, entry);
         }
     }
