@@ -8,6 +8,8 @@ from story import Person, soon, tell
 
 
 class Slixmpp(Person):
+    knows_devices = True
+
     def __init__(self, name, server):
         super().__init__(name, server)
         self.client = None
@@ -22,6 +24,11 @@ class Slixmpp(Person):
         client.auto_subscribe = False
         client.register_plugin("xep_0198")
         client.register_plugin("xep_0203")
+        client.register_plugin("xep_0280")
+        client.register_plugin("xep_0313")
+        client.register_plugin("xep_0359")
+        client.add_event_handler("carbon_sent", lambda copy: self.on_copy("sent", copy))
+        client.add_event_handler("carbon_received", lambda copy: self.on_copy("received", copy))
         client.add_event_handler("message", self.on_message)
         client.add_event_handler("presence", self.on_presence)
         client.add_event_handler("disconnected", lambda _: self.lost.set())
@@ -63,6 +70,20 @@ class Slixmpp(Person):
     def text(self, to, body):
         self.client.send_message(mto=to, mbody=body, mtype="chat")
 
+    async def shares(self):
+        await soon(self.client.plugin["xep_0280"].enable(), f"{self.name} asks for copies")
+
+    def here(self):
+        return self.client.boundjid.full
+
+    async def history(self, other):
+        found = []
+        pages = self.client.plugin["xep_0313"].iterate(with_jid=other, rsm={"max": 3})
+        async for result in pages:
+            message = result["mam_result"]["forwarded"]["stanza"]
+            found.append((str(message["from"]), message["body"], result["mam_result"]["id"]))
+        return found
+
     def cut(self):
         self.client.transport.abort()
 
@@ -74,8 +95,15 @@ class Slixmpp(Person):
         assert self.client.plugin["xep_0198"].sm_id == before
 
     def on_message(self, message):
+        self.names[message["body"]] = message["stanza_id"]["id"]
         delayed = message.get_plugin("delay", check=True) is not None
         self.texts.put_nowait((str(message["from"]), message["body"], delayed))
+
+    def on_copy(self, way, copy):
+        message = copy[f"carbon_{way}"]
+        self.names[message["body"]] = message["stanza_id"]["id"]
+        where = (str(message["from"]), str(message["to"]))
+        self.copies.put_nowait((way, *where, message["body"]))
 
     def on_presence(self, presence):
         sender = str(presence["from"])

@@ -16,9 +16,14 @@ DOMAIN = "chat.example"
 PATIENCE = 30
 
 
+GREETINGS = ["Hello Ben", "<b>&amp;</b> 'quoted' \"twice\"", "Ünïcödé 🐦"]
+
+
 class Person:
     """One account and its client: what every client can do, and what came in."""
 
+    # Whether it can be one of several devices: copies, and the archive.
+    knows_devices = False
     # Whether the library sends what was not acknowledged in the order it was written.
     resends_in_order = True
 
@@ -29,6 +34,8 @@ class Person:
         self.server = server
         self.authority = server.ca
         self.texts = asyncio.Queue()  # (from, body, is_delayed)
+        self.copies = asyncio.Queue()  # ("sent" or "received", from, to, body)
+        self.names = {}  # of messages in the account's archive, by body
         self.presences = asyncio.Queue()  # (from, type or show, status)
         self.resumed = asyncio.Event()
         self.lost = asyncio.Event()
@@ -60,6 +67,18 @@ class Person:
         """Is told that the connection breaks soon."""
         self.resumed.clear()
         self.lost.clear()
+
+    async def shares(self):
+        """Asks for copies of what the account's other devices send and get (XEP-0280)."""
+        raise NotImplementedError
+
+    def here(self):
+        """Returns the full address."""
+        raise NotImplementedError
+
+    async def history(self, other):
+        """Reads the archive (XEP-0313) page by page: [(sender, body, name)] with one person."""
+        raise NotImplementedError
 
     def cut(self):
         """Breaks the connection as a lost network does: without the end of the stream."""
@@ -178,7 +197,7 @@ async def contacts(ana, ben):
 
 async def chat(ana, ben):
     """They write to each other; ben is away for a while and finds what was written."""
-    there = ["Hello Ben", "<b>&amp;</b> 'quoted' \"twice\"", "Ünïcödé 🐦"]
+    there = GREETINGS
     for body in there:
         ana.text(ben.jid, body)
     assert await ben.reads(ana.jid, *there) == [False] * 3
@@ -200,6 +219,45 @@ async def chat(ana, ben):
     await ana.login("tls")
     await ben.sees(ana.jid, "available")
     ok("offline")
+
+
+async def devices(make, server, ana, ben):
+    """Ana has a second device, which sees both sides and reads what was before it."""
+    phone = make("ana", server)
+    await phone.login("tls")
+    await ben.sees(ana.jid, "available")
+    await phone.shares()
+    ben.text(ana.here(), "to one device")
+    await ana.reads(ben.jid, "to one device")
+    copy = await soon(phone.copies.get(), "the phone gets what the other device got")
+    assert copy == ("received", ben.here(), ana.here(), "to one device"), copy
+    ana.text(ben.jid, "from one device")
+    await ben.reads(ana.jid, "from one device")
+    copy = await soon(phone.copies.get(), "the phone gets what the other device sent")
+    assert copy == ("sent", ana.here(), ben.jid, "from one device"), copy
+    ben.text(ana.jid, "to all devices")
+    await ana.reads(ben.jid, "to all devices")
+    await phone.reads(ben.jid, "to all devices")
+    assert phone.copies.empty() and ana.copies.empty(), (phone.copies, ana.copies)
+    ok("carbons")
+
+    history = await phone.history(ben.jid)
+    said = [(sender.split("/")[0], body) for sender, body, _ in history]
+    expected = [(ana.jid, body) for body in GREETINGS] + [(ben.jid, "Hello Ana")]
+    expected += [(ana.jid, f"offline {number}") for number in range(3)]
+    expected += [(ben.jid, "to one device"), (ana.jid, "from one device")]
+    expected += [(ben.jid, "to all devices")]
+    assert said == expected, said
+    names = {body: name for _, body, name in history}
+    assert len(set(names.values())) == len(history), history
+    # What came live, and as a copy, has the same name.
+    for person, bodies in ((ana, ["to one device"]), (phone, ["to all devices", "from one device"])):
+        for body in bodies:
+            assert person.names[body] == names[body], (body, person.names, names)
+    assert await ben.history(ana.jid) != [], "the other side has its own"
+    await phone.logout()
+    await ben.sees(ana.jid, "unavailable")
+    ok("archive")
 
 
 async def cuts(ana, ben):
@@ -263,6 +321,8 @@ async def whole_story(make, server):
     ok("login-tls")
     await contacts(ana, ben)
     await chat(ana, ben)
+    if ana.knows_devices:
+        await devices(make, server, ana, ben)
     await cuts(ana, ben)
     await kill(ana, ben)
     await goodbye(ana, ben)
