@@ -47,6 +47,16 @@ impl Notice for RosterChanged {
     const NAME: &'static str = "roster.changed";
 }
 
+/// A client believed that we offer no channel binding, which we do: somebody between it and us took
+/// the offer away (RFC 5802 §6). Anybody can pretend that, also without an account. The owner is the
+/// domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BindingHidden;
+
+impl Notice for BindingHidden {
+    const NAME: &'static str = "engine.binding-hidden";
+}
+
 /// A session for which there had been no room for presence has room again (the engine): what its
 /// client believes of others is old. The call is for that session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

@@ -183,6 +183,9 @@ pub enum Event {
         /// What is known.
         facts: Box<PeerFacts>,
     },
+    /// A client was refused since it believed that we offer no channel binding. For the shard of
+    /// the domain.
+    BindingHidden,
     /// Slow work is done.
     Looked {
         /// The token of [`Effect::Look`].

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use calypte::notice::{BindingHidden, Notice as _};
 use calypte::wire::{Look, Looked, PeerFacts, PeerVerdict, decode, encode, fault, status};
 
 use crate::calls::{Called, Cause};
 use crate::event::Effect;
-use crate::step::Step;
+use crate::step::{Step, Told};
 
 /// The most looks that are under way.
 const LOOKS_MAX: usize = 256;
@@ -89,6 +90,16 @@ impl Step<'_> {
             }
         }
         self.effects.push(Effect::PeerAnswer { token, verdict: Box::new(verdict) });
+    }
+
+    /// Tells modules that a client was shown no channel binding.
+    pub(crate) fn tell_hidden(&mut self) {
+        self.notices.push_back(Told {
+            owner: self.state.setup.domain.as_str().to_owned(),
+            session: String::new(),
+            name: BindingHidden::NAME.to_owned(),
+            payload: encode(&BindingHidden),
+        });
     }
 
     /// Tells whether one more look may begin, besides `more` that are about to.

@@ -219,6 +219,7 @@ impl Step<'_> {
             Event::Account { account, is_gone } => self.account_changed(&account, is_gone),
             Event::Ask(ask) => self.ask(&ask),
             Event::Peer { token, facts } => self.judge_peer(token, &facts),
+            Event::BindingHidden => self.tell_hidden(),
             Event::Looked { token, found } => self.looked(token, found),
             Event::Tick => {}
         }

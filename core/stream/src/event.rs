@@ -36,6 +36,9 @@ pub enum StreamEvent {
     },
     /// A proof or a password was wrong.
     LoginFailed,
+    /// A client believes that we offer no channel binding, which we do (RFC 5802 §6): somebody
+    /// between us took the offer away, or pretends that. Its login fails.
+    BindingHidden,
     /// *Question*: which address does the session get? [`crate::Stream::answer_bind`].
     Bind {
         /// What the client asks for, `None`: the server's choice.

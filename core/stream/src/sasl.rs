@@ -140,7 +140,10 @@ impl Stream {
             (Binding::None, false) => Vec::new(),
             // RFC 5802 §6. The client saw no offer of ours, so somebody took it away.
             (Binding::Thought, false) if facts.bindings().is_empty() => Vec::new(),
-            (Binding::Thought, false) => return Err(Failure::Way("malformed-request")),
+            (Binding::Thought, false) => {
+                self.say(StreamEvent::BindingHidden);
+                return Err(Failure::Way("malformed-request"));
+            }
             _ => return Err(Failure::Way("malformed-request")),
         };
         let jid = self.account_of(&first.username, first.authzid.as_deref())?;

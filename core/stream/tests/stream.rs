@@ -343,7 +343,10 @@ fn downgrades_are_noticed() {
     let login = |name, gs2, bound: &[u8]| {
         Client::over_tls().scram(name, Hash::Sha256, gs2, bound, "pencil")
     };
-    assert!(login("SCRAM-SHA-256", "y,,", &[]).contains("<failure"));
+    let mut client = Client::over_tls();
+    assert!(client.scram("SCRAM-SHA-256", Hash::Sha256, "y,,", &[], "pencil").contains("<failure"));
+    let is_told = client.events.iter().any(|event| matches!(event, StreamEvent::BindingHidden));
+    assert!(is_told, "{:?}", client.events);
     assert!(login("SCRAM-SHA-256", "p=tls-exporter,,", &[5; 32]).contains("<failure"));
     assert!(login("SCRAM-SHA-256-PLUS", "n,,", &[]).contains("<failure"));
     assert!(login("SCRAM-SHA-256-PLUS", "p=tls-unique,,", &[5; 32]).contains("<failure"));

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use xmpp::{Jid, StreamError};
 
 use super::{Client, Stage};
+use crate::actors::inbox::Parcel;
 use crate::actors::worker::Worker;
 use crate::log;
 
@@ -38,6 +39,11 @@ impl Client {
                 self.begin_check(&username, password);
             }
             StreamEvent::LoginFailed => self.hall.shared.metrics.login_failures.one(),
+            StreamEvent::BindingHidden => {
+                if let Some(inbox) = self.hall.inbox(self.hall.shard_of(&self.hall.domain)) {
+                    inbox.push(Parcel::Event(Box::new(Event::BindingHidden)));
+                }
+            }
             StreamEvent::Authenticated { .. } => self.authenticated(question),
             StreamEvent::Bind { resource, tag, inline } => self.bind(resource, tag, inline),
             StreamEvent::Enable { resume, .. } => {
