@@ -8,6 +8,7 @@ mod peers;
 mod play;
 mod script;
 mod server;
+mod streams;
 mod ways;
 mod world;
 

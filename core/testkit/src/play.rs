@@ -7,6 +7,7 @@ use xmpp::Stanza;
 use crate::fits::{Names, fill, fill_xml, fits};
 use crate::modules::{Catalog, Form};
 use crate::peers;
+use crate::streams;
 use crate::world::World;
 use crate::{Line, Scene, ScriptError};
 
@@ -109,7 +110,7 @@ impl Play<'_> {
                 self.world.ask(domain, None, ("http", path), question)
             }
             Line::Does(domain, node, owner, fields) => {
-                let body = fields.clone().into_bytes();
+                let body = fill(fields, &self.names, str::to_owned).into_bytes();
                 let question = Question { body, ..Question::default() };
                 self.world.ask(domain, owner.as_ref(), ("command", node), question)
             }
@@ -118,6 +119,15 @@ impl Play<'_> {
                 Ok(text) => Err(format!("{domain} answered\n    {text}")),
                 Err(error) => Err(format!("{domain} refused with {error}")),
             },
+            Line::AnswersWith(domain, words) => {
+                let text = match &self.world.told(domain)?.answer {
+                    Some(Ok(text)) => text.clone(),
+                    Some(Err(error)) => return Err(format!("{domain} refused with {error}")),
+                    None => return Err(format!("{domain} was asked nothing")),
+                };
+                let is_there = holds(&text, words, &mut self.names);
+                if is_there { Ok(()) } else { Err(format!("{domain} answered\n    {text}")) }
+            }
             Line::Refuses(domain, why) => match self.world.take_answer(domain)? {
                 Err(error) if error.condition.name() == why => Ok(()),
                 Err(error) => Err(format!("{domain} refused with {error}")),
@@ -137,19 +147,6 @@ impl Play<'_> {
                     Err(format!("the log is\n    {}", log.join("\n    ")))
                 }
             }
-            Line::Asked(domain, table) => {
-                let facts = peers::facts(domain, table, &self.names)?;
-                self.world.judge(domain, facts)
-            }
-            Line::Decides(domain, expected) => {
-                let verdict = self.world.take_verdict(domain)?;
-                peers::check(&verdict, expected, &mut self.names)
-            }
-            Line::LooksUp(domain, target, is_found, text) => {
-                let text = fill(text, &self.names, str::to_owned);
-                let found = if *is_found { Ok(text.as_str()) } else { Err(text.as_str()) };
-                self.world.found(domain, target, found)
-            }
             Line::Keeps(domain, count, to) => match self.world.kept(domain, to)? {
                 kept if kept == *count => Ok(()),
                 kept => Err(format!("{domain} keeps {kept} stanzas for {to}")),
@@ -159,7 +156,42 @@ impl Play<'_> {
                 let is_off = server.is_off(module);
                 if is_off { Ok(()) } else { Err(format!("{module} runs")) }
             }
-            _ => Err("not for an operator".to_owned()),
+            _ => self.meet(line),
+        }
+    }
+
+    /// Streams with other domains, and what is looked up.
+    fn meet(&mut self, line: &Line) -> Result<(), String> {
+        match line {
+            Line::Asked(domain, table) => {
+                let facts = peers::facts(domain, table, &self.names)?;
+                self.world.judge(domain, facts)
+            }
+            Line::Connects(from, to, table) => {
+                let pair = (from.as_str(), to.as_str());
+                let ended = streams::connect(&mut self.world, &mut self.names, pair, table)?;
+                self.world.stream = Some(ended);
+                Ok(())
+            }
+            Line::Hides(domain) => {
+                let owner = domain.parse().map_err(|_| format!("{domain} is no domain"))?;
+                self.world.tell(&owner, engine::Event::BindingHidden)
+            }
+            Line::StreamIs(expected) => match &self.world.stream {
+                Some(ended) if ended == expected => Ok(()),
+                Some(ended) => Err(format!("the stream is {ended}")),
+                None => Err("there was no stream".to_owned()),
+            },
+            Line::Decides(domain, expected) => {
+                let verdict = self.world.take_verdict(domain)?;
+                peers::check(&verdict, expected, &mut self.names)
+            }
+            Line::LooksUp(domain, target, is_found, text) => {
+                let text = fill(text, &self.names, str::to_owned);
+                let found = if *is_found { Ok(text.as_str()) } else { Err(text.as_str()) };
+                self.world.found(domain, target, found)
+            }
+            _ => Err("nobody knows how to play that".to_owned()),
         }
     }
 
@@ -281,6 +313,20 @@ impl Play<'_> {
     }
 }
 
+/// Tells whether a text has these words. A `$name` at their end that stands for nothing yet stands
+/// for the word that follows them.
+fn holds(text: &str, words: &str, names: &mut Names) -> bool {
+    let unknown = words.rsplit_once('$').filter(|(_, name)| !names.contains_key(*name));
+    if let Some((before, name)) = unknown {
+        let before = fill(before, names, str::to_owned);
+        let Some((_, behind)) = text.split_once(&before) else { return false };
+        let word = behind.split_whitespace().next().unwrap_or_default();
+        names.insert(name.to_owned(), word.to_owned());
+        return true;
+    }
+    text.contains(&fill(words, names, str::to_owned))
+}
+
 fn read(xml: &str) -> Result<Flat, String> {
     Flat::parse(xml, xmpp::ns::CLIENT).map_err(|error| format!("{error}:\n    {xml}"))
 }
@@ -288,6 +334,15 @@ fn read(xml: &str) -> Result<Flat, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_found_and_name_what_follows() {
+        let mut names = Names::new();
+        assert!(holds("the key abc is here", "the key $key", &mut names));
+        assert!(holds("abc\nagain abc", "again $key", &mut names));
+        assert!(!holds("again abd", "again $key", &mut names));
+        assert!(!holds("nothing", "the lock $lock", &mut names));
+    }
 
     #[test]
     fn a_failure_tells_what_was_logged() {

@@ -68,12 +68,20 @@ pub enum Line {
     Does(String, String, Option<Jid>, String),
     /// `capulet.example answers`, then the answer to the last question.
     Answers(String, String),
+    /// `capulet.example answers with some words`: they are in the answer to the last question.
+    AnswersWith(String, String),
     /// `capulet.example refuses with item-not-found`: the last question.
     Refuses(String, String),
     /// `capulet.example counted 2 roster.pushes`: all in all.
     Counted(String, u64, String),
     /// `capulet.example logged words of the line`
     Logged(String, String),
+    /// `capulet.example connects to montague.example`, then what is unusual about it as TOML.
+    Connects(String, String, toml::Table),
+    /// `the stream is proved`
+    StreamIs(String),
+    /// `capulet.example hides its binding from somebody`: a client was shown none.
+    Hides(String),
     /// `capulet.example is asked about a peer`, then what is known of the stream as TOML.
     Asked(String, toml::Table),
     /// `capulet.example decides`, then the verdict as TOML.
@@ -160,7 +168,10 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
     }
     let name = || words.first().copied().unwrap_or_default().to_owned();
     let line = match words.as_slice() {
+        [_, "hides", "its", "binding", "from", "somebody"] => Line::Hides(name()),
+        ["the", "stream", "is", how @ ..] => Line::StreamIs(how.join(" ")),
         [jid, "is", "an", "admin"] => Line::Admin(address(jid)?),
+        [_, "answers", "with", words @ ..] => Line::AnswersWith(name(), words.join(" ")),
         [_, "refuses", "with", why] => Line::Refuses(name(), (*why).to_owned()),
         [_, "counted", number, counter] => {
             let number = number.parse().map_err(|_| format!("{number} is no number"))?;
@@ -232,6 +243,9 @@ fn with_body(words: &[&str], block: &Block<'_>) -> Result<Option<Line>, String> 
             Some(Line::Does(name(), node, Some(jid), body(block)))
         }
         [_, "is", "asked", "about", "a", "peer"] => Some(Line::Asked(name(), settings(block)?)),
+        [_, "connects", "to", other] => {
+            Some(Line::Connects(name(), (*other).to_owned(), settings(block)?))
+        }
         [_, "decides"] => Some(Line::Decides(name(), settings(block)?)),
         [_, "looks", "up", target] => {
             Some(Line::LooksUp(name(), (*target).to_owned(), true, body(block)))
@@ -326,7 +340,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 40);
+        assert_eq!(sentences, 44);
     }
 
     #[test]

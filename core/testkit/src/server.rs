@@ -64,6 +64,12 @@ impl Server {
         }
     }
 
+    /// Takes the place of another server of the domain, whose data are gone: with randomness of its
+    /// own.
+    pub(crate) fn follow(&mut self, before: &Self) {
+        self.starts = before.starts;
+    }
+
     /// Starts it with what is in the store, and returns what that causes, by shard.
     pub(crate) fn start(
         &mut self,

@@ -31,6 +31,10 @@ pub(crate) struct World<'a> {
     sessions: u64,
     pub(crate) waiting: VecDeque<(String, u16, Event)>,
     pub(crate) ways: Ways,
+    /// How many streams between servers there were.
+    pub(crate) streams: u64,
+    /// How the last of them came out, in words.
+    pub(crate) stream: Option<String>,
 }
 
 /// A client and its connection.
@@ -62,6 +66,8 @@ impl<'a> World<'a> {
             clients: BTreeMap::new(),
             wire: Vec::new(),
             sessions: 0,
+            streams: 0,
+            stream: None,
             waiting: VecDeque::new(),
             ways: Ways::default(),
         }
@@ -73,7 +79,10 @@ impl<'a> World<'a> {
         modules: &[String],
         settings: &toml::Table,
     ) -> Result<(), String> {
-        let server = Server::new(domain, modules, settings);
+        let mut server = Server::new(domain, modules, settings);
+        if let Some(before) = self.servers.get(domain) {
+            server.follow(before);
+        }
         self.servers.insert(domain.to_owned(), server);
         self.start(domain)
     }

@@ -350,6 +350,9 @@ impl Probe {
         let mut verdict = PeerVerdict::default();
         let Some(xml) = &facts.element else { return Ok(verdict) };
         let order = Flat::parse(xml, NS).map_err(|_| StanzaError::BAD_REQUEST)?;
+        if !order.root().is(NS, "do") {
+            return Ok(verdict);
+        }
         act::all(order.root(), cx)?;
         let word = |name: &str| order.root().attr(name).map(std::borrow::Cow::into_owned);
         verdict.external = word("external").is_none();
