@@ -58,9 +58,18 @@ fn people_meet(server: &mut Server) {
 fn a_slim_host_loads_every_module() {
     let mut server = Setup::new().form(Form::Slim).start();
     let list = server.run(&["module", "list"], "");
-    for module in
-        ["blocklist", "roster", "presence", "disco", "archive", "carbons", "offline", "basics"]
-    {
+    let modules = [
+        "blocklist",
+        "required_tls",
+        "roster",
+        "presence",
+        "disco",
+        "archive",
+        "carbons",
+        "offline",
+        "basics",
+    ];
+    for module in modules {
         assert!(list.out.contains(module), "{list:?}");
     }
     people_meet(&mut server);

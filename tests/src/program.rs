@@ -16,8 +16,17 @@ pub enum Form {
 }
 
 /// The modules that the standard program has, in its order.
-pub(crate) const MODULES: &[&str] =
-    &["blocklist", "roster", "presence", "disco", "archive", "carbons", "offline", "basics"];
+pub(crate) const MODULES: &[&str] = &[
+    "blocklist",
+    "required_tls",
+    "roster",
+    "presence",
+    "disco",
+    "archive",
+    "carbons",
+    "offline",
+    "basics",
+];
 
 impl Form {
     /// Returns what `CALYPTE_FORM` says: `slim`, or `bundled` as without it.

@@ -435,6 +435,12 @@ impl Context<'_, '_> {
         self.host.log(LOG_INFO, text);
     }
 
+    /// Writes a line to the log that an operator should look at this week. No addresses of people
+    /// and no content.
+    pub fn warn(&mut self, text: &str) {
+        self.host.log(LOG_WARN, text);
+    }
+
     /// Returns the owner as an address of its own.
     #[must_use]
     pub fn owner_jid(&self) -> Jid {

@@ -9,6 +9,7 @@ use super::{Code, Known};
 #[cfg(feature = "bundled")]
 const BUNDLED: &[&RawModule] = &[
     &blocklist::MODULE,
+    &required_tls::MODULE,
     &roster::MODULE,
     &presence::MODULE,
     &disco::MODULE,

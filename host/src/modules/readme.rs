@@ -29,7 +29,13 @@ fn text(manifests: &[&Manifest]) -> String {
         let Manifest { name, about, xeps, .. } = manifest;
         let xeps: Vec<_> =
             xeps.iter().map(|(xep, version)| format!("XEP-{xep} {version}")).collect();
-        let xeps = if xeps.is_empty() { "RFC 6121".to_owned() } else { xeps.join(", ") };
+        let protocol = format!("{name}/PROTOCOL.md");
+        let is_ours = std::path::Path::new(FILE).with_file_name(&protocol).is_file();
+        let xeps = match (is_ours, xeps.is_empty()) {
+            (true, _) => format!("[our own]({protocol})"),
+            (false, true) => "RFC 6121".to_owned(),
+            (false, false) => xeps.join(", "),
+        };
         out.push_str(&format!("| [{name}]({name}/README.md) | {about} | {xeps} |\n"));
     }
     out.push_str("\n## Settings\n\n| key | default | |\n|---|---|---|\n");

@@ -41,8 +41,10 @@ fn the_operator_runs_commands() {
     let (running, _) = start();
     let place = &running.place;
     let list = place.calypte(&["command"], "").succeeds();
-    assert!(list.contains("whoami   user      Who am I?"), "{list}");
-    assert!(list.contains("restock  operator  Fill the shelves"), "{list}");
+    // How wide the columns are depends on the other modules.
+    let words = list.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("whoami user Who am I?"), "{list}");
+    assert!(words.contains("restock operator Fill the shelves"), "{list}");
     let list = place.calypte(&["command", "--json"], "").succeeds();
     assert!(list.contains(r#"{"node":"whoami","title":"Who am I?","who":"user"}"#), "{list}");
 

@@ -1,0 +1,117 @@
+//! Domains without a policy: one that had a valid certificate is not believed without one again.
+
+use bincode::{Decode, Encode};
+use calypte::prelude::*;
+
+use crate::RequiredTls;
+
+/// Plain domains that had a valid certificate, by their name.
+const SEEN: Table<str, Seen> = Table::domain("required_tls.seen");
+/// How many there are, under [`ALL`].
+const COUNT: Table<str, Rows> = Table::domain("required_tls.seen-count");
+const ALL: &str = "seen";
+
+/// The most domains.
+const SEEN_MAX: u64 = 20_000;
+/// How many go at once when there are more: those longest unheard of.
+const EVICTED: usize = 200;
+/// How old the time in a row may be, so that not each stream is a write.
+const STEP_MS: u64 = 86_400_000;
+
+/// A domain that had a valid certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+struct Seen {
+    /// When it last had one.
+    valid_ms: u64,
+    /// Since when it has none, tried again and again.
+    failing_ms: Option<u64>,
+}
+
+record!(Seen, 1);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+struct Rows(u64);
+
+record!(Rows, 1);
+
+impl RequiredTls {
+    /// Notes that a plain domain has a valid certificate.
+    pub(crate) fn note_valid(&self, name: &str, cx: &mut Context<'_, '_>) -> Done {
+        let (now_ms, before) = (cx.now_ms(), cx.get(&SEEN, name)?);
+        let is_new = before.is_none();
+        if let Some(seen) = before {
+            let is_recent = now_ms.saturating_sub(seen.valid_ms) < STEP_MS;
+            if is_recent && seen.failing_ms.is_none() {
+                return Ok(());
+            }
+        }
+        if is_new {
+            let Rows(mut count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
+            if count >= SEEN_MAX {
+                count = count.saturating_sub(evict(cx)?);
+            }
+            cx.put(&COUNT, ALL, &Rows(count.saturating_add(1)))?;
+        }
+        cx.put(&SEEN, name, &Seen { valid_ms: now_ms, failing_ms: None })
+    }
+
+    /// Tells whether a plain domain had a valid certificate and so needs one. It is forgiven when it
+    /// had none for so long.
+    pub(crate) fn needs_certificate(
+        &self,
+        name: &str,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<bool, StanzaError> {
+        let Some(mut seen) = cx.get(&SEEN, name)? else { return Ok(false) };
+        let since_ms = *seen.failing_ms.get_or_insert_with(|| cx.now_ms());
+        if cx.now_ms().saturating_sub(since_ms) >= self.0.ratchet_break.ms {
+            cx.warn(&format!("{name} had no valid certificate for long and begins anew"));
+            forget(name, cx)?;
+            return Ok(false);
+        }
+        cx.put(&SEEN, name, &seen)?;
+        Ok(true)
+    }
+
+    /// Tells whether a plain domain had a valid certificate.
+    pub(crate) fn had_certificate(
+        &self,
+        name: &str,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<bool, StanzaError> {
+        Ok(cx.get(&SEEN, name)?.is_some())
+    }
+}
+
+/// Forgets a plain domain, as the operator's consent that it begins anew.
+pub(crate) fn forget(name: &str, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    if cx.get(&SEEN, name)?.is_none() {
+        return Ok(false);
+    }
+    let Rows(count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
+    cx.put(&COUNT, ALL, &Rows(count.saturating_sub(1)))?;
+    cx.delete(&SEEN, name)?;
+    Ok(true)
+}
+
+fn evict(cx: &mut Context<'_, '_>) -> Result<u64, StanzaError> {
+    let mut all = cx.all(&SEEN, u32::MAX)?;
+    all.sort_by_key(|(_, seen)| seen.valid_ms);
+    all.truncate(EVICTED);
+    for (name, _) in &all {
+        cx.delete(&SEEN, name)?;
+    }
+    Ok(u64::try_from(all.len()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_bytes() {
+        let seen = Seen { valid_ms: 5, failing_ms: Some(6) };
+        assert_eq!(SEEN.encode(&seen), b"\x01\x05\x01\x06");
+        assert_eq!(COUNT.encode(&Rows(3)), b"\x01\x03");
+    }
+}
