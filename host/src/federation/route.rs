@@ -435,3 +435,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

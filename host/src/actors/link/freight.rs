@@ -37,6 +37,12 @@ pub(super) struct Freight {
 }
 
 impl Freight {
+    /// Tells whether the peer may end the stream over what it was given last. That goes alone, so
+    /// that nothing else is blamed for it.
+    fn is_suspicious(&self) -> bool {
+        self.taken.back().is_some_and(|(_, entry)| entry.refusals > 0)
+    }
+
     /// Returns two domains between which something may be sent.
     pub(super) fn pair(&self) -> Option<(String, String)> {
         self.routes.first().map(|route| (route.local.clone(), route.remote.clone()))
@@ -100,8 +106,9 @@ impl Link {
         let id = self.outbox.id();
         let mut index = 0;
         while let Some(route) = self.freight.routes.get(index).cloned() {
-            if self.peering.output().len() >= WRITE_BYTES || self.freight.taken.len() >= UNACKED_MAX
-            {
+            let freight = &self.freight;
+            let is_full = freight.taken.len() >= UNACKED_MAX || freight.is_suspicious();
+            if is_full || self.peering.output().len() >= WRITE_BYTES {
                 break;
             }
             let Some(entry) = route.take(id, poller.waker()) else {
@@ -126,9 +133,14 @@ impl Link {
                 continue;
             }
             self.hall.shared.metrics.s2s_stanzas_out.of(entry.stanza.kind.name()).one();
+            let is_suspect = entry.refusals > 0;
             self.freight.taken.push_back((route, entry));
             self.busy_at = Instant::now();
-            self.ask_now_and_then();
+            if is_suspect && self.peering.has_acks() {
+                self.ask_for_ack();
+            } else {
+                self.ask_now_and_then();
+            }
         }
     }
 
