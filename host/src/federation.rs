@@ -21,6 +21,7 @@ use crate::server::Shared;
 pub(crate) mod dane;
 pub(crate) mod dial;
 pub(crate) mod identity;
+pub(crate) mod look;
 pub(crate) mod names;
 pub(crate) mod resolve;
 pub(crate) mod route;

@@ -18,7 +18,7 @@ use crate::config::{Config, settings};
 use crate::federation::tls::PeerTls;
 
 /// The name of client connections in ALPN (XEP-0368).
-const ALPN_CLIENT: &[u8] = b"xmpp-client";
+pub(crate) const ALPN_CLIENT: &[u8] = b"xmpp-client";
 
 /// What one TLS connection may hold of our output. To be set on each connection.
 pub(crate) const BUFFER_BYTES: usize = 16 << 10;
@@ -36,7 +36,6 @@ pub(crate) struct Served {
     /// The chain and its key.
     pub(crate) certified: Arc<CertifiedKey>,
     /// For other servers, in both directions.
-    #[allow(dead_code, reason = "the links to other servers use it")]
     pub(crate) peers: PeerTls,
     /// The value of `tls-server-end-point` (RFC 5929 §4), where it is defined.
     pub(crate) end_point: Option<Vec<u8>>,

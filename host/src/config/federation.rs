@@ -82,7 +82,6 @@ impl Value for NameServer {
     }
 }
 
-#[allow(dead_code, reason = "the links to other servers use it")]
 impl Federation {
     /// Tells whether the operator lets us talk with `domain`, in the form of addresses.
     pub(crate) fn permits(&self, domain: &str) -> bool {

@@ -109,7 +109,8 @@ section! {
         /// Whether a domain may publish the key of its server in DNS (TLSA records). It counts when
         /// the DNS server passes on DNSSEC, which is checked here; then no other key will do.
         dane: bool = "true"; RESTART
-        /// DNS servers to ask, such as "127.0.0.1". Without them: those of the system.
+        /// DNS servers to ask, such as "127.0.0.1". Without them: those that the system names when
+        /// the server starts.
         resolver: Vec<NameServer> = "[]"; RESTART
         /// A file with DNSKEY records to believe instead of the key of the root of DNS: for a network
         /// that signs zones of its own.

@@ -74,3 +74,6 @@ async fn try_one(address: SocketAddr) -> Result<TcpStream, String> {
     stream.set_nodelay(true).map_err(told)?;
     Ok(stream)
 }
+
+#[cfg(test)]
+mod tests;

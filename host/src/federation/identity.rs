@@ -103,7 +103,7 @@ impl Roots {
     }
 
     /// Trusts `certificate`: an authority for what it signs, any other for itself.
-    fn add(&mut self, certificate: CertificateDer<'static>) -> Result<(), String> {
+    pub(super) fn add(&mut self, certificate: CertificateDer<'static>) -> Result<(), String> {
         let unreadable = |error: &dyn fmt::Display| format!("a certificate is unreadable: {error}");
         let read = read(&certificate)?;
         if !read.is_ca() {
@@ -114,6 +114,18 @@ impl Roots {
         self.anchors.push(anchor.map_err(|error| unreadable(&error))?.to_owned());
         self.authorities.push(certificate);
         Ok(())
+    }
+
+    /// Tells whether this very certificate is trusted; one that is marked as an authority may be
+    /// that of a server nevertheless, as openssl makes them.
+    fn has(&self, certificate: &[u8]) -> bool {
+        let mut all = self.pinned.iter().chain(&self.authorities);
+        all.any(|known| known.as_ref() == certificate)
+    }
+
+    /// Returns the authorities, for HTTPS.
+    pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
+        &self.anchors
     }
 
     /// Tells whether nobody is trusted.
@@ -180,7 +192,7 @@ impl Judge<'_> {
     /// Judges by the authorities that we trust and the domain.
     fn by_authority(&self) -> Result<Path, String> {
         let read = read(self.leaf)?;
-        let path = if self.roots.pinned.contains(&self.leaf.clone().into_owned()) {
+        let path = if self.roots.has(self.leaf) {
             words::validity(&read, self.reference.now_seconds)?;
             Path { between: Vec::new(), authority: None, is_constrained: false }
         } else {
@@ -329,6 +341,6 @@ impl ExtendedKeyUsageValidator for EitherUsage {
 }
 
 #[cfg(test)]
-mod kinds;
+pub(crate) mod kinds;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use hickory_resolver::{TokioResolver, system_conf};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::dane::Tlsa;
+use super::look::Service;
 use super::names;
 use crate::config::federation::NameServer;
 use crate::config::settings;
@@ -183,6 +184,42 @@ impl Resolver {
         within(WITHIN, self.visit(Offer { host, port, is_direct }, Way::Given)).await
     }
 
+    /// Returns the server of `domain` that listens on `port`, for clients or for servers: the one
+    /// of an SRV record with this port, or else the domain itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`NoWay`].
+    pub(crate) async fn at_port(
+        &self,
+        domain: &str,
+        port: u16,
+    ) -> Result<(Target, Service), NoWay> {
+        const SERVICES: [(&str, Service, bool); 4] = [
+            ("_xmpp-client", Service::Client, false),
+            ("_xmpps-client", Service::Client, true),
+            ("_xmpp-server", Service::Server, false),
+            ("_xmpps-server", Service::Server, true),
+        ];
+        let domain = names::ascii(domain).ok_or(NoWay::NoSuchDomain)?;
+        let find = async {
+            for (name, service, is_direct) in SERVICES {
+                let found = self.service(&format!("{name}._tcp.{domain}"), is_direct).await;
+                let Ok(Srv::Offers(offers)) = found else { continue };
+                let mut offers = offers.into_iter().map(|offer| offer.offer);
+                if let Some(offer) = offers.find(|offer| offer.port == port) {
+                    return Ok((self.visit(offer, Way::Srv).await?, service));
+                }
+            }
+            let service =
+                if matches!(port, 5269 | 5270) { Service::Server } else { Service::Client };
+            let is_direct = !matches!(port, 5222 | 5269);
+            let own = Offer { host: domain.clone(), port, is_direct };
+            Ok((self.visit(own, Way::Domain).await?, service))
+        };
+        within(WITHIN, find).await
+    }
+
     /// Returns what DNS says in text at `name`, such as `_calypte.example.org`.
     ///
     /// # Errors
@@ -223,9 +260,9 @@ impl Resolver {
         let (mut offers, mut is_refused, mut trouble) = (Vec::new(), false, None);
         for found in [direct, starttls] {
             match found {
-                Ok(Service::Offers(more)) => offers.extend(more),
-                Ok(Service::Refused) => is_refused = true,
-                Ok(Service::Unknown) => {}
+                Ok(Srv::Offers(more)) => offers.extend(more),
+                Ok(Srv::Refused) => is_refused = true,
+                Ok(Srv::Unknown) => {}
                 Err(why) => trouble = Some(why),
             }
         }
@@ -258,11 +295,11 @@ impl Resolver {
     }
 
     /// Reads the SRV records at `name`.
-    async fn service(&self, name: &str, is_direct: bool) -> Result<Service, NoWay> {
+    async fn service(&self, name: &str, is_direct: bool) -> Result<Srv, NoWay> {
         let answer = match self.ask(name, RecordType::SRV).await {
             Ok(answer) => answer,
             Err(NoWay::Temporary(why)) => return Err(NoWay::Temporary(why)),
-            Err(NoWay::NoService | NoWay::NoSuchDomain) => return Ok(Service::Unknown),
+            Err(NoWay::NoService | NoWay::NoSuchDomain) => return Ok(Srv::Unknown),
         };
         let mut offers = Vec::new();
         for data in answer.data {
@@ -278,7 +315,7 @@ impl Resolver {
                 is_secure: answer.is_secure,
             });
         }
-        Ok(if offers.is_empty() { Service::Refused } else { Service::Offers(offers) })
+        Ok(if offers.is_empty() { Srv::Refused } else { Srv::Offers(offers) })
     }
 
     /// Finds the addresses of a server and its keys.
@@ -331,7 +368,7 @@ impl Resolver {
 }
 
 /// What the SRV records of one service say.
-enum Service {
+enum Srv {
     /// There are servers.
     Offers(Vec<order::Weighted>),
     /// There is no server, and the domain says so.
@@ -491,3 +528,8 @@ fn tune(options: &mut ResolverOpts) {
     options.negative_max_ttl = Some(ABSENCE_MAX);
     options.positive_max_ttl = Some(ANSWER_MAX);
 }
+
+#[cfg(test)]
+pub(crate) mod lab;
+#[cfg(test)]
+mod tests;

@@ -237,3 +237,6 @@ impl ClientCertVerifier for Anybody {
         self.0.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,9 +88,16 @@ fn words_of_strangers_are_cut_and_cleaned() {
 fn a_server_can_be_trusted_as_it_is() {
     let world = World::new();
     let find = |name: &str| KINDS.iter().find(|kind| kind.name == name).unwrap();
+    let trusting = |shown: &Shown| {
+        let mut roots = Roots::default();
+        roots.add(shown.chain[0].clone().into()).unwrap();
+        roots
+    };
+    let marked = (find("self-signed-authority").make)(&world, ME);
+    let roots = trusting(&marked);
+    assert_eq!(judged(&marked, &reference(ME, Side::Server, &[]), &roots), Identity::Valid);
     let shown = (find("self-signed").make)(&world, ME);
-    let mut roots = Roots::default();
-    roots.add(shown.chain[0].clone().into()).unwrap();
+    let roots = trusting(&shown);
     assert_eq!(judged(&shown, &reference(ME, Side::Server, &[]), &roots), Identity::Valid);
     let other = reference("other.example", Side::Server, &[]);
     assert!(matches!(judged(&shown, &other, &roots), Identity::Invalid(_)));
