@@ -145,6 +145,23 @@ async fn a_long_list_is_cut() {
 }
 
 #[tokio::test]
+async fn keys_count_where_all_is_signed() {
+    let lab = Lab::start(&entries(), true).await;
+    let resolver = lab.resolver(true);
+    assert_eq!(resolver.dnssec().await, Dnssec::Works);
+    let both = "x2.both.example:5269 starttls 127.0.0.12 secure; \
+                x1.both.example:5270 tls 127.0.0.11 secure keys";
+    check(resolver.targets("both.example").await, both);
+    check(resolver.targets("bare.example").await, "bare.example:5269 starttls 127.0.0.13 keys");
+    check(resolver.targets("never.example").await, "NoService");
+    check(resolver.targets("nobody.example").await, "NoSuchDomain");
+    let given = resolver.target("x1.both.example", 5270, true).await;
+    check(given.map(|one| vec![one]), "x1.both.example:5270 tls 127.0.0.11 keys");
+    let txt = resolver.txt("_calypte.empty.example").await.unwrap();
+    assert_eq!(txt, Txt { records: vec![b"v=0; s=1".to_vec()], is_secure: true });
+}
+
+#[tokio::test]
 async fn what_is_forged_is_trouble_and_not_an_answer() {
     let cases = [
         ("SRV _xmpps-server._tcp.half", Fate::Forged),
