@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use calypte_tests::{Conduct, Foreign, Impostor, Kind, Lab, Road, Which};
+use calypte_tests::{Conduct, Foreign, Impostor, Lab, Road, Which};
 use rustls::version::{TLS12, TLS13};
 
 use crate::Case;
@@ -57,12 +57,9 @@ fn roads(lab: &Lab) {
     ana.tells(&mut ben, &["honest".to_owned()]);
     assert!(!road.has_seen("honest"));
     for (index, version) in [&TLS13, &TLS12].into_iter().enumerate() {
-        let impostor = Conduct::Impostor(Arc::new(Impostor {
-            as_server: lab.authority().issue(Kind::Both, "q.example"),
-            as_client: lab.authority().issue(Kind::Both, "p.example"),
-            versions: vec![version],
-            edit: str::to_owned,
-        }));
+        let who = Impostor::new(lab, "p.example", "q.example");
+        let who = Impostor { versions: vec![version], ..who };
+        let impostor = Conduct::Impostor(Arc::new(who));
         road.conduct(&[5270, 5269], &impostor);
         notice();
         let secret = format!("secret-{index}");

@@ -13,6 +13,9 @@ use libtest_mimic::{Arguments, Trial};
 
 mod foreign;
 mod hardship;
+mod impostors;
+mod matrix;
+mod others;
 mod ours;
 mod story;
 
@@ -28,7 +31,15 @@ fn main() {
     let is_asked = ["CALYPTE_INTEROP", "CI"]
         .iter()
         .any(|name| std::env::var(name).is_ok_and(|value| value == "1" || value == "true"));
-    let cases = [foreign::CASES, ours::CASES, hardship::CASES].concat();
+    let cases = [
+        foreign::CASES,
+        ours::CASES,
+        hardship::CASES,
+        others::CASES,
+        matrix::CASES,
+        impostors::CASES,
+    ]
+    .concat();
     let trials = cases.into_iter().map(|case| {
         let missing = || case.needs.iter().find_map(|which| which.obstacle());
         let obstacle = Lab::obstacle().or_else(missing);

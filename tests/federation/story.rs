@@ -147,8 +147,9 @@ pub(crate) fn become_contacts(one: &mut Person, two: &mut Person) {
     // What is available now is shown at once.
     one.sees(two.client.jid().to_owned().as_str(), &["caps"]);
     let roster = one.asks("get", &one.bare(), "<query xmlns='jabber:iq:roster'/>");
-    let item = &roster[roster.find("<item").expect("the contact is there")..];
-    assert_eq!(attr(item, "jid"), Some(two.bare()), "{roster}");
+    let mut items = roster.split("<item").skip(1);
+    let item = items.find(|item| attr(item, "jid") == Some(two.bare()));
+    let item = item.expect("the contact is there");
     let subscription = attr(item, "subscription").unwrap_or_default();
     assert!(["to", "both"].contains(&subscription.as_str()), "{roster}");
 }
@@ -203,14 +204,18 @@ fn publish(ana: &mut Person, ben: &mut Person) {
          node='https://story.example' ver='{}'/></presence>",
         caps(ABOUT)
     ));
-    ana.answers_disco();
     let item = format!(
         "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='{NICK}'><item \
          id='current'><nick xmlns='{NICK}'>Benno</nick></item></publish></pubsub>"
     );
-    let done = ben.asks("set", &ben.bare(), &item);
-    assert_eq!(attr(&done, "type").as_deref(), Some("result"), "{done}");
-    let event = ana.client.expect(&["<message", "pubsub#event", "Benno"]);
+    // His server may have to ask her client first, and forgets what was published before it knew.
+    let event = (0..30).find_map(|_| {
+        ana.answers_disco();
+        let done = ben.asks("set", &ben.bare(), &item);
+        assert_eq!(attr(&done, "type").as_deref(), Some("result"), "{done}");
+        ana.client.try_expect(&["<message", "pubsub#event", "Benno"], Duration::from_secs(1))
+    });
+    let event = event.expect("what ben published");
     assert_eq!(attr(&event, "from").as_deref(), Some(ben.bare().as_str()), "{event}");
 }
 
@@ -223,10 +228,10 @@ pub(crate) fn get_back(lab: &Lab, one: &mut Person, domain: &str, ways: Ways) {
     let said = one.asks("get", &format!("nobody@{domain}"), "<query xmlns='urn:strange'/>");
     assert!(said.contains("error"), "{said}");
 
-    one.write("x@nowhere.example", "nowhere");
+    one.write("x@nowhere.plain", "nowhere");
     let said = one.bounced("nowhere");
     assert!(said.contains("<remote-server-not-found"), "{said}");
-    let said = one.asks("get", "nowhere.example", "<ping xmlns='urn:xmpp:ping'/>");
+    let said = one.asks("get", "nowhere.plain", "<ping xmlns='urn:xmpp:ping'/>");
     assert!(said.contains("<remote-server-not-found"), "{said}");
 
     // It has servers, says its zone, and nobody listens there.

@@ -55,10 +55,12 @@ enum Wire {
 /// Returns the value of the first attribute `name` in `xml`.
 #[must_use]
 pub fn attr(xml: &str, name: &str) -> Option<String> {
-    [('\'', format!(" {name}='")), ('"', format!(" {name}=\""))].iter().find_map(|(end, start)| {
-        let from = xml.find(start)? + start.len();
-        Some(xml[from..].split(*end).next()?.to_owned())
-    })
+    let quotes = ['\'', '"'].map(|quote| (quote, format!(" {name}={quote}")));
+    let found = quotes.iter().filter_map(|(end, start)| {
+        let at = xml.find(start)?;
+        Some((at, xml[at + start.len()..].split(*end).next()?))
+    });
+    found.min().map(|(_, value)| value.to_owned())
 }
 
 impl Client {

@@ -38,6 +38,8 @@ pub struct Foreign {
     kind: Kind,
     dialback: bool,
     direct: bool,
+    pub(crate) accounts: Vec<String>,
+    pub(crate) is_quiet: bool,
     child: Option<Child>,
 }
 
@@ -76,6 +78,8 @@ impl Foreign {
             kind: Kind::Both,
             dialback: false,
             direct: true,
+            accounts: vec!["ana".to_owned(), "ben".to_owned()],
+            is_quiet: false,
             child: None,
         }
     }
@@ -102,7 +106,15 @@ impl Foreign {
         self
     }
 
-    /// Writes its files, makes the accounts `ana` and `ben` and starts it.
+    /// Makes these accounts in place of `ana` and `ben`, and writes no log but warnings: for measuring.
+    #[must_use]
+    pub fn measured(mut self, accounts: Vec<String>) -> Self {
+        self.accounts = accounts;
+        self.is_quiet = true;
+        self
+    }
+
+    /// Writes its files, makes its accounts and starts it.
     #[must_use]
     #[track_caller]
     pub fn start(mut self) -> Self {
@@ -113,8 +125,9 @@ impl Foreign {
         }
         self.launch();
         if self.which == Which::Pyjabber {
-            self.register("ana");
-            self.register("ben");
+            for name in &self.accounts {
+                self.register(name);
+            }
         }
         self
     }
@@ -170,6 +183,13 @@ impl Foreign {
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
         kill(pid, Signal::SIGTERM).unwrap();
         wait("the end of a foreign server", || child.try_wait().unwrap().is_some());
+    }
+
+    /// Returns the number of the process.
+    #[must_use]
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Logs a user in.

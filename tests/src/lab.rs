@@ -19,7 +19,7 @@ mod road;
 mod station;
 
 pub use names::Names;
-pub use road::{Conduct, Impostor, Road};
+pub use road::{Conduct, Edit, Impostor, Road};
 pub use station::{Manners, Station};
 
 /// Domains under this one are not signed; all others are.

@@ -45,7 +45,7 @@ pub use client::{Client, Heard, How, Mechanism, Memory, Port, attr};
 pub use disk::Disk;
 pub use foreign::{Foreign, Which};
 pub use host::Host;
-pub use lab::{Conduct, Impostor, Lab, Manners, Names, Road, Station, UNSIGNED};
+pub use lab::{Conduct, Edit, Impostor, Lab, Manners, Names, Road, Station, UNSIGNED};
 pub use peer::Peer;
 pub use program::{Form, library};
 pub use scram::Scram;

@@ -54,24 +54,25 @@ impl Foreign {
         let dialback = if self.dialback { "\"dialback\"; " } else { "" };
         let direct = if self.direct { "5270" } else { "" };
         let secure = !self.dialback;
+        let level = if self.is_quiet { "warn" } else { "debug" };
         format!(
             "run_as_root = true\ndaemonize = false\npidfile = \"{at}/prosody.pid\"\n\
-             data_path = \"{at}/data\"\nnetwork_backend = \"epoll\"\n\
+             data_path = \"{at}/data\"\nnetwork_backend = \"epoll\"\ngc = {{ mode = \"generational\" }}\n\
              modules_enabled = {{ \"roster\"; \"saslauth\"; \"tls\"; \"disco\"; \"version\"; \
              \"ping\"; \"smacks\"; \"pep\"; \"blocklist\"; {dialback}}}\n\
              interfaces = {{ \"{address}\" }}\nc2s_ports = {{ 5222 }}\n\
              c2s_direct_tls_ports = {{ 5223 }}\ns2s_ports = {{ 5269 }}\n\
              s2s_direct_tls_ports = {{ {direct} }}\nhttp_ports = {{ }}\nhttps_ports = {{ }}\n\
-             s2s_secure_auth = {secure}\ns2s_require_encryption = true\n\
+             s2s_secure_auth = {secure}\ns2s_require_encryption = true\nc2s_stanza_size_limit = 1048576\n\
              certificates = \"{at}\"\nssl = {{ cafile = {:?} }}\n\
              authentication = \"internal_hashed\"\nstorage = \"internal\"\n\
-             log = {{ debug = \"*console\" }}\nstatistics = false\nVirtualHost \"{domain}\"\n",
+             log = {{ {level} = \"*console\" }}\nstatistics = false\nVirtualHost \"{domain}\"\n",
             self.ca
         )
     }
 
     pub(super) fn prosody_accounts(&self) {
-        for name in ["ana", "ben"] {
+        for name in &self.accounts {
             let mut command = Command::new("prosodyctl");
             command.arg("--config").arg(self.file("prosody.cfg.lua"));
             let made = command.args(["register", name, &self.domain, &password(name)]).output();
@@ -111,7 +112,7 @@ impl Foreign {
     fn erl(&self) -> Command {
         let at = self.folder.display();
         let mut make = String::new();
-        for name in ["ana", "ben"] {
+        for name in &self.accounts {
             let (domain, secret) = (&self.domain, password(name));
             make.push_str(&format!(
                 "ejabberd_auth:try_register(<<\"{name}\">>, <<\"{domain}\">>, <<\"{secret}\">>), "

@@ -27,6 +27,9 @@ use tokio::sync::oneshot;
 const TTL_SECONDS: u32 = 1;
 
 /// A DNS server on 127.0.0.1:53 of the lab. Dropping it stops it.
+///
+/// Of signed names that do not exist it proves too little when more than one label is missing, so who
+/// validates takes the answer for forged. Domains that are to be unknown belong under [`crate::UNSIGNED`].
 #[derive(Debug)]
 pub struct Names {
     shared: Arc<Shared>,
@@ -39,6 +42,8 @@ pub struct Names {
 
 struct Shared {
     catalog: RwLock<Arc<Catalog>>,
+    /// The root alone.
+    root: RwLock<Arc<Catalog>>,
     /// Suffixes of names, and how long they wait for an answer; `None`: for ever.
     slow: Mutex<Vec<(String, Option<Duration>)>>,
     asked: Mutex<Vec<String>>,
@@ -71,7 +76,9 @@ impl RequestHandler for Bent {
             Some((_, None)) => std::future::pending().await,
             None => {}
         }
-        let catalog = Arc::clone(&self.0.catalog.read().unwrap());
+        // What is signed below a zone stands above it (RFC 4035 §3.1.4.1).
+        let catalog = if asked.starts_with("DS ") { &self.0.root } else { &self.0.catalog };
+        let catalog = Arc::clone(&catalog.read().unwrap());
         catalog.handle_request::<R, T>(request, response).await
     }
 }
@@ -83,6 +90,7 @@ impl Names {
         let key = EcdsaSigningKey::generate_pkcs8(Algorithm::ECDSAP256SHA256).unwrap();
         let shared = Arc::new(Shared {
             catalog: RwLock::default(),
+            root: RwLock::default(),
             slow: Mutex::default(),
             asked: Mutex::default(),
         });
@@ -184,13 +192,15 @@ impl Names {
 
     /// Signs and shows what there is now.
     fn publish(&self) {
-        let mut catalog = Catalog::new();
         let root = self.zone(&Name::root());
-        for zone in std::iter::once(&Name::root()).chain(&self.zones) {
-            let handler = if zone.is_root() { &root } else { &self.zone(zone) };
-            catalog.upsert(zone.into(), vec![Arc::clone(handler) as _]);
+        let (mut all, mut above) = (Catalog::new(), Catalog::new());
+        above.upsert(Name::root().into(), vec![Arc::clone(&root) as _]);
+        all.upsert(Name::root().into(), vec![root]);
+        for zone in &self.zones {
+            all.upsert(zone.into(), vec![self.zone(zone)]);
         }
-        *self.shared.catalog.write().unwrap() = Arc::new(catalog);
+        *self.shared.catalog.write().unwrap() = Arc::new(all);
+        *self.shared.root.write().unwrap() = Arc::new(above);
     }
 
     fn zone(&self, zone: &Name) -> Arc<InMemoryZoneHandler<TokioRuntimeProvider>> {

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
 use super::leg::{Leg, TURN};
-use crate::{Certificate, Lab, PATIENCE};
+use crate::{Certificate, Kind, Lab, PATIENCE};
 
 const NO_TLS: &[u8] = b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>";
 
@@ -36,8 +37,10 @@ pub enum Conduct {
     Impostor(Arc<Impostor>),
 }
 
+/// Changes what a server says.
+pub type Edit = Box<dyn Fn(&str) -> String + Send + Sync>;
+
 /// Somebody who has certificates.
-#[derive(Debug)]
 pub struct Impostor {
     /// Shown to who connects.
     pub as_server: Certificate,
@@ -46,7 +49,26 @@ pub struct Impostor {
     /// What may be spoken with either.
     pub versions: Vec<&'static SupportedProtocolVersion>,
     /// Changes what the server says inside TLS.
-    pub edit: fn(&str) -> String,
+    pub edit: Edit,
+}
+
+impl Impostor {
+    /// Returns one with certificates of the lab's authority: between `from`, who connects, and `to`.
+    #[must_use]
+    pub fn new(lab: &Lab, from: &str, to: &str) -> Self {
+        Self {
+            as_server: lab.authority().issue(Kind::Both, to),
+            as_client: lab.authority().issue(Kind::Both, from),
+            versions: vec![&TLS13],
+            edit: Box::new(str::to_owned),
+        }
+    }
+}
+
+impl std::fmt::Debug for Impostor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Impostor").field("versions", &self.versions).finish_non_exhaustive()
+    }
 }
 
 /// A road. Dropping it ends it.
@@ -209,7 +231,7 @@ impl Shared {
             self.see(&held);
             let said = match (conduct, &near) {
                 (Conduct::Strip, _) => edited(&held, without_starttls),
-                (Conduct::Impostor(who), Leg::Server(_)) => edited(&held, who.edit),
+                (Conduct::Impostor(who), Leg::Server(_)) => edited(&held, &who.edit),
                 _ => held.clone(),
             };
             near.write(&said)?;
