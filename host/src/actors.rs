@@ -16,6 +16,7 @@ mod hall;
 mod inbox;
 mod link;
 mod listener;
+mod looks;
 mod outbox;
 mod pace;
 mod questions;

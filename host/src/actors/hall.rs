@@ -16,6 +16,7 @@ use xmpp::Jid;
 use super::gate::{Gate, Guests};
 use super::inbox::{Inbox, Parcel};
 use super::link::{self, Checks};
+use super::looks::Looks;
 use super::questions::Questions;
 use super::supervisor::{Died, Supervisor};
 use super::verdicts::Verdicts;
@@ -52,6 +53,8 @@ pub(crate) struct Hall {
     pub(crate) peer_gate: Arc<Gate>,
     /// Other domains.
     pub(crate) federation: Federation,
+    /// What modules have looked up.
+    pub(crate) looks: Looks,
     /// Connections that wait for what modules say.
     pub(crate) verdicts: Verdicts,
     /// Keys of other servers that are being checked.
@@ -102,6 +105,7 @@ impl Hall {
             arbiters: OnceLock::new(),
             next_id: AtomicU64::new(1),
             questions: Questions::default(),
+            looks: Looks::default(),
             supervisor: ArcSwapOption::empty(),
             told_spki: Mutex::default(),
             shared,

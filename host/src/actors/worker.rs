@@ -15,6 +15,7 @@ use xmpp::StreamError;
 use super::hall::{Features, Hall};
 use super::inbox::Parcel;
 use super::link::{self, Leaving};
+use super::looks;
 use super::outbox::{Outbox, Receipt, Resumed, Word};
 use crate::server::Answer;
 use crate::{clock, fault};
@@ -385,10 +386,7 @@ impl Worker {
                 self.hall.shared.metrics.module(&module, &name).add(by);
             }
             Effect::Log { level, module, text } => log(level, &module, &text),
-            Effect::Look { token, .. } => {
-                let found = Err("this server looks nowhere".to_owned());
-                self.again.push_back(Event::Looked { token, found });
-            }
+            Effect::Look { token, look } => looks::start(&self.hall, self.number, token, look),
             Effect::PeerAnswer { token, verdict } => self.hall.verdicts.answer(token, verdict),
         }
     }
