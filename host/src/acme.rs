@@ -61,6 +61,13 @@ pub(crate) fn certificate(config: &Config) -> Files {
     Files { chain: path.clone(), key: path }
 }
 
+/// Returns the name of the account at the authority, once there is one.
+pub(crate) fn account(config: &Config) -> Option<String> {
+    let text = std::fs::read(folder(config).join("account.json")).ok()?;
+    let account: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    account.get("id")?.as_str().map(str::to_owned)
+}
+
 /// Tells whether `served` is one to begin with.
 pub(crate) fn is_usable(served: &Served, config: &Config) -> bool {
     served.covers(&config.domain.ascii_domain()) && served.days_left() >= 0

@@ -49,6 +49,25 @@ pub(crate) enum AdminRequest {
         /// Its fields, each as `name=value`.
         fields: Vec<String>,
     },
+    /// The other domains, and what was said about them.
+    PeerList,
+    /// Allow or block another domain.
+    PeerRule {
+        /// The domain.
+        domain: String,
+        /// Whether it is allowed; nothing: the configuration decides.
+        allow: Option<bool>,
+    },
+    /// Try to reach another domain now.
+    PeerRetry {
+        /// The domain.
+        domain: String,
+    },
+    /// Follow an attempt to reach another domain.
+    PeerTrace {
+        /// The domain.
+        domain: String,
+    },
     /// The list of accounts.
     UserList,
     /// Make an account.

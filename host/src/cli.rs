@@ -2,12 +2,13 @@
 
 use std::fmt::Display;
 use std::io::{Write, stderr, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::check::Failure;
+use crate::admin::{self, AdminReply, AdminRequest};
+use crate::check::{self as checking, Failure};
 use crate::config;
 
 mod backup;
@@ -15,14 +16,18 @@ mod check;
 mod command;
 mod config_cmd;
 mod dev;
+mod dns;
+mod doctor;
 mod module;
 mod module_add;
 mod module_check;
 mod module_new;
 mod password;
+mod peer;
 mod reload;
 mod run;
 mod status;
+mod tls;
 mod user;
 mod user_import;
 
@@ -54,6 +59,12 @@ enum Command {
     Check(check::Args),
     Reload(reload::Args),
     Status(status::Args),
+    Doctor(doctor::Args),
+    Dns(dns::Args),
+    #[command(subcommand)]
+    Peer(peer::Command),
+    #[command(subcommand)]
+    Tls(tls::Command),
     #[command(name = "command")]
     Ask(command::Args),
     #[command(subcommand)]
@@ -96,6 +107,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => check::run(config, &args),
         Command::Reload(args) => reload::run(config, &args),
         Command::Status(args) => status::run(config, &args),
+        Command::Doctor(args) => doctor::run(config, &args),
+        Command::Dns(args) => dns::run(config, &args),
+        Command::Peer(command) => peer::run(config, &command),
+        Command::Tls(command) => tls::run(config, &command),
         Command::Ask(args) => command::run(config, &args),
         Command::User(command) => user::run(config, &command),
         Command::Module(command) => module::run(config, &command),
@@ -121,6 +136,20 @@ fn complain(text: impl Display) {
 fn fail(why: impl Display) -> Exit {
     complain(format_args!("error: {why}"));
     Exit::Errors
+}
+
+/// Asks the running server, and returns its answer for people and for programs.
+fn ask(path: &Path, request: &AdminRequest) -> Result<(String, serde_json::Value), Exit> {
+    let config = checking::glance(path).map_err(|failure| no_config(&failure))?;
+    match admin::ask(&config.admin_socket(), request, &mut |_, _| {}) {
+        Ok(Some(AdminReply::Done { text, data })) => Ok((text, data)),
+        Ok(Some(AdminReply::Failed { why })) => Err(fail(why)),
+        Ok(_) => {
+            complain(format_args!("no server runs for {}; `calypte run` starts it", config.domain));
+            Err(Exit::Unknown)
+        }
+        Err(why) => Err(fail(why)),
+    }
 }
 
 /// Prints why there is no configuration.

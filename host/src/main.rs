@@ -9,8 +9,9 @@ mod check;
 mod cli;
 mod clock;
 mod config;
+mod dns;
+mod doctor;
 mod fault;
-#[allow(dead_code, reason = "the operator's commands use the rest")]
 mod federation;
 mod hex;
 mod http;

@@ -12,8 +12,11 @@ use xmpp::Jid;
 use crate::accounts::{self, AccountError, Accounts};
 use crate::admin::{AdminReply, AdminRequest};
 use crate::clock;
+use crate::federation::rules::PeerRule;
 use crate::reload;
 use crate::server::{Asking, Shared};
+
+mod peers;
 
 /// How long a module may take for its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -31,6 +34,13 @@ pub(crate) fn answer(
         AdminRequest::Command { node, account, fields } => {
             command(shared, node, account.as_deref(), &fields)
         }
+        AdminRequest::PeerList => peers::list(shared),
+        AdminRequest::PeerRule { domain, allow } => {
+            let rule = allow.map(|allow| if allow { PeerRule::Allow } else { PeerRule::Block });
+            peers::set_rule(shared, &domain, rule)
+        }
+        AdminRequest::PeerRetry { domain } => peers::retry(shared, &domain),
+        AdminRequest::PeerTrace { domain } => peers::trace(shared, &domain),
         AdminRequest::Backup { to } => backup(shared, &to, progress),
         user => {
             let domain = shared.config.load().domain.clone();
@@ -180,6 +190,8 @@ fn status(shared: &Shared) -> AdminReply {
         metrics.sessions.get(),
         metrics.detached.get(),
     ));
+    let peers = shared.running().map(|running| running.peers()).unwrap_or_default();
+    text.push_str(&format!("servers      {}\n", peers::summary(&peers)));
     let store = if health.writable { "writable" } else { "NOT WRITABLE" };
     let free = crate::text::bytes(health.free_bytes);
     text.push_str(&format!("store        {store}, {free} free\n"));

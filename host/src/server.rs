@@ -123,7 +123,6 @@ pub(crate) type TakeAnswer = Box<dyn FnOnce(Answer) + Send>;
 ///
 /// The methods are called from other threads (the admin socket's), may block for a moment, and
 /// must not call back.
-#[allow(dead_code, reason = "the operator's commands use the rest")]
 pub(crate) trait Running: Send + Sync {
     /// An account was made or changed, or, with `is_gone`, disabled or deleted: its sessions end
     /// with a stream error then. Returns when what they wrote is with the store.

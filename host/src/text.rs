@@ -9,6 +9,11 @@ pub(crate) fn duration(seconds: u64) -> String {
     if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
 }
 
+/// Returns `1 stanza`, `2 stanzas`.
+pub(crate) fn count(count: usize, name: &str) -> String {
+    if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
+}
+
 /// Returns `12.3 GiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];

@@ -15,6 +15,7 @@ mod foreign;
 mod hardship;
 mod impostors;
 mod matrix;
+mod operators;
 mod others;
 mod ours;
 mod story;
@@ -35,6 +36,7 @@ fn main() {
         foreign::CASES,
         ours::CASES,
         hardship::CASES,
+        operators::CASES,
         others::CASES,
         matrix::CASES,
         impostors::CASES,

@@ -26,6 +26,7 @@ use crate::config::settings;
 use order::Offer;
 
 mod order;
+mod shown;
 mod trial;
 
 pub(crate) use trial::{Dnssec, read_anchors};

@@ -8,5 +8,6 @@ mod https;
 mod modules;
 mod place;
 mod questions;
+mod records;
 mod running;
 mod users;

@@ -42,7 +42,6 @@ pub(super) enum Purpose {
         key: Key,
     },
     /// See how far it goes.
-    #[allow(dead_code, reason = "the operator's commands use it")]
     Look,
 }
 

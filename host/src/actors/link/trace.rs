@@ -56,7 +56,6 @@ impl Tracer {
 
 /// Makes an attempt beside what is connected. The steps come as they happen; the channel ends when
 /// the attempt is over.
-#[allow(dead_code, reason = "the operator's commands use it")]
 pub(crate) fn trace(hall: &Arc<Hall>, remote: &str) -> mpsc::Receiver<Step> {
     let (sender, steps) = mpsc::channel();
     let tracer = Tracer(Some(sender));
