@@ -1,9 +1,12 @@
 //! Where the server is found, for who asks by HTTPS: RFC 6415, XEP-0156, XEP-0487.
 
+use std::net::SocketAddr;
+
 use actix_web::{HttpResponse, Resource, web};
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::config::federation::With;
 use crate::reach;
 use crate::server::Shared;
 
@@ -44,22 +47,33 @@ fn page(kind: &str, body: String) -> HttpResponse {
 }
 
 /// The `xmpp` object says that nothing else need be asked, and each link has to have an address
-/// (XEP-0487 §3.1). Where the addresses are not known there is none, and who asks uses DNS.
+/// (XEP-0487 §3.1). Where the addresses are not known, or one can only begin in the clear (STARTTLS
+/// has no link), there is none, and who asks uses DNS.
 fn document(config: &Config) -> Value {
     let listen = &config.listen;
     let name = config.domain.ascii_domain();
+    let federates = config.federation.with != With::Nobody;
+    let clients = (&*listen.c2s, &*listen.c2s_tls);
+    let none: (&[SocketAddr], &[SocketAddr]) = (&[], &[]);
+    let servers = if federates { (&*listen.s2s, &*listen.s2s_tls) } else { none };
+    let kinds =
+        [("urn:xmpp:alt-connections:tls", clients), ("urn:xmpp:alt-connections:s2s-tls", servers)];
     let mut links = Vec::new();
-    for (port, ips) in reach::ports(&listen.c2s_tls, &listen.public) {
-        if ips.is_empty() {
+    for (rel, (starttls, direct)) in kinds {
+        let ports = reach::ports(direct, &listen.public);
+        let is_hidden = ports.is_empty() && !starttls.is_empty();
+        if is_hidden || ports.values().any(Vec::is_empty) {
             return json!({"links": []});
         }
-        links.push(json!({
-            "rel": "urn:xmpp:alt-connections:tls",
-            "port": port,
-            "ips": ips,
-            "priority": 10,
-            "weight": 10,
-            "sni": name,
+        links.extend(ports.into_iter().map(|(port, ips)| {
+            json!({
+                "rel": rel,
+                "port": port,
+                "ips": ips,
+                "priority": 10,
+                "weight": 10,
+                "sni": name,
+            })
         }));
     }
     if links.is_empty() {
@@ -91,5 +105,13 @@ mod tests {
         assert_eq!(known["links"][0]["ips"], json!(["192.0.2.1", "2001:db8::1"]));
         assert_eq!(known["links"][0]["port"], 5223);
         assert_eq!(known["xmpp"]["ttl"], 3600);
+        assert_eq!(known["links"][1]["rel"], "urn:xmpp:alt-connections:s2s-tls");
+        assert_eq!(known["links"][1]["port"], 5270);
+        // Servers could only begin in the clear, and there is no link for that.
+        let mut config = config(&both, &["192.0.2.1", "2001:db8::1"]);
+        config.listen.s2s_tls.clear();
+        assert_eq!(document(&config), none);
+        config.federation.with = With::Nobody;
+        assert_eq!(document(&config)["links"].as_array().unwrap().len(), 1);
     }
 }
