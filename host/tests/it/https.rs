@@ -20,7 +20,7 @@ fn start(c2s_tls: &str) -> (Running, u16) {
     let place = Place::new();
     let (port, https) = (free_port(), free_port());
     let listen = format!("http = []\nhttps = \"127.0.0.1:{https}\"\nc2s_tls = {c2s_tls}\n");
-    let text = config(port, "").replace("c2s_tls = []\n", "").replace("http = []", &listen);
+    let text = config(port, "").replace("\nc2s_tls = []", "").replace("http = []", &listen);
     place.write("calypte.toml", &text);
     place.calypte(&["module", "add", probe().to_str().unwrap()], "").succeeds();
     (Running::start_in(place, port), https)

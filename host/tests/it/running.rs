@@ -30,7 +30,7 @@ pub(crate) fn config(port: u16, more: &str) -> String {
     format!(
         "domain = \"chat.example\"\ndata = \"data\"\n\
          [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\
-         [listen]\nc2s = \"127.0.0.1:{port}\"\nc2s_tls = []\nhttp = []\n\
+         [listen]\nc2s = \"127.0.0.1:{port}\"\nc2s_tls = []\ns2s = []\ns2s_tls = []\nhttp = []\n\
          [login]\niterations = 4096\n[server]\nshards = 1\ngoodbye = \"1 second\"\n{more}"
     )
 }
