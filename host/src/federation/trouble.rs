@@ -17,10 +17,11 @@ pub(crate) enum Failed {
     Closed,
     /// It took too long.
     Timeout,
-    /// The server offered no TLS.
-    NoStartTls,
     /// TLS could not be negotiated.
     Tls,
+    /// The server offered no TLS. That says more than TLS that failed at another port: somebody may have
+    /// taken the offer away.
+    NoStartTls,
     /// The certificate proves nothing.
     Certificate,
     /// The server does not believe that we are who we are.
@@ -38,8 +39,8 @@ impl Failed {
         "connect",
         "closed",
         "timeout",
-        "no-starttls",
         "tls",
+        "no-starttls",
         "certificate",
         "auth",
         "refused",
@@ -53,8 +54,8 @@ impl Failed {
             Self::Connect => "connect",
             Self::Closed => "closed",
             Self::Timeout => "timeout",
-            Self::NoStartTls => "no-starttls",
             Self::Tls => "tls",
+            Self::NoStartTls => "no-starttls",
             Self::Certificate => "certificate",
             Self::Auth => "auth",
             Self::Refused => "refused",
@@ -98,7 +99,7 @@ impl Trouble {
 
     /// Tells whether the peer is there and one side does not trust the other.
     pub(crate) fn is_refusal(&self) -> bool {
-        self.failed >= Failed::NoStartTls
+        self.failed >= Failed::Tls
     }
 
     /// Returns what the sender of a stanza to `domain` is told.
