@@ -11,6 +11,7 @@
 use calypte_tests::{Lab, Which};
 use libtest_mimic::{Arguments, Trial};
 
+mod attacks;
 mod foreign;
 mod hardship;
 mod impostors;
@@ -40,6 +41,7 @@ fn main() {
         others::CASES,
         matrix::CASES,
         impostors::CASES,
+        attacks::CASES,
     ]
     .concat();
     let trials = cases.into_iter().map(|case| {

@@ -262,12 +262,14 @@ impl Shared {
 
     /// Answers as a server would that has no TLS, and to every proof that it is right.
     fn believe_everything(&self, mut near: Leg) -> Option<()> {
-        let domain = &self.domain;
+        let mut domain = self.domain.clone();
         loop {
             let said = near.read()?;
             self.see(&said);
             let text = String::from_utf8_lossy(&said);
             if text.contains("<stream:stream") {
+                // It is whoever was asked for.
+                domain = crate::attr(&text, "to").unwrap_or(domain);
                 near.write(
                     format!(
                         "<?xml version='1.0'?><stream:stream xmlns='jabber:server' \
