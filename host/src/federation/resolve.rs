@@ -19,13 +19,13 @@ use hickory_resolver::{TokioResolver, system_conf};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::dane::Tlsa;
-use super::look::Service;
 use super::names;
 use crate::config::federation::NameServer;
 use crate::config::settings;
 use order::Offer;
 
 mod order;
+mod port;
 mod shown;
 mod trial;
 
@@ -183,42 +183,6 @@ impl Resolver {
     ) -> Result<Target, NoWay> {
         let host = names::ascii(host).ok_or(NoWay::NoSuchDomain)?;
         within(WITHIN, self.visit(Offer { host, port, is_direct }, Way::Given)).await
-    }
-
-    /// Returns the server of `domain` that listens on `port`, for clients or for servers: the one
-    /// of an SRV record with this port, or else the domain itself.
-    ///
-    /// # Errors
-    ///
-    /// See [`NoWay`].
-    pub(crate) async fn at_port(
-        &self,
-        domain: &str,
-        port: u16,
-    ) -> Result<(Target, Service), NoWay> {
-        const SERVICES: [(&str, Service, bool); 4] = [
-            ("_xmpp-client", Service::Client, false),
-            ("_xmpps-client", Service::Client, true),
-            ("_xmpp-server", Service::Server, false),
-            ("_xmpps-server", Service::Server, true),
-        ];
-        let domain = names::ascii(domain).ok_or(NoWay::NoSuchDomain)?;
-        let find = async {
-            for (name, service, is_direct) in SERVICES {
-                let found = self.service(&format!("{name}._tcp.{domain}"), is_direct).await;
-                let Ok(Srv::Offers(offers)) = found else { continue };
-                let mut offers = offers.into_iter().map(|offer| offer.offer);
-                if let Some(offer) = offers.find(|offer| offer.port == port) {
-                    return Ok((self.visit(offer, Way::Srv).await?, service));
-                }
-            }
-            let service =
-                if matches!(port, 5269 | 5270) { Service::Server } else { Service::Client };
-            let is_direct = !matches!(port, 5222 | 5269);
-            let own = Offer { host: domain.clone(), port, is_direct };
-            Ok((self.visit(own, Way::Domain).await?, service))
-        };
-        within(WITHIN, find).await
     }
 
     /// Returns what DNS says in text at `name`, such as `_calypte.example.org`.

@@ -2,6 +2,7 @@ use std::time::Instant;
 
 use super::lab::{Entry, Fate, Lab, a, alias, key, srv, text};
 use super::*;
+use crate::federation::look::Service;
 
 /// What there is in most tests.
 fn entries() -> Vec<Entry> {
