@@ -83,7 +83,11 @@ fn decide(lab: &Lab) {
     let (mut ana, mut ben) = (Person::login(&one, "ana"), Person::login(&two, "ben"));
     ana.tells(&mut ben, &["hello".to_owned()]);
     let ran = one.run(&["peer", "list"], "");
-    assert!(line(&ran, &["two.example", "connected", "external"]).contains("TLSv1.3"), "{ran:?}");
+    assert!(line(&ran, &["two.example", "connected", "domain key TLSv1.3"]).len() < 100, "{ran:?}");
+    let ran = one.run(&["tls", "list"], "");
+    assert!(ran.code == 0 && ran.out.contains("two.example"), "{ran:?}");
+    let ran = one.run(&["dns"], "");
+    assert!(line(&ran, &["_calypte.one.example.", "TXT"]).contains("v=0"), "{ran:?}");
     wait("the acknowledgement", || {
         let ran = one.run(&["status"], "");
         line(&ran, &["servers"]).contains("connected, nothing waits")

@@ -143,7 +143,9 @@ fn row(peer: &PeerState, domain: &str) -> [String; 6] {
         true => peer.remote.clone(),
         false => format!("{} (for {})", peer.remote, peer.local),
     };
-    let how = [peer.how, peer.tls].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    // Whose key is known needs no authority and no dialback.
+    let how = peer.how.map(|how| if how == "extension" { "domain key" } else { how });
+    let how = [how, peer.tls].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let mut rest = Vec::new();
     if peer.waiting > 0 {
         let bytes = text::bytes(u64::try_from(peer.bytes).unwrap_or(u64::MAX));
