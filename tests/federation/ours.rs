@@ -43,10 +43,15 @@ fn story(lab: &Lab) {
     get_back(lab, &mut ana, &ben.domain, EXACT);
     get_back(lab, &mut ben, &ana.domain, EXACT);
     go_away(ana, ben);
-    // One stream carries both ways, and both know each other by their certificates.
+    // One stream carries both ways, and both proved on it that they hold their domains' keys.
     let of = |server: &Server, how: &str| server.metric(&format!("{OUT}{{how=\"{how}\"}}"));
-    assert!(of(&one, "external") + of(&two, "external") >= 1.0, "{}", one.http("/metrics"));
-    assert_eq!(of(&one, "dialback") + of(&two, "dialback"), 0.0);
+    assert!(of(&one, "extension") + of(&two, "extension") >= 1.0, "{}", one.http("/metrics"));
+    let others = ["external", "dialback"].map(|how| of(&one, how) + of(&two, how));
+    assert_eq!(others, [0.0, 0.0], "{}", one.http("/metrics"));
+    for (server, other) in [(&one, "two.example"), (&two, "one.example")] {
+        let list = server.run(&["command", "tls-list"], "").out;
+        assert!(list.contains(&format!("{other} TOFU")) && !list.contains("ALARM"), "{list}");
+    }
     wait("all is acknowledged", || {
         [&one, &two].iter().all(|server| server.metric("calypte_s2s_waiting") == 0.0)
     });
