@@ -120,7 +120,9 @@ impl Server {
                     let ticket = self.store.submit(writes.clone());
                     self.shards[number].overlay.add(ticket, &writes);
                 }
-                Event::Arriving(_) => self.shards[number].inbox.push_back((event, cause)),
+                Event::Arriving(_) | Event::Undeliverable { .. } => {
+                    self.shards[number].inbox.push_back((event, cause));
+                }
                 _ => {}
             }
         }
@@ -159,6 +161,15 @@ impl Server {
         let shard = self.shard_of(stanza.to.as_ref().unwrap());
         let cause = Some(Cause::Wire(wire, number));
         self.shards[shard].inbox.push_back((Event::Arriving(stanza), cause));
+    }
+
+    /// Tells whether a shard is about to hear what became of a stanza that left.
+    pub(crate) fn is_answered(&self, shard: usize, row: &Vec<u8>) -> bool {
+        self.shards[shard].inbox.iter().any(|(event, _)| match event {
+            Event::Left { rows } => rows.contains(row),
+            Event::Undeliverable { row: other, .. } => other.as_ref() == Some(row),
+            _ => false,
+        })
     }
 
     /// Tells whether a stanza still waits for another domain in a shard.

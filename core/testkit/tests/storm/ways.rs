@@ -63,6 +63,9 @@ impl World {
 
     /// A stanza leaves a shard of a server.
     pub(crate) fn leave(&mut self, (server, shard): (usize, usize), to: usize, freight: Freight) {
+        if freight.row.as_ref().is_some_and(|row| self.servers[server].is_answered(shard, row)) {
+            return;
+        }
         self.tell(|| format!("{} leaves {server} for {to}", name(&freight.stanza)));
         self.check_bound(server, shard);
         // Its sender was not told: the server was killed before.
