@@ -40,7 +40,7 @@ pub(crate) struct Worker {
     pending: VecDeque<Pending>,
     /// Events that came of effects.
     again: VecDeque<Event>,
-    /// What came from other domains while the shard did not serve. Connections to them read no
+    /// What came from other domains, or was given up, while the shard did not serve. Connections to them read no
     /// further than so much is under way.
     missed: VecDeque<(Event, Option<Receipt>)>,
     wake_at: Option<u64>,
@@ -147,8 +147,15 @@ impl Worker {
         match made {
             Ok(Ok((engine, outcome))) => {
                 self.engine = Some(engine);
+                let (told, came): (Vec<_>, Vec<_>) = std::mem::take(&mut self.missed)
+                    .into_iter()
+                    .partition(|(event, _)| matches!(event, Event::Undeliverable { .. }));
+                // First, so that what was given up is not handed out again.
+                for (event, _) in told {
+                    self.step(event, None);
+                }
                 self.accept(outcome, None);
-                for (event, receipt) in std::mem::take(&mut self.missed) {
+                for (event, receipt) in came {
                     self.step(event, receipt.as_ref());
                 }
                 self.settle();
@@ -253,11 +260,13 @@ impl Worker {
     }
 
     /// Something happened while the shard does not serve. What came from another domain waits, or
-    /// it would be counted; what another domain has must not be sent there again when the shard is
-    /// made anew. The rest comes again, or is nobody's any more.
+    /// it would be counted; what was given up waits, or it would leave again behind what is newer;
+    /// what another domain has must not be sent there again when the shard is made anew. The rest comes again, or is nobody's any more.
     fn miss(&mut self, event: Event, receipt: Option<&Receipt>) {
         match event {
-            Event::Arriving(_) => self.missed.push_back((event, receipt.cloned())),
+            Event::Arriving(_) | Event::Undeliverable { .. } => {
+                self.missed.push_back((event, receipt.cloned()));
+            }
             Event::Left { rows } => {
                 let mut writes = Batch::default();
                 rows.into_iter().for_each(|row| writes.delete(row));
