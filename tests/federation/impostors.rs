@@ -165,6 +165,8 @@ fn external(lab: &Lab) {
     other.from = "other.example".to_owned();
     let mut client = other.secured().unwrap();
     client.send(&other.header());
+    // It may still be offered the proof of a domain key, which it does not have.
+    client.send(&message("x@other.example", "ana@c.example"));
     ends(&mut client, &["policy-violation", "not-authorized"], "another name than it shows");
     // Its own name, said or not, is believed.
     let home = home(lab);
