@@ -98,10 +98,10 @@ impl Blocklist {
             return Ok(Flow::Pass);
         }
         // Routed, the error would come from the blocked address, and be stopped.
-        if let Some(resource) = cx.session_jid().and_then(JidRef::resource).map(str::to_owned) {
-            if let Some(error) = refusal(stanza, to) {
-                cx.deliver(&resource, &error)?;
-            }
+        if let Some(resource) = cx.session_jid().and_then(JidRef::resource).map(str::to_owned)
+            && let Some(error) = refusal(stanza, to)
+        {
+            cx.deliver(&resource, &error)?;
         }
         Ok(Flow::Handled)
     }
