@@ -52,6 +52,22 @@ fn path(criterion: &mut Criterion) {
     assert_eq!(send(), 1);
     group.bench_function("standard modules, XEP-0198", |bencher| bencher.iter(&mut send));
 
+    // It waits in a row until the other domain has it.
+    let mut domain = Domain::new(standard());
+    let stanza = Stanza::parse(&MESSAGE.replace("a.example", "b.example")).unwrap();
+    let mut leave = || {
+        let outcome = domain.step(Event::Sent { session: ANA, stanza: stanza.clone() });
+        let Some(Effect::Leaving { row: Some(row), .. }) = outcome.effects.into_iter().next()
+        else {
+            return 0;
+        };
+        domain.step(Event::Left { rows: vec![row] }).writes.ops.len()
+    };
+    assert_eq!(leave(), 1);
+    group.bench_function("standard modules, to another domain", |bencher| {
+        bencher.iter(&mut leave);
+    });
+
     let mut domain = Domain::new(standard());
     group.bench_function("standard modules, read and written", |bencher| {
         bencher.iter(|| {
