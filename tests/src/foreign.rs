@@ -1,11 +1,12 @@
 //! Servers that others wrote: Debian's Prosody and ejabberd, PyPI's pyjabber.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::{Authority, Client, Host, How, Kind, Lab, Mechanism, password, wait};
@@ -141,7 +142,7 @@ impl Foreign {
         let mut command = self.command();
         command.current_dir(&self.folder).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        self.child = Some(command.spawn().unwrap());
+        self.child = Some(command.process_group(0).spawn().unwrap());
         wait(&format!("{:?} is ready", self.which), || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "{:?} does not start: {}", self.which, self.log());
@@ -171,7 +172,10 @@ impl Foreign {
     /// Kills it as a power switch would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            drop(child.kill());
+            // pyjabber has processes below it, which would stay.
+            let group = Pid::from_raw(i32::try_from(child.id()).unwrap());
+            // One that is gone already is as good.
+            let _gone = killpg(group, Signal::SIGKILL);
             drop(child.wait());
         }
     }
