@@ -1,7 +1,9 @@
 //! The list, and what changes when it does (XEP-0191 §3).
 
+use std::collections::BTreeSet;
+
 use calypte::prelude::*;
-use tables::{BLOCKED, Blocked, ROSTER};
+use tables::{BLOCKED, Blocked, Contact, ROSTER};
 
 use crate::{Blocklist, report};
 
@@ -24,8 +26,9 @@ impl Blocklist {
             return Err(StanzaError::BAD_REQUEST);
         }
         let known = cx.all(&BLOCKED, u32::MAX)?;
-        let is_new = |jid: &&Jid| known.iter().all(|(other, _)| other != jid.as_str());
-        let new: Vec<_> = items.iter().map(|(jid, _)| jid).filter(is_new).collect();
+        let known: BTreeSet<_> = known.iter().map(|(jid, _)| jid.as_str()).collect();
+        let new = items.iter().map(|(jid, _)| jid.as_ref());
+        let new: Vec<_> = new.filter(|jid| !known.contains(jid.as_str())).collect();
         let count = known.len().saturating_add(new.len());
         if count > usize::try_from(self.0.items).unwrap_or(usize::MAX) {
             let why =
@@ -36,9 +39,7 @@ impl Blocklist {
             return Err(StanzaError::NOT_ALLOWED.with_text("You cannot block yourself."));
         }
         // Before they are blocked, as afterwards nothing leaves for them.
-        for jid in &new {
-            withdraw(jid, cx)?;
-        }
+        withdraw(&new, cx)?;
         let since_ms = cx.now_ms();
         for jid in &new {
             cx.put(&BLOCKED, jid.as_str(), &Blocked { since_ms })?;
@@ -65,24 +66,25 @@ impl Blocklist {
         for jid in &jids {
             if cx.get(&BLOCKED, jid.as_str())?.is_some() {
                 cx.delete(&BLOCKED, jid.as_str())?;
-                heard.push(jid);
+                heard.push(JidRef::trusted(jid));
             }
         }
-        for jid in heard {
-            show(JidRef::trusted(jid), cx)?;
-        }
+        show(&heard, cx)?;
         push("unblock", &told, cx)?;
         Ok(Reply::Empty)
     }
 }
 
-/// Reads the items of a request, each with what is reported of it.
+/// Reads the items of a request, each with what is reported of it. One that is there again says
+/// nothing.
 fn items<'a>(request: &Request<'a>) -> Result<Vec<(Jid, Option<Node<'a>>)>, StanzaError> {
-    let mut items = Vec::new();
+    let (mut items, mut seen) = (Vec::new(), BTreeSet::new());
     for item in request.query()?.children().filter(|child| child.is(ns::BLOCKING, "item")) {
         let jid = item.attr("jid").ok_or(StanzaError::BAD_REQUEST)?;
         let jid = Jid::parse(&jid).map_err(|_| StanzaError::JID_MALFORMED)?;
-        items.push((jid, item.child(ns::REPORTING, "report")));
+        if seen.insert(jid.as_str().to_owned()) {
+            items.push((jid, item.child(ns::REPORTING, "report")));
+        }
     }
     Ok(items)
 }
@@ -112,28 +114,34 @@ fn push(name: &str, jids: &[String], cx: &mut Context<'_, '_>) -> Done {
     Ok(())
 }
 
-/// Returns the addresses that an item means, among those who may see the owner: contacts, or the one
-/// device of a contact.
-fn seers(item: JidRef<'_>, cx: &mut Context<'_, '_>) -> Result<Vec<String>, StanzaError> {
-    if item.local().is_some() {
-        let contact = cx.get(&ROSTER, item.bare_str())?;
-        let sees = contact.is_some_and(|contact| contact.from);
-        return Ok(if sees { vec![item.as_str().to_owned()] } else { Vec::new() });
+/// Returns the contacts that the items mean, or the one device of a contact. Each is there once.
+fn meant(
+    items: &[JidRef<'_>],
+    cx: &mut Context<'_, '_>,
+) -> Result<Vec<(String, Contact)>, StanzaError> {
+    let whole: BTreeSet<_> =
+        items.iter().filter(|item| item.is_bare()).map(|item| item.as_str()).collect();
+    let domains: BTreeSet<_> =
+        whole.iter().copied().filter(|item| JidRef::trusted(item).local().is_none()).collect();
+    let mut meant = Vec::new();
+    if !domains.is_empty() {
+        meant = cx.all(&ROSTER, u32::MAX)?;
+        meant.retain(|(jid, _)| domains.contains(JidRef::trusted(jid).domain()));
     }
-    let contacts = cx.all(&ROSTER, u32::MAX)?;
-    let is_meant = |jid: &str| {
-        let jid = JidRef::trusted(jid);
-        // A device of a domain is none of its people.
-        if item.is_bare() { jid.domain() == item.as_str() } else { jid.as_str() == item.bare_str() }
-    };
-    let seers = contacts.into_iter().filter(|(jid, contact)| contact.from && is_meant(jid));
-    Ok(seers.map(|(jid, _)| jid).collect())
+    for item in items.iter().filter(|item| !domains.contains(item.domain())) {
+        let is_part = !item.is_bare() && whole.contains(item.bare_str());
+        if !is_part && let Some(contact) = cx.get(&ROSTER, item.bare_str())? {
+            meant.push((item.as_str().to_owned(), contact));
+        }
+    }
+    Ok(meant)
 }
 
 /// Says that the owner is gone, to those who saw it and are going to be blocked (§3.3).
-fn withdraw(item: &Jid, cx: &mut Context<'_, '_>) -> Done {
-    let seers = seers(item.as_ref(), cx)?;
-    let seers = cx.without_blocked(seers.iter().map(String::as_str).collect())?;
+fn withdraw(items: &[JidRef<'_>], cx: &mut Context<'_, '_>) -> Done {
+    let meant = meant(items, cx)?;
+    let seers = meant.iter().filter(|(_, contact)| contact.from);
+    let seers = cx.without_blocked(seers.map(|(jid, _)| jid.as_str()).collect())?;
     for session in cx.sessions()?.into_iter().filter(|session| session.available) {
         let from = cx.owner_jid().with_resource(&session.resource);
         let from = from.map_err(|_| StanzaError::INTERNAL)?;
@@ -147,18 +155,19 @@ fn withdraw(item: &Jid, cx: &mut Context<'_, '_>) -> Done {
 
 /// Shows the owner to those who may see it and are not blocked any more, and asks who of them is
 /// there (§3.4).
-fn show(item: JidRef<'_>, cx: &mut Context<'_, '_>) -> Done {
-    let seers = seers(item, cx)?;
-    let seers = cx.without_blocked(seers.iter().map(String::as_str).collect())?;
+fn show(items: &[JidRef<'_>], cx: &mut Context<'_, '_>) -> Done {
     let sessions: Vec<_> = cx.sessions()?.into_iter().filter(|session| session.available).collect();
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    let meant = meant(items, cx)?;
+    let seers = meant.iter().filter(|(_, contact)| contact.from);
+    let seers = cx.without_blocked(seers.map(|(jid, _)| jid.as_str()).collect())?;
     for presence in sessions.iter().filter_map(|session| session.presence.as_ref()) {
         cx.send_each(presence, &seers)?;
     }
-    let contact = cx.get(&ROSTER, item.bare_str())?;
-    if !sessions.is_empty() && contact.is_some_and(|contact| contact.to) {
-        let bare = item.bare_str();
-        let asked = cx.without_blocked(vec![bare])?;
-        cx.send_each("<presence type='probe'/>", &asked)?;
-    }
-    Ok(())
+    let seen = meant.iter().filter(|(_, contact)| contact.to);
+    let seen: BTreeSet<_> = seen.map(|(jid, _)| JidRef::trusted(jid).bare_str()).collect();
+    let asked = cx.without_blocked(seen.into_iter().collect())?;
+    cx.send_each("<presence type='probe'/>", &asked)
 }
