@@ -38,17 +38,19 @@ impl Blocklist {
         if items.iter().any(|(jid, _)| cx.is_own(Some(jid.as_ref()))) {
             return Err(StanzaError::NOT_ALLOWED.with_text("You cannot block yourself."));
         }
+        let reports: Vec<_> =
+            items.iter().filter_map(|(jid, report)| Some((jid, (*report)?))).collect();
+        if reports.len() > report::REQUEST_MAX {
+            let why = "Report fewer addresses at a time.";
+            return Err(StanzaError::POLICY_VIOLATION.with_text(why));
+        }
         // Before they are blocked, as afterwards nothing leaves for them.
         withdraw(&new, cx)?;
         let since_ms = cx.now_ms();
         for jid in &new {
             cx.put(&BLOCKED, jid.as_str(), &Blocked { since_ms })?;
         }
-        for (jid, report) in &items {
-            if let Some(report) = report {
-                report::keep(jid, *report, self.0.reports, cx)?;
-            }
-        }
+        report::keep(&reports, self.0.reports, cx)?;
         let jids: Vec<_> = items.iter().map(|(jid, _)| jid.as_str().to_owned()).collect();
         push("block", &jids, cx)?;
         Ok(Reply::Empty)

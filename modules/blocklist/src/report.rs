@@ -8,6 +8,15 @@ use crate::Blocklist;
 
 /// What was reported, by time and chance.
 const REPORTS: Table<(u64, u64), Report> = Table::domain("blocklist.reports");
+/// How much an account reported lately; one row.
+const REPORTED: Table<str, Reported> = Table::account("blocklist.reported");
+/// The key of the row.
+const REPORTED_KEY: &str = "reported";
+/// The most reports of a request.
+pub(crate) const REQUEST_MAX: usize = 10;
+/// The most reports of an account that are kept of one day.
+const DAY_MAX: u32 = 20;
+const DAY_MS: u64 = 24 * 3_600_000;
 /// The longest text of a report, in letters.
 const TEXT_MAX: usize = 500;
 /// The most messages that a report names.
@@ -32,31 +41,66 @@ struct Report {
 
 record!(Report, 1);
 
-/// Keeps what is reported of an address.
-pub(crate) fn keep(jid: &Jid, report: Node<'_>, max: u32, cx: &mut Context<'_, '_>) -> Done {
-    cx.count("reports", 1)?;
-    if max == 0 {
+/// How many reports of an account were kept on a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+struct Reported {
+    /// The day, counted from 1970.
+    day: u64,
+    count: u32,
+}
+
+record!(Reported, 1);
+
+/// Keeps what is reported of addresses, as far as the account has not reported enough for the day.
+pub(crate) fn keep(reports: &[(&Jid, Node<'_>)], max: u32, cx: &mut Context<'_, '_>) -> Done {
+    if reports.is_empty() {
         return Ok(());
     }
+    cx.count("reports", u64::try_from(reports.len()).unwrap_or(0))?;
+    let day = cx.now_ms() / DAY_MS;
+    let reported = cx.get(&REPORTED, REPORTED_KEY)?.filter(|reported| reported.day == day);
+    let mut reported = reported.unwrap_or(Reported { day, count: 0 });
+    let left = to_usize(DAY_MAX.saturating_sub(reported.count).min(max));
+    let kept = reports.get(..left.min(reports.len())).unwrap_or_default();
+    if kept.is_empty() {
+        return Ok(());
+    }
+    make_room(kept.len(), max, cx)?;
+    for (jid, report) in kept {
+        let report = read(jid, *report, cx);
+        let chance = cx.random(8)?.try_into().map_err(|_| StanzaError::INTERNAL)?;
+        cx.put(&REPORTS, &(cx.now_ms(), u64::from_le_bytes(chance)), &report)?;
+        reported.count = reported.count.saturating_add(1);
+    }
+    cx.put(&REPORTED, REPORTED_KEY, &reported)
+}
+
+/// Deletes what is too much when so many more come: what the account itself reported goes before what
+/// others did.
+fn make_room(coming: usize, max: u32, cx: &mut Context<'_, '_>) -> Done {
+    let known = cx.scan(&REPORTS, &[], &Range { to: None, limit: max, reverse: false })?;
+    let too_many = known.len().saturating_add(coming).saturating_sub(to_usize(max));
+    let (own, others): (Vec<_>, Vec<_>) =
+        known.iter().partition(|(_, report)| report.by == cx.owner().as_str());
+    for (oldest, _) in own.into_iter().chain(others).take(too_many) {
+        cx.delete(&REPORTS, oldest)?;
+    }
+    Ok(())
+}
+
+fn read(jid: &Jid, report: Node<'_>, cx: &Context<'_, '_>) -> Report {
     let reason = report.attr("reason").unwrap_or_default();
     let reason = reason.strip_prefix("urn:xmpp:reporting:").unwrap_or(&reason);
     let text = report.child_text(ns::REPORTING, "text").unwrap_or_default();
     let names = report.children().filter(|child| child.is(ns::STANZA_ID, "stanza-id"));
     let names = names.filter_map(|name| Some(line(&name.attr("id")?))).take(NAMED_MAX);
-    let report = Report {
+    Report {
         by: cx.owner().as_str().to_owned(),
         of: jid.as_str().to_owned(),
         reason: line(reason),
         text: line(&text),
         messages: names.collect(),
-    };
-    let chance = cx.random(8)?.try_into().map_err(|_| StanzaError::INTERNAL)?;
-    let range = Range { to: None, limit: max, reverse: false };
-    let known = cx.scan(&REPORTS, &[], &range)?;
-    if let Some((oldest, _)) = known.first().filter(|_| known.len() >= to_usize(max)) {
-        cx.delete(&REPORTS, oldest)?;
     }
-    cx.put(&REPORTS, &(cx.now_ms(), u64::from_le_bytes(chance)), &report)
 }
 
 impl Blocklist {
@@ -119,7 +163,9 @@ mod tests {
             messages: vec!["1".to_owned()],
         };
         assert_eq!(REPORTS.encode(&report), b"\x01\x03a@b\x03c@d\x04spam\0\x01\x011");
-        assert_eq!(REPORTS.name, "blocklist.reports");
+        let reported = Reported { day: 300, count: 2 };
+        assert_eq!(REPORTED.encode(&reported), b"\x01\xfb\x2c\x01\x02");
+        assert_eq!((REPORTS.name, REPORTED.name), ("blocklist.reports", "blocklist.reported"));
         let blocked = tables::Blocked { since_ms: 300 };
         assert_eq!(tables::BLOCKED.encode(&blocked), b"\x01\xfb\x2c\x01");
     }
