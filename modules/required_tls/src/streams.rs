@@ -320,9 +320,9 @@ impl RequiredTls {
 
     /// Notes a key that is presented instead of the one we hold, where a certificate speaks for it.
     fn note_rival(&self, at: &Peering<'_>, signed: &Signed, cx: &mut Context<'_, '_>) -> Done {
-        let Some(held) = at.held.clone().filter(|_| at.facts.identity.is_proved()) else {
-            return Ok(());
-        };
+        // A certificate for a name below the domain says nothing of the domain.
+        let is_spoken_for = at.facts.identity.is_proved() && at.name == at.facts.remote;
+        let Some(held) = at.held.clone().filter(|_| is_spoken_for) else { return Ok(()) };
         let dk = signed.policy.dk;
         if dk == held.dk || held.rival.as_ref().is_some_and(|rival| rival.dk == dk) {
             return Ok(());

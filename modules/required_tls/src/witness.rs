@@ -172,7 +172,7 @@ impl RequiredTls {
         let listed = rival.seen_by.iter().filter(|witness| self.0.witnesses.contains(witness));
         let is_old = cx.now_ms().saturating_sub(rival.since_ms) >= PATIENCE_MS;
         let Some(signed) = Signed::read(&rival.policy).ok() else { return Ok(peer) };
-        if listed.count() < QUORUM || !is_old {
+        if listed.count() < QUORUM || !is_old || !signed.policy.covers(domain) {
             return Ok(peer);
         }
         cx.warn(&format!("{domain} has another key, as {QUORUM} witnesses see for two weeks"));
