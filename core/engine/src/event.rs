@@ -58,6 +58,8 @@ pub struct Limits {
     pub resume_ms: u64,
     /// How long a request of ours waits for its answer, in milliseconds.
     pub answer_ms: u64,
+    /// Looks of modules that are under way.
+    pub looks: usize,
 }
 
 impl Default for Limits {
@@ -72,6 +74,7 @@ impl Default for Limits {
             leaving_all_bytes: 256 << 20,
             resume_ms: 300_000,
             answer_ms: 30_000,
+            looks: 256,
         }
     }
 }

@@ -9,8 +9,6 @@ use crate::calls::{Called, Cause};
 use crate::event::Effect;
 use crate::step::{Step, Told};
 
-/// The most looks that are under way.
-const LOOKS_MAX: usize = 256;
 /// How long one may take, in milliseconds.
 const LOOK_MS: u64 = 60_000;
 /// The longest address or name that may be asked for, in bytes.
@@ -109,7 +107,8 @@ impl Step<'_> {
             return Err(fault::NOT_GRANTED);
         }
         let under_way = self.state.looks.waiting.len().saturating_add(more);
-        if under_way < LOOKS_MAX { Ok(()) } else { Err(fault::BUDGET) }
+        let is_inside = under_way < self.state.setup.limits.looks;
+        if is_inside { Ok(()) } else { Err(fault::BUDGET) }
     }
 
     /// Begins a look.

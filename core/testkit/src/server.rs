@@ -146,6 +146,7 @@ impl Server {
                 "leaving_all_bytes" => self.limits.leaving_all_bytes = size,
                 "resume_ms" => self.limits.resume_ms = value,
                 "answer_ms" => self.limits.answer_ms = value,
+                "looks" => self.limits.looks = size,
                 _ => return Err(format!("no bound is called {name}")),
             }
         }
