@@ -16,14 +16,14 @@ impl RequiredTls {
             return Ok(());
         }
         let name = format!("_calypte.{domain}");
-        cx.look(&Look::Txt { name }, format!("txt {domain}").as_bytes())?;
+        try_look(&Look::Txt { name }, &format!("txt {domain}"), cx)?;
         self.ask_page(domain, cx)
     }
 
     fn ask_page(&self, domain: &str, cx: &mut Context<'_, '_>) -> Done {
         let url = format!("https://{domain}/.well-known/calypte-policy");
         let look = Look::Https { url, limit: PAGE_BYTES_MAX };
-        cx.look(&look, format!("web {domain}").as_bytes())
+        try_look(&look, &format!("web {domain}"), cx)
     }
 
     /// Half of the time for which a policy may be remembered is over: fetches it, in case that there
@@ -99,6 +99,15 @@ impl RequiredTls {
         }
         peer.vouch(Source::Web);
         cache::keep(domain, &peer, cx)
+    }
+}
+
+/// Has something looked up, if the host does not look up too much already: what is found is welcome,
+/// and nothing fails without it.
+pub(crate) fn try_look(look: &Look, cookie: &str, cx: &mut Context<'_, '_>) -> Done {
+    match cx.look(look, cookie.as_bytes()) {
+        Err(error) if error == StanzaError::RESOURCE_CONSTRAINT => cx.count("looks_dropped", 1),
+        other => other,
     }
 }
 

@@ -10,6 +10,7 @@ use calypte::prelude::*;
 
 use crate::cache::{self, PEERS, Peer, Source};
 use crate::policy::{Key, Signed, b64, is_name};
+use crate::sources::try_look;
 use crate::{NS, RequiredTls, alarms};
 
 /// What witnesses asked us to look at, by their domain.
@@ -218,7 +219,7 @@ impl RequiredTls {
         }
         for port in observed.ports {
             let look = Look::Spki { domain: domain.to_owned(), port };
-            cx.look(&look, format!("spki {domain} {port}").as_bytes())?;
+            try_look(&look, &format!("spki {domain} {port}"), cx)?;
         }
         cx.wake_at(cx.now_ms().saturating_add(observed.every_ms), &format!("observe {domain}"))
     }
