@@ -6,6 +6,15 @@ use calypte::prelude::*;
 /// By domain and reason.
 pub(crate) const ALARMS: Table<(String, String), Alarm> = Table::domain("required_tls.alarms");
 
+/// How many there are, under [`ALL`].
+const COUNT: Table<str, Rows> = Table::domain("required_tls.alarms-count");
+const ALL: &str = "alarms";
+
+/// The most rows.
+const ALARMS_MAX: u64 = 10_000;
+/// How many go at once when there are more: those longest unseen.
+const EVICTED: usize = 100;
+
 /// Something that only an attack or a mistake explains.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Alarm {
@@ -17,6 +26,11 @@ pub(crate) struct Alarm {
 }
 
 record!(Alarm, 1);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+struct Rows(u64);
+
+record!(Rows, 1);
 
 /// Domain and reason, and what was seen.
 pub(crate) type Row = ((String, String), Alarm);
@@ -51,12 +65,13 @@ pub(crate) const fn meaning(reason: &str) -> &'static str {
 pub(crate) fn raise(domain: &str, reason: &str, evidence: &str, cx: &mut Context<'_, '_>) -> Done {
     let key = (domain.to_owned(), reason.to_owned());
     let now_ms = cx.now_ms();
-    let mut alarm = cx.get(&ALARMS, &key)?.unwrap_or_else(|| Alarm {
-        first_ms: now_ms,
-        last_ms: 0,
-        count: 0,
-        evidence: String::new(),
-    });
+    let mut alarm = match cx.get(&ALARMS, &key)? {
+        Some(alarm) => alarm,
+        None => {
+            make_room(cx)?;
+            Alarm { first_ms: now_ms, last_ms: 0, count: 0, evidence: String::new() }
+        }
+    };
     // Each is said once a day at most: the row has the count.
     if now_ms.saturating_sub(alarm.last_ms) > 86_400_000 {
         cx.warn(&format!("ALARM, {domain}, {reason}: {}", meaning(reason)));
@@ -66,6 +81,25 @@ pub(crate) fn raise(domain: &str, reason: &str, evidence: &str, cx: &mut Context
     evidence.clone_into(&mut alarm.evidence);
     cx.count("alarms", 1)?;
     cx.put(&ALARMS, &key, &alarm)
+}
+
+/// Counts one more row, and drops old ones when there are too many.
+fn make_room(cx: &mut Context<'_, '_>) -> Done {
+    let Rows(mut count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
+    if count >= ALARMS_MAX {
+        let all = oldest(of(None, cx)?, EVICTED);
+        for (key, _) in &all {
+            cx.delete(&ALARMS, key)?;
+        }
+        count = count.saturating_sub(u64::try_from(all.len()).unwrap_or(0));
+    }
+    cx.put(&COUNT, ALL, &Rows(count.saturating_add(1)))
+}
+
+fn oldest(mut all: Vec<Row>, most: usize) -> Vec<Row> {
+    all.sort_by_key(|(_, alarm)| alarm.last_ms);
+    all.truncate(most);
+    all
 }
 
 /// Tells whether an alarm was written down within the last minute: for those that strangers cause.
@@ -87,10 +121,13 @@ pub(crate) fn of(domain: Option<&str>, cx: &mut Context<'_, '_>) -> Result<Vec<R
 
 /// The operator dealt with them.
 pub(crate) fn clear(domain: &str, cx: &mut Context<'_, '_>) -> Done {
-    for (key, _) in of(Some(domain), cx)? {
-        cx.delete(&ALARMS, &key)?;
+    let all = of(Some(domain), cx)?;
+    for (key, _) in &all {
+        cx.delete(&ALARMS, key)?;
     }
-    Ok(())
+    let Rows(count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
+    let gone = u64::try_from(all.len()).unwrap_or(0);
+    cx.put(&COUNT, ALL, &Rows(count.saturating_sub(gone)))
 }
 
 #[cfg(test)]
@@ -101,5 +138,17 @@ mod tests {
     fn rows_keep_their_bytes() {
         let alarm = Alarm { first_ms: 1, last_ms: 2, count: 3, evidence: "x".into() };
         assert_eq!(ALARMS.encode(&alarm), b"\x01\x01\x02\x03\x01x");
+        assert_eq!(COUNT.encode(&Rows(3)), b"\x01\x03");
+    }
+
+    #[test]
+    fn the_oldest_go_first() {
+        let row = |name: &str, last_ms| {
+            let alarm = Alarm { first_ms: 0, last_ms, count: 1, evidence: String::new() };
+            ((name.to_owned(), "dk".to_owned()), alarm)
+        };
+        let all = oldest(vec![row("a", 5), row("b", 3), row("c", 9), row("d", 4)], 2);
+        let names: Vec<_> = all.iter().map(|((name, _), _)| name.as_str()).collect();
+        assert_eq!(names, ["b", "d"]);
     }
 }

@@ -119,7 +119,9 @@ impl RequiredTls {
         // Anybody can connect to us and claim a name. It counts when something else speaks for it.
         let facts = at.facts;
         let is_it = facts.is_outgoing || facts.identity.is_proved() || facts.how == "dialback";
-        if is_it {
+        // Whoever has any number of names can have them all fail: those that we know have rows.
+        let is_known = at.held.is_some() || self.had_certificate(&facts.remote, cx)?;
+        if is_it && is_known {
             self.tally(at, reason, cx)?;
             alarms::raise(&at.name, reason, &at.evidence(), cx)?;
             // Read anew: a rival may have been noted.
