@@ -141,6 +141,10 @@ fn hand_on(step: Step, presence: &Passing<'_>, contact: &str, cx: &mut Context<'
 
 /// Ends what is between the owner and a contact that is removed (§2.5.2).
 pub(crate) fn end_all(cx: &mut Context<'_, '_>, contact: &str, before: &Contact) -> Done {
+    if cx.without_blocked(vec![contact])?.is_empty() {
+        // Nothing leaves for it (XEP-0191 §3.3). It hears of the end when it asks and is heard again.
+        return Ok(());
+    }
     let send = |cx: &mut Context<'_, '_>, kind: &str| {
         let presence = Element::new(ns::CLIENT, "presence").with_attr("type", kind);
         cx.send(&presence.with_attr("to", contact))
