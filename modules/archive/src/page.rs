@@ -13,6 +13,8 @@ const PAGE_BYTES: usize = 128 << 10;
 /// Rows that are looked at for one page. Only a query for one device of somebody, or one for a time
 /// after the clock was wrong, looks at rows that it does not give.
 const ROWS_MAX: usize = 5000;
+/// Their bytes, about: rows are read a few at a time.
+const LOOKED_BYTES_MAX: usize = 4 << 20;
 /// How far is counted.
 const COUNT_MAX: u32 = 1000;
 
@@ -23,8 +25,8 @@ pub(crate) enum Source {
     All,
     /// Those with this bare address.
     With(String),
-    /// Those that the client named, in order.
-    These(Vec<(u64, Kept)>),
+    /// Those at these places, in order.
+    These(Vec<u64>),
 }
 
 /// Between which places and times, and with whom.
@@ -46,8 +48,26 @@ pub(crate) struct Page {
     pub(crate) rows: Vec<(u64, Kept)>,
     /// Whether there is more in the direction that was read.
     pub(crate) has_more: bool,
-    looked_at: usize,
+    looked: Looked,
     bytes: usize,
+}
+
+/// How much was looked at in one step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Looked {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Looked {
+    fn at(&mut self, kept: &Kept) {
+        self.rows = self.rows.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(kept.xml.len());
+    }
+
+    fn is_enough(self) -> bool {
+        self.rows >= ROWS_MAX || self.bytes >= LOOKED_BYTES_MAX
+    }
 }
 
 impl Ends {
@@ -75,9 +95,9 @@ impl Ends {
 impl Page {
     /// Takes the next row and says whether the page is full.
     fn take(&mut self, row: (u64, Kept), max: usize, ends: &Ends) -> Result<bool, StanzaError> {
-        self.looked_at = self.looked_at.saturating_add(1);
+        self.looked.at(&row.1);
         if !ends.fits(&row) {
-            let is_enough = self.looked_at >= ROWS_MAX;
+            let is_enough = self.looked.is_enough();
             if is_enough && self.rows.is_empty() {
                 // Nothing could be named from which to go on.
                 let why = "There is too much to search. Ask for a shorter time.";
@@ -106,12 +126,14 @@ pub(crate) fn read(
 ) -> Result<Page, StanzaError> {
     let max = usize::try_from(max).unwrap_or(usize::MAX);
     let mut page = Page::default();
-    if let Source::These(rows) = source {
-        let count = rows.len();
-        for index in 0..count {
-            let index = if is_backwards { count.saturating_sub(index + 1) } else { index };
-            let Some(row) = rows.get(index) else { break };
-            if page.take(row.clone(), max, ends)? {
+    if let Source::These(places) = source {
+        let mut places = places.clone();
+        if is_backwards {
+            places.reverse();
+        }
+        for place in places {
+            let Some(kept) = cx.get(&MESSAGES, &place)? else { continue };
+            if page.take((place, kept), max, ends)? {
                 break;
             }
         }
@@ -173,27 +195,77 @@ fn marks(
     Ok(marks.into_iter().map(|((_, place), _)| place).collect())
 }
 
-/// Counts the messages of a result, up to [`COUNT_MAX`].
+/// Counts the messages of a result: up to [`COUNT_MAX`], and no further than is looked in one step.
 pub(crate) fn count(
     source: &Source,
     ends: &Ends,
     cx: &mut Context<'_, '_>,
 ) -> Result<u64, StanzaError> {
-    let count = match source {
-        Source::These(rows) => rows.iter().filter(|row| ends.fits(row)).count(),
+    let mut count = 0_usize;
+    match source {
+        Source::These(places) => {
+            for place in places {
+                let Some(kept) = cx.get(&MESSAGES, place)? else { continue };
+                count = count.saturating_add(usize::from(ends.fits(&(*place, kept))));
+            }
+        }
         Source::With(bare) if ends.with.as_ref().is_some_and(Jid::is_bare) => {
-            marks(bare, (ends.from, ends.to), COUNT_MAX, false, cx)?.len()
+            count = marks(bare, (ends.from, ends.to), COUNT_MAX, false, cx)?.len();
         }
         Source::All | Source::With(_) => {
-            let (mut count, mut from) = (0_usize, ends.from);
+            let (mut looked, mut from) = (Looked::default(), ends.from);
             for _ in 0..COUNT_MAX.div_ceil(CHUNK) {
                 let rows = places(source, (from, ends.to), CHUNK, false, cx)?;
                 let Some((last, _)) = rows.last() else { break };
                 from = last.saturating_add(1);
                 count = count.saturating_add(rows.iter().filter(|row| ends.fits(row)).count());
+                rows.iter().for_each(|(_, kept)| looked.at(kept));
+                if looked.is_enough() {
+                    break;
+                }
             }
-            count
         }
-    };
+    }
     Ok(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(place: u64, bytes: usize) -> (u64, Kept) {
+        let peer = "romeo@montague.example/orchard".to_owned();
+        (place, Kept { stamp_ms: 0, tail: 0, peer, xml: "x".repeat(bytes) })
+    }
+
+    fn with(jid: &str) -> Ends {
+        Ends { with: Jid::parse(jid).ok(), ..Ends::of_times(None, None) }
+    }
+
+    #[test]
+    fn large_messages_end_a_search_early() {
+        let ends = with("romeo@montague.example/balcony");
+        let mut page = Page::default();
+        for place in 1..41 {
+            assert_eq!(page.take(row(place, 100 << 10), 10, &ends), Ok(false), "{place}");
+        }
+        let refused = page.take(row(41, 100 << 10), 10, &ends);
+        assert_eq!(refused.map_err(|error| error.condition), Err(Condition::ResourceConstraint));
+        // One that was found is what to go on from.
+        let mut page = Page::default();
+        let found = with("romeo@montague.example/orchard");
+        assert_eq!(page.take(row(1, 10), 10, &found), Ok(false));
+        assert_eq!(page.take(row(2, 4 << 20), 10, &ends), Ok(true));
+        assert!(page.has_more);
+    }
+
+    #[test]
+    fn small_messages_are_looked_at_5000_at_a_time() {
+        let ends = with("romeo@montague.example/balcony");
+        let mut page = Page::default();
+        for place in 1..5000 {
+            assert_eq!(page.take(row(place, 10), 10, &ends), Ok(false), "{place}");
+        }
+        assert!(page.take(row(5000, 10), 10, &ends).is_err());
+    }
 }

@@ -186,10 +186,12 @@ fn bounds(
     let source = if !form.ids.is_empty() {
         let mut found = Vec::new();
         for id in &form.ids {
-            found.push(rows::find(id, cx)?);
+            // Where they are, not what they say: there may be many, and large ones.
+            let (place, _) = rows::find(id, cx)?;
+            found.push(place);
         }
-        found.sort_unstable_by_key(|(place, _)| *place);
-        found.dedup_by_key(|(place, _)| *place);
+        found.sort_unstable();
+        found.dedup();
         Source::These(found)
     } else if let Some(with) = &form.with {
         Source::With(with.bare().as_str().to_owned())
