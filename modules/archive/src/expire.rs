@@ -12,13 +12,28 @@ pub(crate) const SIZE: &str = "size";
 const ROWS_MAX: u32 = 100;
 /// How long others have their turn before it goes on, in milliseconds.
 const PAUSE_MS: u64 = 50;
+/// How long it looks away at most, in milliseconds: the operator may have made `keep` shorter.
+const LOOK_MS: u64 = 24 * 3_600_000;
+
+/// Returns when to look for what is due at a time.
+pub(crate) fn look_ms(due_ms: u64, now_ms: u64) -> u64 {
+    due_ms.min(now_ms.saturating_add(LOOK_MS))
+}
 
 impl Archive {
     /// Deletes the oldest messages; the rest after a pause.
     pub(crate) fn expire(&self, name: &str, cx: &mut Context<'_, '_>) -> Done {
-        let oldest = rows::outermost(ROWS_MAX, false, cx)?;
         let now_ms = cx.now_ms();
         let due_ms = |stamp_ms: u64| stamp_ms.saturating_add(self.0.keep.ms);
+        if name != SIZE {
+            // Most often nothing is: it is not worth reading more than one.
+            let Some((_, first)) = rows::outermost(1, false, cx)?.pop() else { return Ok(()) };
+            let due_ms = due_ms(first.stamp_ms);
+            if due_ms > now_ms {
+                return cx.wake_at(look_ms(due_ms, now_ms), AGE);
+            }
+        }
+        let oldest = rows::outermost(ROWS_MAX, false, cx)?;
         let due = if name == SIZE {
             let mut bytes = rows::state(cx)?.bytes;
             let is_due = |(_, kept): &&(u64, rows::Kept)| {
@@ -38,9 +53,25 @@ impl Archive {
             return if goes_on { cx.wake_at(now_ms + PAUSE_MS, SIZE) } else { Ok(()) };
         }
         match oldest.get(due) {
-            Some((_, next)) => cx.wake_at(due_ms(next.stamp_ms).max(now_ms + PAUSE_MS), AGE),
+            Some((_, next)) => {
+                let due_ms = due_ms(next.stamp_ms).max(now_ms + PAUSE_MS);
+                cx.wake_at(look_ms(due_ms, now_ms), AGE)
+            }
             None if is_whole && state.messages > 0 => cx.wake_at(now_ms + PAUSE_MS, AGE),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_later_is_looked_for_each_day() {
+        let now_ms = 1_000 * LOOK_MS;
+        assert_eq!(look_ms(now_ms + 5, now_ms), now_ms + 5);
+        assert_eq!(look_ms(now_ms + 365 * LOOK_MS, now_ms), now_ms + LOOK_MS);
+        assert_eq!(look_ms(u64::MAX, u64::MAX - 1), u64::MAX);
     }
 }

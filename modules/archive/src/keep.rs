@@ -2,7 +2,7 @@
 
 use calypte::prelude::*;
 
-use crate::expire::{AGE, SIZE};
+use crate::expire::{AGE, SIZE, look_ms};
 use crate::id::Id;
 use crate::rows::{self, Kept};
 use crate::{Archive, prefs};
@@ -103,7 +103,7 @@ impl Archive {
         let kept = Kept { stamp_ms, tail: id.tail, peer: peer.as_str().to_owned(), xml };
         let state = rows::add(id, &kept, cx)?;
         if state.messages == 1 {
-            cx.wake_at(stamp_ms.saturating_add(self.0.keep.ms), AGE)?;
+            cx.wake_at(look_ms(stamp_ms.saturating_add(self.0.keep.ms), stamp_ms), AGE)?;
         }
         if state.bytes > self.0.bytes.bytes {
             cx.wake_at(stamp_ms, SIZE)?;

@@ -15,6 +15,8 @@ const TOTAL: Table<str, Total> = Table::account("offline.total");
 const TOTAL_KEY: &str = "total";
 /// The name of the timer that deletes what nobody came for.
 const EXPIRE: &str = "expire";
+/// How long it looks away at most, in milliseconds: the operator may have made `keep` shorter.
+const LOOK_MS: u64 = 24 * 3_600_000;
 /// Rows deleted at a time.
 const EXPIRE_ROWS_MAX: u32 = 500;
 /// The largest message: each has to fit into a client's queue.
@@ -85,7 +87,8 @@ impl Offline {
         cx.put(&TOTAL, TOTAL_KEY, &total)?;
         cx.count("kept", 1)?;
         if total.messages == 1 {
-            cx.wake_at(since_ms.saturating_add(self.0.keep.ms), EXPIRE)?;
+            let due_ms = since_ms.saturating_add(self.0.keep.ms);
+            cx.wake_at(look_ms(due_ms, cx.now_ms()), EXPIRE)?;
         }
         Ok(Flow::Kept)
     }
@@ -121,16 +124,21 @@ impl Offline {
             cx.count("expired", u64::try_from(due.len()).unwrap_or(0))?;
         }
         if let Some((_, next)) = rows.get(due.len()) {
-            cx.wake_at(due_ms(next).max(now_ms), EXPIRE)?;
+            cx.wake_at(look_ms(due_ms(next), now_ms), EXPIRE)?;
         } else if rows.len() == due.len() && !due.is_empty() {
             // There may be more than were read.
             let more = cx.all(&MESSAGES, 1)?;
             if let Some((_, next)) = more.first() {
-                cx.wake_at(due_ms(next).max(now_ms), EXPIRE)?;
+                cx.wake_at(look_ms(due_ms(next), now_ms), EXPIRE)?;
             }
         }
         Ok(())
     }
+}
+
+/// Returns when to look for what is due at a time.
+fn look_ms(due_ms: u64, now_ms: u64) -> u64 {
+    due_ms.clamp(now_ms, now_ms.saturating_add(LOOK_MS))
 }
 
 impl Total {
@@ -254,5 +262,13 @@ mod tests {
         let place = MESSAGES.encode_key(&(258, 3));
         assert_eq!(place, b"\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x03");
         assert_eq!((MESSAGES.name, TOTAL.name), ("offline.messages", "offline.total"));
+    }
+
+    #[test]
+    fn what_is_due_later_is_looked_for_each_day() {
+        let now_ms = 1_000 * LOOK_MS;
+        assert_eq!(look_ms(5, now_ms), now_ms);
+        assert_eq!(look_ms(now_ms + 5, now_ms), now_ms + 5);
+        assert_eq!(look_ms(now_ms + 60 * LOOK_MS, now_ms), now_ms + LOOK_MS);
     }
 }
