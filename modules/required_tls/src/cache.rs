@@ -1,5 +1,8 @@
 //! What we remember of domains with a policy, and when a newer one counts.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use bincode::{Decode, Encode};
 use calypte::prelude::*;
 
@@ -8,13 +11,15 @@ use crate::sources::refresh_of;
 
 /// What we hold of a domain, by its name.
 pub(crate) const PEERS: Table<str, Peer> = Table::domain("required_tls.peers");
-/// How many rows there are, under [`ALL`].
+/// How many rows there are, under [`ALL`], and how many below a parent, under [`below`].
 const COUNT: Table<str, Rows> = Table::domain("required_tls.count");
 const ALL: &str = "peers";
 
 /// The most domains.
 const PEERS_MAX: u64 = 10_000;
-/// How many go at once when there are more: those first met and longest unheard of.
+/// The most domains with the same [`parent`]: somebody may have every name below his.
+const CROWD_MAX: u64 = 64;
+/// How many go at once when there are more.
 const EVICTED: usize = 100;
 
 /// What we hold of a domain.
@@ -210,6 +215,10 @@ impl Peer {
         self.signed().is_none_or(|p| p.need == Need::Dk || p.tls_min == TlsMin::V13)
     }
 
+    fn is_by_operator(&self) -> bool {
+        self.sources & Source::Operator as u8 != 0
+    }
+
     /// Returns who vouched for it, in words.
     pub(crate) fn sources(&self) -> String {
         let all = Source::ALL.into_iter().filter(|(source, _)| self.sources & *source as u8 != 0);
@@ -240,17 +249,20 @@ pub(crate) fn find(
     Ok(None)
 }
 
-/// Keeps what we hold of a domain.
+/// Keeps what we hold of a domain. A new one whose parent is crowded is not remembered, unless the
+/// operator says so; what we hold of others never fails.
 pub(crate) fn keep(name: &str, peer: &Peer, cx: &mut Context<'_, '_>) -> Done {
     if cx.get(&PEERS, name)?.is_none() {
-        let Rows(mut count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
-        if count >= PEERS_MAX {
-            count = count.saturating_sub(evict(cx)?);
+        let Rows(crowd) = cx.get(&COUNT, &below(name))?.unwrap_or_default();
+        if crowd >= CROWD_MAX && !peer.is_by_operator() {
+            return cx.count("unremembered", 1);
         }
+        let Rows(count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
         if count >= PEERS_MAX {
-            return Err(StanzaError::RESOURCE_CONSTRAINT);
+            evict(cx)?;
         }
-        cx.put(&COUNT, ALL, &Rows(count.saturating_add(1)))?;
+        step(ALL, 1, cx)?;
+        step(&below(name), 1, cx)?;
         let half_ms = cx.now_ms().saturating_add(peer.max_age_ms / 2);
         cx.wake_at(half_ms, &refresh_of(name))?;
     }
@@ -262,23 +274,60 @@ pub(crate) fn forget(name: &str, cx: &mut Context<'_, '_>) -> Result<bool, Stanz
     if cx.get(&PEERS, name)?.is_none() {
         return Ok(false);
     }
-    let Rows(count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
-    cx.put(&COUNT, ALL, &Rows(count.saturating_sub(1)))?;
+    step(ALL, -1, cx)?;
+    step(&below(name), -1, cx)?;
     cx.delete(&PEERS, name)?;
     Ok(true)
 }
 
-/// Forgets domains that only we vouch for, longest unheard of first. An alarm is never forgotten.
-fn evict(cx: &mut Context<'_, '_>) -> Result<u64, StanzaError> {
-    let mut all = cx.all(&PEERS, u32::MAX)?;
-    all.retain(|(_, peer)| peer.trust == Trust::Tofu && peer.alarm.is_none());
-    all.sort_by_key(|(_, peer)| peer.fresh_ms);
-    all.truncate(EVICTED);
-    for (name, _) in &all {
-        cx.delete(&PEERS, name)?;
+/// Counts rows under a name of [`COUNT`].
+fn step(of: &str, more: i64, cx: &mut Context<'_, '_>) -> Done {
+    let Rows(before) = cx.get(&COUNT, of)?.unwrap_or_default();
+    match before.saturating_add_signed(more) {
+        0 => cx.delete(&COUNT, of),
+        count => cx.put(&COUNT, of, &Rows(count)),
     }
-    cx.count("evicted", u64::try_from(all.len()).unwrap_or(0))?;
-    Ok(u64::try_from(all.len()).unwrap_or(0))
+}
+
+/// Returns the last two labels of a name: who has a domain has all names below it.
+fn parent(name: &str) -> &str {
+    match name.rmatch_indices('.').nth(1) {
+        Some((at, _)) => name.get(at.saturating_add(1)..).unwrap_or(name),
+        None => name,
+    }
+}
+
+/// Returns the name under which the rows below the parent of a name are counted.
+fn below(name: &str) -> String {
+    format!("below {}", parent(name))
+}
+
+/// Forgets some domains.
+fn evict(cx: &mut Context<'_, '_>) -> Done {
+    let all = cx.all(&PEERS, u32::MAX)?;
+    let gone = least(all, EVICTED, cx.now_ms());
+    for name in &gone {
+        forget(name, cx)?;
+    }
+    cx.count("evicted", u64::try_from(gone.len()).unwrap_or(0))
+}
+
+/// Returns the domains that are forgotten first: those whose demands do not hold, then those of the
+/// most crowded parent, whatever their state, longest unheard of first. What the operator said is last.
+fn least(mut all: Vec<(String, Peer)>, most: usize, now_ms: u64) -> Vec<String> {
+    let mut crowds: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, _) in &all {
+        let crowd = crowds.entry(parent(name).to_owned()).or_default();
+        *crowd = crowd.saturating_add(1);
+    }
+    all.sort_by_cached_key(|(name, peer)| {
+        let crowd = crowds.get(parent(name)).copied().unwrap_or_default();
+        let is_confirmed = peer.trust == Trust::Confirmed;
+        let order = (Reverse(crowd), is_confirmed, peer.fresh_ms);
+        (peer.is_by_operator(), peer.is_enforced(now_ms), order)
+    });
+    all.truncate(most);
+    all.into_iter().map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]

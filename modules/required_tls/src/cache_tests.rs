@@ -93,6 +93,41 @@ fn a_policy_is_taken_back_and_put_in_force_again() {
 }
 
 #[test]
+fn a_parent_is_two_labels() {
+    let names = ["a.example", "x.a.example", "y.x.a.example", "host", ""];
+    let parents = ["a.example", "a.example", "a.example", "host", ""];
+    assert_eq!(names.map(parent), parents);
+}
+
+#[test]
+fn a_crowd_goes_before_those_who_are_alone() {
+    let now_ms = 365 * 86_400_000;
+    let of = |name: &str, source, fresh_ms| {
+        let mut peer = Peer::new(&signed(1, 10), source, fresh_ms);
+        peer.vouch(source);
+        (name.to_owned(), peer)
+    };
+    let mut alarmed = of("n1.evil.example", Source::Stream, now_ms);
+    alarmed.1.alarm = Some((now_ms, "proof".to_owned()));
+    let mut confirmed = of("alone.example", Source::Stream, 6);
+    confirmed.1.vouch(Source::Dns);
+    let all = vec![
+        of("said.example", Source::Operator, 0),
+        confirmed,
+        of("met.example", Source::Stream, 20),
+        of("seen.example", Source::Stream, 10),
+        alarmed,
+        of("n2.evil.example", Source::Stream, now_ms + 1),
+        of("lapsed.other", Source::Stream, 4),
+    ];
+    // Twice the time after 4 is over, after 6 it is not.
+    let order = least(all, 6, 360 * 86_400_000 + 5);
+    let expected = ["lapsed.other", "n1.evil.example", "n2.evil.example"];
+    assert_eq!(order[..3], expected);
+    assert_eq!(order[3..], ["seen.example", "met.example", "alone.example"]);
+}
+
+#[test]
 fn rows_keep_their_bytes() {
     let mut peer = Peer::pinned(Key([3; 32]), Source::Operator, 5);
     peer.alarm = Some((6, "dk".to_owned()));
