@@ -219,7 +219,7 @@ impl Policy {
 /// Tells whether a text is a domain as it goes on the wire here: prepared, in lower case.
 pub(crate) fn is_name(text: &str) -> bool {
     let jid = calypte::prelude::Jid::parse(text);
-    jid.is_ok_and(|jid| jid.as_str() == text && jid.domain() == text) && text.contains('.')
+    jid.is_ok_and(|jid| jid.as_str() == text && jid.domain() == text)
 }
 
 /// Tells whether a text is `xmpps://host:port`.
