@@ -26,7 +26,7 @@ const STORIES: [Story; 5] = [
         name: "slixmpp",
         script: "slixmpp_client.py",
         steps: "foreign-certificate wrong-password login-starttls login-tls roster subscribe \
-                presence chat offline resume-after-cut resume-after-kill logout",
+                presence chat offline carbons archive resume-after-cut resume-after-kill logout",
     },
     Story {
         name: "aioxmpp",
