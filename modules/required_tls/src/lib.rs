@@ -93,6 +93,7 @@ impl RequiredTls {
         match name.split_once(' ') {
             None => self.daily(cx),
             Some(("refresh", domain)) => self.refresh(domain, cx),
+            Some(("greet", domain)) => self.ask_to_observe(domain, cx),
             Some(("observe", domain)) => self.observe(domain, cx),
             Some(_) => Ok(()),
         }

@@ -315,6 +315,10 @@ impl RequiredTls {
             self.ask_sources(&name, cx)?;
             self.ask_witnesses(&name, cx)?;
         }
+        if claim.is_accepting {
+            // Who does not know our key yet would not listen.
+            self.greet(&name, is_new, cx)?;
+        }
         match claim.newer {
             Some(serial) => self.rise_above(serial, cx),
             None => Ok(()),

@@ -17,6 +17,8 @@ use crate::{NS, RequiredTls, alarms};
 const OBSERVED: Table<str, Observed> = Table::domain("required_tls.observed");
 /// How many questions a witness asked in an hour, by its domain.
 const ASKED: Table<str, InHour> = Table::volatile_domain("required_tls.asked");
+/// Witnesses that were asked to look at our ports since the start, by their domain.
+const GREETED: Table<str, Greeted> = Table::volatile_domain("required_tls.greeted");
 
 /// Questions of a witness in an hour.
 const QUESTIONS_MAX: u32 = 120;
@@ -24,6 +26,10 @@ const QUESTIONS_MAX: u32 = 120;
 const PORTS_MAX: usize = 8;
 /// How often a port is looked at, at most.
 const EVERY_MS: u64 = 3_600_000;
+/// How long after its proof a witness is asked: by then it has read ours.
+const GREET_MS: u64 = 1000;
+/// When the ports of a witness that is new are looked at for the first time.
+const FIRST_LOOK_MS: u64 = 10_000;
 /// Witnesses who have to see another key before it is believed without the operator.
 const QUORUM: usize = 3;
 /// How long it has to be seen, in milliseconds.
@@ -45,7 +51,18 @@ struct InHour {
 
 record!(InHour, 1);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+struct Greeted {
+    at_ms: u64,
+}
+
+record!(Greeted, 1);
+
 impl RequiredTls {
+    fn is_witness(&self, domain: &str) -> bool {
+        self.0.witnesses.iter().any(|witness| witness == domain)
+    }
+
     /// Returns the witness that asks; others get the answer that unknown questions get.
     fn witness(
         &self,
@@ -54,7 +71,7 @@ impl RequiredTls {
     ) -> Result<String, StanzaError> {
         let from = request.from.ok_or(StanzaError::SERVICE_UNAVAILABLE)?;
         let domain = from.domain().to_owned();
-        let is_listed = from.local().is_none() && self.0.witnesses.contains(&domain);
+        let is_listed = from.local().is_none() && self.is_witness(&domain);
         if !is_listed {
             return Err(StanzaError::SERVICE_UNAVAILABLE);
         }
@@ -198,15 +215,16 @@ impl RequiredTls {
         if ports.len() > PORTS_MAX || ports.contains(&0) {
             return Err(StanzaError::BAD_REQUEST);
         }
-        if ports.is_empty() {
-            cx.delete(&OBSERVED, witness.as_str())?;
+        let is_new = cx.get(&OBSERVED, witness.as_str())?.is_none();
+        if is_new && ports.is_empty() {
             return Ok(Reply::Empty);
         }
-        let is_new = cx.get(&OBSERVED, witness.as_str())?.is_none();
+        // Who stops keeps its row until the next look is due: else it could begin anew at once, and
+        // be looked at more often than once an hour.
         let every_ms = every.saturating_mul(1000).clamp(EVERY_MS, 30 * 86_400_000);
         cx.put(&OBSERVED, witness.as_str(), &Observed { ports, every_ms })?;
         if is_new {
-            cx.wake_at(cx.now_ms().saturating_add(60_000), &format!("observe {witness}"))?;
+            cx.wake_at(cx.now_ms().saturating_add(FIRST_LOOK_MS), &format!("observe {witness}"))?;
         }
         Ok(Reply::Empty)
     }
@@ -214,7 +232,7 @@ impl RequiredTls {
     /// Looks at the ports of a witness.
     pub(crate) fn observe(&self, domain: &str, cx: &mut Context<'_, '_>) -> Done {
         let Some(observed) = cx.get(&OBSERVED, domain)? else { return Ok(()) };
-        if !self.0.witnesses.iter().any(|witness| witness == domain) {
+        if !self.is_witness(domain) || observed.ports.is_empty() {
             return cx.delete(&OBSERVED, domain);
         }
         for port in observed.ports {
@@ -244,15 +262,30 @@ impl RequiredTls {
 
     /// Asks the witnesses to look at our ports, each day in case that they forgot.
     pub(crate) fn ask_to_be_observed(&self, cx: &mut Context<'_, '_>) -> Done {
-        let ports: Vec<_> = self.0.observe_ports.iter().map(u16::to_string).collect();
-        for witness in &self.0.witnesses {
-            let wish = Element::new(NS, "observe")
-                .with_attr("ports", &ports.join(" "))
-                .with_attr("every", "3600");
-            let iq = Element::new(ns::CLIENT, "iq").with_attr("type", "set");
-            cx.request(&iq.with_attr("to", witness).with_child(wish), b"observe")?;
+        self.0.witnesses.iter().try_for_each(|witness| self.ask_to_observe(witness, cx))
+    }
+
+    /// Asks one witness, if it still is one.
+    pub(crate) fn ask_to_observe(&self, witness: &str, cx: &mut Context<'_, '_>) -> Done {
+        if !self.is_witness(witness) {
+            return Ok(());
         }
-        Ok(())
+        let ports: Vec<_> = self.0.observe_ports.iter().map(u16::to_string).collect();
+        let wish = Element::new(NS, "observe")
+            .with_attr("ports", &ports.join(" "))
+            .with_attr("every", "3600");
+        let iq = Element::new(ns::CLIENT, "iq").with_attr("type", "set");
+        cx.request(&iq.with_attr("to", witness).with_child(wish), b"observe").map(drop)
+    }
+
+    /// A domain proved itself. A witness that is new, or that is met for the first time since the
+    /// start, is asked to look at our ports.
+    pub(crate) fn greet(&self, domain: &str, is_new: bool, cx: &mut Context<'_, '_>) -> Done {
+        if !self.is_witness(domain) || (!is_new && cx.get(&GREETED, domain)?.is_some()) {
+            return Ok(());
+        }
+        cx.put(&GREETED, domain, &Greeted { at_ms: cx.now_ms() })?;
+        cx.wake_at(cx.now_ms().saturating_add(GREET_MS), &format!("greet {domain}"))
     }
 
     /// A witness says what our ports showed it.
@@ -284,5 +317,6 @@ mod tests {
         let observed = Observed { ports: vec![5222], every_ms: 3 };
         assert_eq!(OBSERVED.encode(&observed), b"\x01\x01\xfb\x66\x14\x03");
         assert_eq!(ASKED.encode(&InHour { hour: 1, count: 2 }), b"\x01\x01\x02");
+        assert_eq!(GREETED.encode(&Greeted { at_ms: 7 }), b"\x01\x07");
     }
 }
