@@ -24,6 +24,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "attack_old_tls", needs: &[], play: old_tls },
     Case { name: "attack_feature_removed", needs: &[], play: featureless },
     Case { name: "attack_old_policy", needs: &[], play: replay },
+    Case { name: "attack_observed_by_witness", needs: &[], play: observed },
     Case { name: "attack_between_prosody_and_us", needs: &[Which::Prosody], play: plain_peer },
 ];
 
@@ -251,6 +252,15 @@ fn replay(lab: &Lab) {
         Impostor { edit: Box::new(move |text: &str| text.replace(&new, &old)), ..who }
     });
     scene.holds(&["serial", "proof", "spki"]);
+    scene.goes_on();
+}
+
+/// Only clients of the other domain are intercepted. Its witness, who comes the same way, sees it.
+fn observed(lab: &Lab) {
+    let scene = Scene::new(lab);
+    let who = Impostor::new(lab, ONE, TWO);
+    scene.roads[0].conduct(&[5222], &Conduct::Impostor(Arc::new(who)));
+    wait("that the witness tells", || has_alarm(&listed(&scene.two), TWO, "observed"));
     scene.goes_on();
 }
 
