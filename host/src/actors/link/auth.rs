@@ -214,7 +214,9 @@ impl Link {
         if is_proved {
             errand.tracer.fine("certificate", "it is valid for the domain");
         }
-        if let Some(element) = verdict.say.as_deref().and_then(element) {
+        // Who only asks about a key proves nothing, and carries nothing afterwards.
+        let say = verdict.say.as_deref().filter(|_| errand.is_judged());
+        if let Some(element) = say.and_then(element) {
             let choice = Choice::Extension { element, bidi: offered.bidi };
             return self.peering.answer_offered(choice);
         }

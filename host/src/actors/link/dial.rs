@@ -63,7 +63,7 @@ impl Errand {
     }
 
     /// Tells whether modules are asked: not for a key, which proves nothing by itself.
-    fn is_judged(&self) -> bool {
+    pub(super) fn is_judged(&self) -> bool {
         !matches!(self.purpose, Purpose::Verify { .. })
     }
 }
