@@ -81,6 +81,8 @@ pub(crate) struct Link {
     opened: Option<(String, String)>,
     /// Whether modules let the peer prove itself by dialback.
     may_dial_back: bool,
+    /// Whether an extension proved the peer.
+    is_extended: bool,
     /// Why we connected.
     errand: Option<Box<Mission>>,
     /// A question of the stream that is not answered yet. Nothing is taken from the stream
@@ -195,6 +197,7 @@ impl Link {
             identity: None,
             opened: None,
             may_dial_back: true,
+            is_extended: false,
             errand,
             asking: None,
             checks: Vec::new(),

@@ -271,6 +271,7 @@ impl Link {
             self.fail(Failed::Policy, "this server does not talk to it");
             return self.end(Some(StreamError::PolicyViolation));
         }
+        self.is_extended |= how == How::Extension;
         let how = name(how);
         let metrics = &self.hall.shared.metrics;
         match self.errand {

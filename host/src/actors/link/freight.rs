@@ -65,8 +65,10 @@ impl Link {
         } else if self.errand.is_some()
             && !self.freight.wanted.iter().any(|wanted| Arc::ptr_eq(wanted, &route))
         {
-            // Where that cannot be asked for now, nothing would be heard of it.
-            if self.peering.add_pair(&route.local, &route.remote) {
+            // What a module proved is bound to the first pair of the stream. And where a pair
+            // cannot be asked for now, nothing would be heard of it.
+            let may_ask = !self.is_extended;
+            if may_ask && self.peering.add_pair(&route.local, &route.remote) {
                 self.freight.wanted.push(route);
             } else {
                 route.keep_apart();
