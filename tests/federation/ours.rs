@@ -102,6 +102,14 @@ fn unreachable(lab: &Lab) {
     ana.write("ben@alias.example", "alias");
     let said = ana.bounced("alias");
     assert!(said.contains("<remote-server-not-found") && said.contains("another domain"), "{said}");
+    // Said in clear, that is not believed at once.
+    lab.publish("cousin.example", lab.v4(2));
+    lab.names().remove("_xmpps-server._tcp.cousin.example");
+    let begin = Instant::now();
+    ana.write("ben@cousin.example", "cousin");
+    let said = ana.bounced("cousin");
+    assert!(said.contains("<remote-server-timeout") && said.contains("another domain"), "{said}");
+    assert!(begin.elapsed() >= Duration::from_secs(2), "one packet gave it up");
 }
 
 /// One does not trust the authority of two.

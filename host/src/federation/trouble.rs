@@ -92,6 +92,11 @@ impl Trouble {
         Self { is_unknown: true, ..Self::new(failed, text) }
     }
 
+    /// Tells whether the attempt went as far as that of `other`, and it is as sure what it means.
+    pub(crate) fn says_as_much_as(&self, other: &Self) -> bool {
+        (self.failed, self.is_unknown) >= (other.failed, other.is_unknown)
+    }
+
     /// Tells whether waiting is of no use.
     pub(crate) fn is_final(&self) -> bool {
         self.is_unknown
@@ -138,6 +143,16 @@ pub(crate) fn too_large(domain: &str) -> StanzaError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sure_outweighs_what_is_not() {
+        let sure = Trouble::unknown(Failed::Refused, "over TLS");
+        let unsure = Trouble::new(Failed::Refused, "in clear");
+        assert!(sure.says_as_much_as(&unsure) && !unsure.says_as_much_as(&sure));
+        assert!(sure.says_as_much_as(&sure));
+        let further = Trouble::new(Failed::Policy, "its proof is wrong");
+        assert!(further.says_as_much_as(&sure) && !sure.says_as_much_as(&further));
+    }
 
     #[test]
     fn senders_are_told_the_truth() {

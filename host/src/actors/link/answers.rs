@@ -100,7 +100,9 @@ impl Link {
             }
             PeerFailure::OtherDomain if self.is_trying() => {
                 let text = "the server that DNS names for it serves another domain";
-                self.report(Err(Trouble::unknown(Failed::Refused, text)));
+                let is_unknown = self.may_be_believed();
+                let trouble = Trouble { is_unknown, ..Trouble::new(Failed::Refused, text) };
+                self.report(Err(trouble));
             }
             PeerFailure::OtherDomain => {}
             PeerFailure::Protocol => self.fail(Failed::Closed, "its server broke the protocol"),
@@ -128,13 +130,20 @@ impl Link {
         }
         if self.is_trying() {
             let text = format!("its server ended the stream ({condition})");
-            let is_unknown = matches!(
+            let is_gone = matches!(
                 received.condition,
                 Some(StreamError::HostUnknown | StreamError::HostGone)
             );
+            let is_unknown = is_gone && self.may_be_believed();
             let trouble = Trouble { is_unknown, ..Trouble::new(Failed::Refused, text) };
             self.report(Err(trouble));
         }
         self.end(None);
+    }
+
+    /// Tells whether the peer may say that it does not serve the domain: what waits is given up
+    /// for that. In clear, one forged packet says so.
+    fn may_be_believed(&self) -> bool {
+        !self.io.is_plain()
     }
 }

@@ -84,9 +84,9 @@ pub(super) async fn run(hall: &Arc<Hall>, errand: &Arc<Errand>) -> Result<Reache
         let verdict = hall.judge_peer(facts).await;
         trouble.reason = verdict.refuse.map(|(_, reason)| reason);
         trouble.hold_until_ms = verdict.hold_until_ms;
-        // What a policy holds is not given up because DNS lies about it.
-        trouble.is_unknown &= trouble.reason.is_none();
     }
+    // What a policy holds is not given up because somebody lies about the domain.
+    trouble.is_unknown &= trouble.reason.is_none() && trouble.hold_until_ms.is_none();
     Err(trouble)
 }
 
@@ -134,7 +134,7 @@ async fn try_all(hall: &Arc<Hall>, errand: &Arc<Errand>) -> Result<Reached, Trou
                     "A server was not reached."
                 );
                 errand.tracer.failed(trouble.failed.name(), &trouble.text);
-                if worst.as_ref().is_none_or(|worst| trouble.failed >= worst.failed) {
+                if worst.as_ref().is_none_or(|worst| trouble.says_as_much_as(worst)) {
                     worst = Some(trouble);
                 }
             }
