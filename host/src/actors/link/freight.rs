@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::send::give_back;
 use super::{Link, Stage};
 use crate::actors::inbox::Parcel;
+use crate::federation::Pair;
 use crate::federation::route::{Entry, Route};
 use crate::federation::trouble::{self, Failed, Trouble};
 
@@ -28,6 +29,8 @@ const ASK_EVERY: u32 = 16;
 pub(super) struct Freight {
     /// The routes that this connection carries.
     routes: Vec<Arc<Route>>,
+    /// The pairs that are authenticated, and about which modules were asked.
+    open: Vec<Pair>,
     /// Routes that want to be carried once their pair is authenticated.
     wanted: Vec<Arc<Route>>,
     /// What is written and not acknowledged, in order.
@@ -41,6 +44,11 @@ impl Freight {
     /// that nothing else is blamed for it.
     fn is_suspicious(&self) -> bool {
         self.taken.back().is_some_and(|(_, entry)| entry.refusals > 0)
+    }
+
+    /// Tells whether what is for a pair may go out here: it is proved, and no module minds.
+    fn is_open(&self, local: &str, remote: &str) -> bool {
+        self.open.iter().any(|(ours, theirs)| ours == local && theirs == remote)
     }
 
     /// Returns two domains between which something may be sent.
@@ -60,15 +68,16 @@ impl Link {
         if self.stage != Stage::Open {
             return;
         }
-        if self.peering.may_send(&route.local, &route.remote) {
+        if self.freight.is_open(&route.local, &route.remote) {
             self.attach(route);
         } else if self.errand.is_some()
             && !self.freight.wanted.iter().any(|wanted| Arc::ptr_eq(wanted, &route))
         {
             // What a module proved is bound to the first pair of the stream. And where a pair
             // cannot be asked for now, nothing would be heard of it.
+            let is_proved = self.peering.may_send(&route.local, &route.remote);
             let may_ask = !self.is_extended;
-            if may_ask && self.peering.add_pair(&route.local, &route.remote) {
+            if is_proved || may_ask && self.peering.add_pair(&route.local, &route.remote) {
                 self.freight.wanted.push(route);
             } else {
                 route.keep_apart();
@@ -79,6 +88,9 @@ impl Link {
     /// A pair of domains is authenticated: what waits for it goes out here, unless another
     /// connection carries it.
     pub(super) fn carry_pair(&mut self, local: &str, remote: &str) {
+        if !self.freight.is_open(local, remote) {
+            self.freight.open.push((local.to_owned(), remote.to_owned()));
+        }
         self.freight.wanted.retain(|route| route.local != local || route.remote != remote);
         if let Some(route) = self.hall.federation.route(local, remote) {
             self.attach(route);
