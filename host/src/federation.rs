@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use crypto::Secret;
 use stream::s2s::PeerSettings;
+use tokio::sync::Semaphore;
 use xmpp::StanzaError;
 
 use crate::actors::Word;
@@ -38,6 +39,8 @@ use view::Known;
 
 /// What all domains together may have waiting, as a multiple of what one may.
 const ALL_FACTOR: usize = 32;
+/// How many peers that have proved nothing are looked up in DNS at a time.
+const STRANGER_LOOKS_MAX: usize = 16;
 /// The most pairs of domains that something waits for.
 const ROUTES_MAX: usize = 20_000;
 
@@ -49,6 +52,8 @@ pub(crate) struct Federation {
     shared: Arc<Shared>,
     /// Finds the servers of domains.
     pub(crate) resolver: Resolver,
+    /// For what is looked up about peers that have proved nothing.
+    pub(crate) stranger_looks: Semaphore,
     roots: ArcSwap<Roots>,
     settings: ArcSwap<PeerSettings>,
     rules: Rules,
@@ -91,6 +96,7 @@ impl Federation {
         Ok(Self {
             shared: Arc::clone(shared),
             resolver: Resolver::new(&config.federation)?,
+            stranger_looks: Semaphore::new(STRANGER_LOOKS_MAX),
             roots: ArcSwap::from_pointee(roots),
             settings: ArcSwap::from_pointee(settings(shared, secret)),
             rules: Rules::load(shared)?,

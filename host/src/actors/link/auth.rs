@@ -419,7 +419,12 @@ async fn identify(hall: &Hall, channel: &Channel, name: &Name) -> Identity {
         return found;
     }
     // Its domain may publish the key of the server that came to us.
-    let looked = timeout(DNS_WITHIN, hall.federation.resolver.targets(&name.name)).await;
+    // It has proved nothing yet: what it makes us ask is not to be in the way of what we want.
+    let looked = timeout(DNS_WITHIN, async {
+        let _turn = hall.federation.stranger_looks.acquire().await;
+        hall.federation.resolver.targets(&name.name).await
+    });
+    let looked = looked.await;
     let Ok(Ok(targets)) = looked else { return found };
     let tlsa: Vec<Tlsa> = targets.into_iter().flat_map(|target| target.tlsa).collect();
     if tlsa.is_empty() { found } else { judge(&tlsa) }
