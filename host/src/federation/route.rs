@@ -16,7 +16,8 @@ use xmpp::{Kind, Stanza};
 use super::trouble::Trouble;
 use crate::clock;
 
-/// How long a request waits: who asked has given up by then.
+/// How long a request, its answer or an error waits: who asked has given up by then, and a peer can
+/// make us send errors to domains that do not exist.
 const REQUEST_FOR: Duration = Duration::from_secs(60);
 /// What an entry takes beside its stanza.
 const ENTRY_BYTES: usize = 128;
@@ -54,7 +55,8 @@ impl Entry {
 /// Returns when `entry` has waited for too long, in milliseconds since 1970. `retry_for` is for
 /// messages.
 fn deadline_ms(entry: &Entry, retry_for: Duration) -> u64 {
-    let wait = if entry.stanza.kind == Kind::Iq { retry_for.min(REQUEST_FOR) } else { retry_for };
+    let is_short = entry.stanza.kind == Kind::Iq || entry.stanza.view().is_error();
+    let wait = if is_short { retry_for.min(REQUEST_FOR) } else { retry_for };
     entry.since_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }
 

@@ -123,3 +123,17 @@ fn who_leaves_it_misses_nothing() {
     route.forget(&route.drain(true));
     assert!(route.leave_unattended(true) && route.is_abandoned());
 }
+
+#[test]
+fn errors_wait_as_short_as_requests() {
+    let route = route();
+    put(&route, "a message");
+    let xml = "<message to='b@b.example' type='error'><body>an error</body></message>";
+    let row = Some(Row { shard: 0, key: b"error".to_vec() });
+    let error = Entry { stanza: Stanza::parse(xml).unwrap(), row, since_ms: 0, refusals: 0 };
+    assert!(matches!(route.push(error, MANY, MANY), Pushed::Waits));
+    let hour = Duration::from_secs(3600);
+    assert!(route.expire(59_999, hour).is_empty());
+    assert_eq!(texts(&route.expire(60_000, hour)), ["an error"]);
+    assert_eq!(texts(&route.expire(3_600_000, hour)), ["a message"]);
+}
