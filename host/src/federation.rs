@@ -26,6 +26,7 @@ pub(crate) mod look;
 pub(crate) mod names;
 pub(crate) mod resolve;
 pub(crate) mod route;
+mod routes;
 pub(crate) mod rules;
 pub(crate) mod tls;
 pub(crate) mod trouble;
@@ -34,6 +35,7 @@ pub(crate) mod view;
 use identity::Roots;
 use resolve::Resolver;
 use route::{Entry, Pushed, Route, Row, Total};
+use routes::Routes;
 use rules::Rules;
 use view::Known;
 
@@ -41,8 +43,6 @@ use view::Known;
 const ALL_FACTOR: usize = 32;
 /// How many peers that have proved nothing are looked up in DNS at a time.
 const STRANGER_LOOKS_MAX: usize = 16;
-/// The most pairs of domains that something waits for.
-const ROUTES_MAX: usize = 20_000;
 
 /// Two domains: ours and theirs.
 pub(crate) type Pair = (String, String);
@@ -57,7 +57,7 @@ pub(crate) struct Federation {
     roots: ArcSwap<Roots>,
     settings: ArcSwap<PeerSettings>,
     rules: Rules,
-    routes: Mutex<BTreeMap<Pair, Arc<Route>>>,
+    routes: Mutex<Routes>,
     /// Rows that are here, or were and are not yet known to be gone in their shard. A shard that is
     /// made anew gives all its rows again.
     rows: Mutex<BTreeSet<Row>>,
@@ -193,12 +193,10 @@ impl Federation {
         // Under the lock, so that nobody takes the route away meanwhile.
         let mut routes = lock(&self.routes);
         let pair = (local.to_owned(), remote.to_owned());
-        if routes.len() >= ROUTES_MAX && !routes.contains_key(&pair) {
+        let make = || Route::new(local, remote, Arc::clone(&self.total));
+        let Some(route) = routes.get_or(pair, make) else {
             return refuse(entry, trouble::full(remote));
-        }
-        let route = routes
-            .entry(pair)
-            .or_insert_with(|| Arc::new(Route::new(local, remote, Arc::clone(&self.total))));
+        };
         match route.push(entry, limit, limit.saturating_mul(ALL_FACTOR)) {
             Pushed::Waits => Sent::Waits,
             Pushed::Attend => Sent::Attend(Arc::clone(route)),
@@ -214,12 +212,12 @@ impl Federation {
 
     /// Returns all routes.
     pub(crate) fn routes(&self) -> Vec<Arc<Route>> {
-        lock(&self.routes).values().cloned().collect()
+        lock(&self.routes).all().cloned().collect()
     }
 
     /// Returns the routes that nobody looks after although something waits. Who asks has to.
     pub(crate) fn unattended(&self) -> Vec<Arc<Route>> {
-        lock(&self.routes).values().filter(|route| route.claim()).cloned().collect()
+        lock(&self.routes).all().filter(|route| route.claim()).cloned().collect()
     }
 
     /// Takes a route away that nobody looks after, if nothing waits for it.

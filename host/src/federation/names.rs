@@ -18,6 +18,14 @@ pub(crate) fn ascii(domain: &str) -> Option<String> {
     (!ascii.is_empty() && !is_number).then_some(ascii)
 }
 
+/// Returns the last two labels of `domain`: whoever has them can make up any number of names below.
+/// Domains that share a public suffix of two labels count as one, so no bound by this name may keep
+/// anybody out while there is room.
+pub(crate) fn parent(domain: &str) -> &str {
+    let mut dots = domain.rmatch_indices('.').map(|(at, _)| at.saturating_add(1));
+    dots.nth(1).and_then(|at| domain.get(at..)).unwrap_or(domain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +33,14 @@ mod tests {
     #[track_caller]
     fn check(domain: &str, expected: Option<&str>) {
         assert_eq!(ascii(domain).as_deref(), expected);
+    }
+
+    #[test]
+    fn parents_have_two_labels() {
+        assert_eq!(parent("a.b.evil.example"), "evil.example");
+        assert_eq!(parent("evil.example"), "evil.example");
+        assert_eq!(parent("localhost"), "localhost");
+        assert_eq!(parent(""), "");
     }
 
     #[test]
