@@ -21,6 +21,7 @@ use crate::server::Shared;
 
 pub(crate) mod dane;
 pub(crate) mod dial;
+pub(crate) mod dials;
 pub(crate) mod identity;
 pub(crate) mod look;
 pub(crate) mod names;
@@ -32,6 +33,7 @@ pub(crate) mod tls;
 pub(crate) mod trouble;
 pub(crate) mod view;
 
+use dials::Dials;
 use identity::Roots;
 use resolve::Resolver;
 use route::{Entry, Pushed, Route, Row, Total};
@@ -54,6 +56,8 @@ pub(crate) struct Federation {
     pub(crate) resolver: Resolver,
     /// For what is looked up about peers that have proved nothing.
     pub(crate) stranger_looks: Semaphore,
+    /// For attempts to reach servers.
+    pub(crate) dials: Dials,
     roots: ArcSwap<Roots>,
     settings: ArcSwap<PeerSettings>,
     rules: Rules,
@@ -97,6 +101,7 @@ impl Federation {
             shared: Arc::clone(shared),
             resolver: Resolver::new(&config.federation)?,
             stranger_looks: Semaphore::new(STRANGER_LOOKS_MAX),
+            dials: Dials::default(),
             roots: ArcSwap::from_pointee(roots),
             settings: ArcSwap::from_pointee(settings(shared, secret)),
             rules: Rules::load(shared)?,

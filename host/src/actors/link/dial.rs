@@ -124,7 +124,13 @@ async fn try_all(hall: &Arc<Hall>, errand: &Arc<Errand>) -> Result<Reached, Trou
     errand.tracer.targets(&targets);
     let mut worst: Option<Trouble> = None;
     for target in targets {
-        match try_one(hall, errand, target).await {
+        let attempt = try_one(hall, errand, target);
+        let outcome = match errand.purpose {
+            Purpose::Carry => hall.federation.dials.take_turn(&errand.remote, attempt).await,
+            // Keys have bounds of their own: two servers that wait for each other would wait long.
+            Purpose::Verify { .. } | Purpose::Look => attempt.await,
+        };
+        match outcome {
             Ok(reached) => return Ok(reached),
             Err(trouble) => {
                 tracing::debug!(
