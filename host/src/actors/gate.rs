@@ -8,8 +8,12 @@ use xmpp::StreamError;
 
 use super::outbox::{Outbox, Word};
 use crate::config::settings::Limits;
+use crate::federation::names;
 use crate::metrics::{Counter, Family, Gauge, Metrics};
 use crate::server::Shared;
+
+/// How many servers below one parent domain keep their places when others want one.
+const OF_ONE_PARENT: usize = 32;
 
 /// Who comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ struct State {
     all: BTreeMap<u64, Arc<Outbox>>,
     /// Those that have not logged in, the oldest first.
     strangers: BTreeMap<u64, Arc<Outbox>>,
+    /// Servers that have proved a domain, below each parent domain, the oldest first.
+    crowds: BTreeMap<String, BTreeMap<u64, Arc<Outbox>>>,
     by_address: BTreeMap<IpAddr, u32>,
     is_closed: bool,
 }
@@ -44,6 +50,8 @@ pub(crate) struct Place {
     address: IpAddr,
     id: u64,
     is_stranger: bool,
+    /// The parent of the domain that it proved first.
+    parent: Option<String>,
 }
 
 impl Gate {
@@ -52,8 +60,8 @@ impl Gate {
         Self { guests, shared, state: Mutex::default() }
     }
 
-    /// Lets a connection in, for which an older one that has not logged in may have to go. `None`:
-    /// there is no place.
+    /// Lets a connection in, for which an older one that has not logged in may have to go, or one
+    /// of a domain with more than its share. `None`: there is no place.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, outbox: &Arc<Outbox>) -> Option<Place> {
         let figures = self.guests.figures(&self.shared.metrics);
         let bounds = self.guests.bounds(&self.shared.config.load().limits);
@@ -72,16 +80,15 @@ impl Gate {
             }
             let is_full =
                 |have: usize, limit: u32| have >= usize::try_from(limit).unwrap_or(usize::MAX);
-            let too_many = is_full(state.all.len(), bounds.all);
-            if too_many || is_full(state.strangers.len(), bounds.strangers) {
+            let too_strange = is_full(state.strangers.len(), bounds.strangers);
+            if too_strange || is_full(state.all.len(), bounds.all) {
                 figures.refused.of("connections").one();
                 // Who was told to go still takes a place, until it has gone.
                 let most = bounds.all.saturating_add(bounds.strangers);
                 if is_full(state.all.len(), most) {
                     return None;
                 }
-                let (_, oldest) = state.strangers.pop_first()?;
-                goes = Some(oldest);
+                goes = Some(state.make_room(too_strange)?);
             }
             let id = outbox.id();
             state.all.insert(id, Arc::clone(outbox));
@@ -93,7 +100,8 @@ impl Gate {
         }
         figures.all.add(1);
         figures.strangers.add(1);
-        Some(Place { gate: Arc::clone(self), address, id: outbox.id(), is_stranger: true })
+        let (gate, id) = (Arc::clone(self), outbox.id());
+        Some(Place { gate, address, id, is_stranger: true, parent: None })
     }
 
     /// Lets nobody in any more and says goodbye to all.
@@ -120,6 +128,26 @@ impl Gate {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under the lock can panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Returns who has to go: the oldest of the largest crowd, if it has more than its share and
+    /// it does not have to be a stranger; else the oldest stranger.
+    fn make_room(&mut self, of_strangers: bool) -> Option<Arc<Outbox>> {
+        let largest = self.crowds.values_mut().max_by_key(|crowd| crowd.len());
+        let crowd = largest.filter(|crowd| !of_strangers && crowd.len() > OF_ONE_PARENT);
+        let oldest = crowd.and_then(BTreeMap::pop_first);
+        oldest.or_else(|| self.strangers.pop_first()).map(|(_, outbox)| outbox)
+    }
+
+    fn leave_crowd(&mut self, parent: &str, id: u64) {
+        if let Some(crowd) = self.crowds.get_mut(parent) {
+            crowd.remove(&id);
+            if crowd.is_empty() {
+                self.crowds.remove(parent);
+            }
+        }
     }
 }
 
@@ -183,6 +211,22 @@ impl Guests {
 }
 
 impl Place {
+    /// Notes that the server has proved `domain`.
+    pub(crate) fn proved(&mut self, domain: &str) {
+        if !self.is_stranger {
+            return;
+        }
+        let parent = names::parent(domain).to_owned();
+        let mut state = self.gate.lock();
+        // Who was told to go is not there any more.
+        if let Some(outbox) = state.strangers.get(&self.id).cloned() {
+            state.crowds.entry(parent.clone()).or_default().insert(self.id, outbox);
+            self.parent = Some(parent);
+        }
+        drop(state);
+        self.logged_in();
+    }
+
     /// Notes that the connection has logged in.
     pub(crate) fn logged_in(&mut self) {
         if std::mem::take(&mut self.is_stranger) {
@@ -197,6 +241,9 @@ impl Drop for Place {
         self.logged_in();
         let mut state = self.gate.lock();
         state.all.remove(&self.id);
+        if let Some(parent) = &self.parent {
+            state.leave_crowd(parent, self.id);
+        }
         if let Some(count) = state.by_address.get_mut(&self.address) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -221,7 +268,26 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::network;
+    use super::*;
+
+    #[test]
+    fn the_largest_crowd_makes_room() {
+        let mut state = State::default();
+        let outbox = |id| Outbox::new(id, 1024);
+        for id in 0..=32 {
+            state.crowds.entry("evil.example".to_owned()).or_default().insert(id, outbox(id));
+        }
+        state.crowds.entry("b.example".to_owned()).or_default().insert(40, outbox(40));
+        state.strangers.extend([50, 51].map(|id| (id, outbox(id))));
+        let mut goes = |of_strangers| state.make_room(of_strangers).map(|outbox| outbox.id());
+        assert_eq!(goes(true), Some(50));
+        assert_eq!(goes(false), Some(0));
+        // The rest is its share.
+        assert_eq!(goes(false), Some(51));
+        assert_eq!(goes(false), None);
+        (0..=32).for_each(|id| state.leave_crowd("evil.example", id));
+        assert_eq!(state.crowds.len(), 1);
+    }
 
     #[test]
     fn addresses_of_one_network_are_one() {

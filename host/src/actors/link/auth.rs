@@ -280,7 +280,7 @@ impl Link {
         }
         tracing::debug!(conn = self.outbox.id(), local, remote, how, "Servers know each other.");
         if let Some(place) = &mut self.place {
-            place.logged_in();
+            place.proved(remote);
         }
         self.pace.logged_in();
         let may_send = self.peering.may_send(local, remote);
