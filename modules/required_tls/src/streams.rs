@@ -385,6 +385,10 @@ impl RequiredTls {
         at: &Peering<'_>,
         cx: &mut Context<'_, '_>,
     ) -> Result<PeerVerdict, StanzaError> {
+        // Who did not say who it is before, or asks for a further pair, is judged here only.
+        if at.needs(Peer::needs_tls13) && !at.is_modern() {
+            return self.deny(at, "tls", cx);
+        }
         let is_proven = at.facts.how == "extension" || self.is_proven(at, cx)?;
         let verdict = match (at.is_enforced, is_proven) {
             (true, false) => self.without_proof(at, cx)?,
