@@ -421,7 +421,10 @@ impl RequiredTls {
             }
             word => {
                 self.tally(at, word, cx)?;
-                Ok(PeerVerdict::default())
+                // Whoever is on the way can say that a domain is gone: what waits for one that we
+                // know goes on waiting, and is tried again as usual.
+                let hold_until_ms = at.is_enforced.then(|| cx.now_ms());
+                Ok(PeerVerdict { hold_until_ms, ..PeerVerdict::default() })
             }
         }
     }
