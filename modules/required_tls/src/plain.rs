@@ -17,14 +17,26 @@ const SEEN_MAX: u64 = 20_000;
 const EVICTED: usize = 200;
 /// How old the time in a row may be, so that not each stream is a write.
 const STEP_MS: u64 = 86_400_000;
+/// On how many days it has to fail before it begins anew: who is on the way twice is not enough.
+const DAYS_MIN: u32 = 5;
 
 /// A domain that had a valid certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 struct Seen {
     /// When it last had one.
     valid_ms: u64,
-    /// Since when it has none, tried again and again.
-    failing_ms: Option<u64>,
+    /// Since then it has none.
+    failing: Option<Failing>,
+}
+
+/// How it has no valid certificate, tried again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+struct Failing {
+    since_ms: u64,
+    /// When a day was counted last.
+    day_ms: u64,
+    /// On how many days.
+    days: u32,
 }
 
 record!(Seen, 1);
@@ -41,7 +53,7 @@ impl RequiredTls {
         let is_new = before.is_none();
         if let Some(seen) = before {
             let is_recent = now_ms.saturating_sub(seen.valid_ms) < STEP_MS;
-            if is_recent && seen.failing_ms.is_none() {
+            if is_recent && seen.failing.is_none() {
                 return Ok(());
             }
         }
@@ -52,23 +64,31 @@ impl RequiredTls {
             }
             cx.put(&COUNT, ALL, &Rows(count.saturating_add(1)))?;
         }
-        cx.put(&SEEN, name, &Seen { valid_ms: now_ms, failing_ms: None })
+        cx.put(&SEEN, name, &Seen { valid_ms: now_ms, failing: None })
     }
 
     /// Tells whether a plain domain had a valid certificate and so needs one. It is forgiven when it
-    /// had none for so long.
+    /// had none for so long, on several days.
     pub(crate) fn needs_certificate(
         &self,
         name: &str,
         cx: &mut Context<'_, '_>,
     ) -> Result<bool, StanzaError> {
         let Some(mut seen) = cx.get(&SEEN, name)? else { return Ok(false) };
-        let since_ms = *seen.failing_ms.get_or_insert_with(|| cx.now_ms());
-        if cx.now_ms().saturating_sub(since_ms) >= self.0.ratchet_break.ms {
+        let now_ms = cx.now_ms();
+        let new = Failing { since_ms: now_ms, day_ms: 0, days: 0 };
+        let mut failing = seen.failing.take().unwrap_or(new);
+        if now_ms.saturating_sub(failing.day_ms) < STEP_MS {
+            return Ok(true);
+        }
+        (failing.day_ms, failing.days) = (now_ms, failing.days.saturating_add(1));
+        let is_old = now_ms.saturating_sub(failing.since_ms) >= self.0.ratchet_break.ms;
+        if is_old && failing.days >= DAYS_MIN {
             cx.warn(&format!("{name} had no valid certificate for long and begins anew"));
             forget(name, cx)?;
             return Ok(false);
         }
+        seen.failing = Some(failing);
         cx.put(&SEEN, name, &seen)?;
         Ok(true)
     }
@@ -110,8 +130,9 @@ mod tests {
 
     #[test]
     fn rows_keep_their_bytes() {
-        let seen = Seen { valid_ms: 5, failing_ms: Some(6) };
-        assert_eq!(SEEN.encode(&seen), b"\x01\x05\x01\x06");
+        let failing = Some(Failing { since_ms: 6, day_ms: 7, days: 8 });
+        let seen = Seen { valid_ms: 5, failing };
+        assert_eq!(SEEN.encode(&seen), b"\x01\x05\x01\x06\x07\x08");
         assert_eq!(COUNT.encode(&Rows(3)), b"\x01\x03");
     }
 }

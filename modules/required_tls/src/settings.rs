@@ -70,8 +70,8 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         name: "ratchet_break",
         kind: "time",
         default: "\"30 days\"",
-        about: "After how long without a valid certificate a server that once had one, and has no \
-                signed policy, may begin anew.",
+        about: "After how long without a valid certificate, on at least 5 days, a server that once \
+                had one, and has no signed policy, may begin anew.",
     },
     ConfigKey {
         name: "report",
