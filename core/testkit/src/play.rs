@@ -328,7 +328,7 @@ fn holds(text: &str, words: &str, names: &mut Names) -> bool {
 }
 
 fn read(xml: &str) -> Result<Flat, String> {
-    Flat::parse(xml, xmpp::ns::CLIENT).map_err(|error| format!("{error}:\n    {xml}"))
+    Flat::parse_ours(xml, xmpp::ns::CLIENT).map_err(|error| format!("{error}:\n    {xml}"))
 }
 
 #[cfg(test)]

@@ -274,7 +274,7 @@ fn settings(block: &Block<'_>) -> Result<toml::Table, String> {
 
 fn stanza(block: &Block<'_>) -> Result<Flat, String> {
     let text = body(block);
-    Flat::parse(&text, ns::CLIENT).map_err(|error| format!("no stanza: {error}\n    {text}"))
+    Flat::parse_ours(&text, ns::CLIENT).map_err(|error| format!("no stanza: {error}\n    {text}"))
 }
 
 fn features(block: &Block<'_>) -> Result<Vec<Flat>, String> {
