@@ -7,6 +7,10 @@ use crate::id::Id;
 use crate::rows::{self, Kept};
 use crate::{Archive, prefs};
 
+/// The largest message, as it came. The host takes no record above 1 MiB, and in the row addresses
+/// are there twice, and may be longer than they were written.
+const MESSAGE_BYTES_MAX: usize = (1 << 20) - (32 << 10);
+
 impl Archive {
     /// No name of ours leaves with what a client says itself.
     pub(crate) fn forged_id(
@@ -25,7 +29,7 @@ impl Archive {
             cx.delete(&tables::ARCHIVED, tables::ARCHIVED_KEY)?;
             return Ok(Flow::Pass);
         };
-        if !prefs::allow(self.0.default, peer, cx)? {
+        if !prefs::allow(self.0.default, peer, cx)? || is_too_large(message, cx)? {
             cx.delete(&tables::ARCHIVED, tables::ARCHIVED_KEY)?;
             return Ok(Flow::Pass);
         }
@@ -54,7 +58,7 @@ impl Archive {
                 return Ok(Flow::Pass);
             };
             written.id
-        } else if prefs::allow(self.0.default, peer, cx)? {
+        } else if prefs::allow(self.0.default, peer, cx)? && !is_too_large(message, cx)? {
             Id::new(rows::next_place(cx)?, cx)?.write()
         } else {
             return Ok(Flow::Pass);
@@ -116,6 +120,15 @@ impl Archive {
     pub(crate) fn closed(&self, cx: &mut Context<'_, '_>) -> Done {
         cx.delete(&tables::ARCHIVED, tables::ARCHIVED_KEY)
     }
+}
+
+/// Tells whether a message is too large for a row: then it is handed on all the same.
+fn is_too_large(message: &Passing<'_>, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    let is_too_large = message.content.root().raw().len() > MESSAGE_BYTES_MAX;
+    if is_too_large {
+        cx.count("too_large", 1)?;
+    }
+    Ok(is_too_large)
 }
 
 /// Notes for the others what became of the message.
