@@ -94,8 +94,12 @@ impl Offline {
     /// Gives the next messages to a session. New ones wait behind those that are left.
     fn give_page(&self, session: &SessionRow, cx: &mut Context<'_, '_>) -> Done {
         let rows = keep::oldest(self.0.page.saturating_add(1), cx)?;
-        let (mut places, mut bytes) = (Vec::new(), 0_usize);
+        let (mut places, mut unheard, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
         for (place, kept) in rows.iter().take(usize::try_from(self.0.page).unwrap_or(1)) {
+            if is_unheard(kept, cx)? {
+                unheard.push(*place);
+                continue;
+            }
             bytes = bytes.saturating_add(kept.xml.len());
             if !places.is_empty() && bytes > PAGE_BYTES {
                 break;
@@ -104,7 +108,11 @@ impl Offline {
             cx.hand_over(&session.resource, kept.since_ms, &xml)?;
             places.push(*place);
         }
-        let has_more = rows.len() > places.len();
+        let has_more = rows.len() > places.len().saturating_add(unheard.len());
+        if !unheard.is_empty() {
+            keep::delete(&unheard, cx)?;
+            cx.count("unheard", u64::try_from(unheard.len()).unwrap_or(0))?;
+        }
         if session.resumable {
             keep::delete(&places, cx)?;
             places.clear();
@@ -185,6 +193,14 @@ fn ask(mut turn: Turn, cx: &mut Context<'_, '_>) -> Done {
 fn is_timeout(answer: StanzaRef<'_>) -> bool {
     let error = answer.child(ns::CLIENT, "error");
     error.is_some_and(|error| error.has_child(ns::STANZA_ERRORS, "remote-server-timeout"))
+}
+
+/// Tells whether the account does not hear the sender any more (XEP-0191 §3.3).
+fn is_unheard(kept: &Kept, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    let message = Flat::parse_ours(&kept.xml, ns::CLIENT).ok();
+    let from = message.as_ref().and_then(|message| message.root().attr("from"));
+    let Some(from) = from else { return Ok(false) };
+    Ok(cx.without_blocked(vec![from.as_ref()])?.is_empty())
 }
 
 fn with_delay(kept: &Kept, domain: &str) -> String {

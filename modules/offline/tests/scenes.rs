@@ -3,6 +3,12 @@
 fn main() {
     testkit::main(
         "scenes",
-        &[&basics::MODULE, &calypte_offline::MODULE, &presence::MODULE, &roster::MODULE],
+        &[
+            &basics::MODULE,
+            &blocklist::MODULE,
+            &calypte_offline::MODULE,
+            &presence::MODULE,
+            &roster::MODULE,
+        ],
     );
 }
