@@ -3,11 +3,13 @@
 use bincode::{Decode, Encode};
 use calypte::prelude::*;
 
+use crate::crowd::{Counts, Rows};
+
 /// By domain and reason.
 pub(crate) const ALARMS: Table<(String, String), Alarm> = Table::domain("required_tls.alarms");
 
 /// How many there are, under [`ALL`].
-const COUNT: Table<str, Rows> = Table::domain("required_tls.alarms-count");
+const COUNT: Counts = Table::domain("required_tls.alarms-count");
 const ALL: &str = "alarms";
 
 /// The most rows.
@@ -26,11 +28,6 @@ pub(crate) struct Alarm {
 }
 
 record!(Alarm, 1);
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-struct Rows(u64);
-
-record!(Rows, 1);
 
 /// Domain and reason, and what was seen.
 pub(crate) type Row = ((String, String), Alarm);

@@ -6,19 +6,18 @@ use std::collections::BTreeMap;
 use bincode::{Decode, Encode};
 use calypte::prelude::*;
 
+use crate::crowd::{self, Counts, Rows, parent};
 use crate::policy::{Key, Mode, Need, Policy, Signed, TlsMin};
 use crate::sources::refresh_of;
 
 /// What we hold of a domain, by its name.
 pub(crate) const PEERS: Table<str, Peer> = Table::domain("required_tls.peers");
-/// How many rows there are, under [`ALL`], and how many below a parent, under [`below`].
-const COUNT: Table<str, Rows> = Table::domain("required_tls.count");
+/// How many rows there are, under [`ALL`] and below each parent.
+const COUNT: Counts = Table::domain("required_tls.count");
 const ALL: &str = "peers";
 
 /// The most domains.
 const PEERS_MAX: u64 = 10_000;
-/// The most domains with the same [`parent`]: somebody may have every name below his.
-const CROWD_MAX: u64 = 64;
 /// How many go at once when there are more.
 const EVICTED: usize = 100;
 
@@ -108,12 +107,6 @@ pub(crate) enum Fit {
     /// It is of the same key and not newer: its server was set back, or somebody replays it.
     Behind,
 }
-
-/// A count of rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-struct Rows(u64);
-
-record!(Rows, 1);
 
 /// Says what a signed policy is to what we hold, or the word for what is wrong with it.
 pub(crate) fn weigh(held: Option<&Peer>, signed: &Signed) -> Result<Fit, &'static str> {
@@ -253,16 +246,14 @@ pub(crate) fn find(
 /// operator says so; what we hold of others never fails.
 pub(crate) fn keep(name: &str, peer: &Peer, cx: &mut Context<'_, '_>) -> Done {
     if cx.get(&PEERS, name)?.is_none() {
-        let Rows(crowd) = cx.get(&COUNT, &below(name))?.unwrap_or_default();
-        if crowd >= CROWD_MAX && !peer.is_by_operator() {
+        if !peer.is_by_operator() && crowd::is_crowded(&COUNT, name, cx)? {
             return cx.count("unremembered", 1);
         }
         let Rows(count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
         if count >= PEERS_MAX {
             evict(cx)?;
         }
-        step(ALL, 1, cx)?;
-        step(&below(name), 1, cx)?;
+        crowd::step(&COUNT, (ALL, name), 1, cx)?;
         let half_ms = cx.now_ms().saturating_add(peer.max_age_ms / 2);
         cx.wake_at(half_ms, &refresh_of(name))?;
     }
@@ -274,32 +265,9 @@ pub(crate) fn forget(name: &str, cx: &mut Context<'_, '_>) -> Result<bool, Stanz
     if cx.get(&PEERS, name)?.is_none() {
         return Ok(false);
     }
-    step(ALL, -1, cx)?;
-    step(&below(name), -1, cx)?;
+    crowd::step(&COUNT, (ALL, name), -1, cx)?;
     cx.delete(&PEERS, name)?;
     Ok(true)
-}
-
-/// Counts rows under a name of [`COUNT`].
-fn step(of: &str, more: i64, cx: &mut Context<'_, '_>) -> Done {
-    let Rows(before) = cx.get(&COUNT, of)?.unwrap_or_default();
-    match before.saturating_add_signed(more) {
-        0 => cx.delete(&COUNT, of),
-        count => cx.put(&COUNT, of, &Rows(count)),
-    }
-}
-
-/// Returns the last two labels of a name: who has a domain has all names below it.
-fn parent(name: &str) -> &str {
-    match name.rmatch_indices('.').nth(1) {
-        Some((at, _)) => name.get(at.saturating_add(1)..).unwrap_or(name),
-        None => name,
-    }
-}
-
-/// Returns the name under which the rows below the parent of a name are counted.
-fn below(name: &str) -> String {
-    format!("below {}", parent(name))
 }
 
 /// Forgets some domains.

@@ -93,13 +93,6 @@ fn a_policy_is_taken_back_and_put_in_force_again() {
 }
 
 #[test]
-fn a_parent_is_two_labels() {
-    let names = ["a.example", "x.a.example", "y.x.a.example", "host", ""];
-    let parents = ["a.example", "a.example", "a.example", "host", ""];
-    assert_eq!(names.map(parent), parents);
-}
-
-#[test]
 fn a_crowd_goes_before_those_who_are_alone() {
     let now_ms = 365 * 86_400_000;
     let of = |name: &str, source, fresh_ms| {

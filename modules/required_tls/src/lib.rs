@@ -6,6 +6,7 @@ mod alarms;
 mod cache;
 mod clients;
 mod commands;
+mod crowd;
 mod date;
 mod own;
 mod plain;

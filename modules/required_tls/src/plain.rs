@@ -4,11 +4,12 @@ use bincode::{Decode, Encode};
 use calypte::prelude::*;
 
 use crate::RequiredTls;
+use crate::crowd::{self, Counts, Rows};
 
 /// Plain domains that had a valid certificate, by their name.
 const SEEN: Table<str, Seen> = Table::domain("required_tls.seen");
-/// How many there are, under [`ALL`].
-const COUNT: Table<str, Rows> = Table::domain("required_tls.seen-count");
+/// How many there are, under [`ALL`] and below each parent.
+const COUNT: Counts = Table::domain("required_tls.seen-count");
 const ALL: &str = "seen";
 
 /// The most domains.
@@ -41,11 +42,6 @@ struct Failing {
 
 record!(Seen, 1);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-struct Rows(u64);
-
-record!(Rows, 1);
-
 impl RequiredTls {
     /// Notes that a plain domain has a valid certificate.
     pub(crate) fn note_valid(&self, name: &str, cx: &mut Context<'_, '_>) -> Done {
@@ -58,11 +54,14 @@ impl RequiredTls {
             }
         }
         if is_new {
-            let Rows(mut count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
-            if count >= SEEN_MAX {
-                count = count.saturating_sub(evict(cx)?);
+            if crowd::is_crowded(&COUNT, name, cx)? {
+                return cx.count("unremembered", 1);
             }
-            cx.put(&COUNT, ALL, &Rows(count.saturating_add(1)))?;
+            let Rows(count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
+            if count >= SEEN_MAX {
+                evict(cx)?;
+            }
+            crowd::step(&COUNT, (ALL, name), 1, cx)?;
         }
         cx.put(&SEEN, name, &Seen { valid_ms: now_ms, failing: None })
     }
@@ -108,20 +107,18 @@ pub(crate) fn forget(name: &str, cx: &mut Context<'_, '_>) -> Result<bool, Stanz
     if cx.get(&SEEN, name)?.is_none() {
         return Ok(false);
     }
-    let Rows(count) = cx.get(&COUNT, ALL)?.unwrap_or_default();
-    cx.put(&COUNT, ALL, &Rows(count.saturating_sub(1)))?;
+    crowd::step(&COUNT, (ALL, name), -1, cx)?;
     cx.delete(&SEEN, name)?;
     Ok(true)
 }
 
-fn evict(cx: &mut Context<'_, '_>) -> Result<u64, StanzaError> {
+fn evict(cx: &mut Context<'_, '_>) -> Done {
     let mut all = cx.all(&SEEN, u32::MAX)?;
     all.sort_by_key(|(_, seen)| seen.valid_ms);
-    all.truncate(EVICTED);
-    for (name, _) in &all {
-        cx.delete(&SEEN, name)?;
+    for (name, _) in all.iter().take(EVICTED) {
+        forget(name, cx)?;
     }
-    Ok(u64::try_from(all.len()).unwrap_or(0))
+    Ok(())
 }
 
 #[cfg(test)]
