@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 
 use calypte::prelude::*;
+use calypte::wire::SessionRow;
 use tables::{BLOCKED, Blocked, Contact, ROSTER};
 
 use crate::{Blocklist, report};
 
 /// The value of a session that has asked for the list: it is told of changes.
 const ASKED: &str = "blocklist.asked";
+/// The value in which module `presence` keeps to whom else a session showed itself, with NUL between
+/// the addresses.
+const DIRECTED: &str = "presence.directed";
 
 impl Blocklist {
     /// Tells the list (§3.2).
@@ -139,20 +143,48 @@ fn meant(
     Ok(meant)
 }
 
-/// Says that the owner is gone, to those who saw it and are going to be blocked (§3.3).
+/// Says that the owner is gone, to those who saw it and are going to be blocked (§3.3): contacts, and
+/// who was shown a session by itself, as rooms are.
 fn withdraw(items: &[JidRef<'_>], cx: &mut Context<'_, '_>) -> Done {
     let meant = meant(items, cx)?;
     let seers = meant.iter().filter(|(_, contact)| contact.from);
     let seers = cx.without_blocked(seers.map(|(jid, _)| jid.as_str()).collect())?;
-    for session in cx.sessions()?.into_iter().filter(|session| session.available) {
+    let seers: BTreeSet<_> = seers.into_iter().collect();
+    let items: BTreeSet<_> = items.iter().map(|item| item.as_str()).collect();
+    for session in cx.sessions()? {
+        let directed = directed(&session).filter(|jid| is_among(*jid, &items, cx));
+        let directed = cx.without_blocked(directed.map(|jid| jid.as_str()).collect())?;
+        let mut told: BTreeSet<_> = directed.into_iter().collect();
+        if session.available {
+            told.retain(|jid| !seers.contains(JidRef::trusted(jid).bare_str()));
+            told.extend(&seers);
+        }
         let from = cx.owner_jid().with_resource(&session.resource);
         let from = from.map_err(|_| StanzaError::INTERNAL)?;
         let gone = Element::new(ns::CLIENT, "presence")
             .with_attr("from", from.as_str())
             .with_attr("type", "unavailable");
-        cx.send_each(&gone.to_xml(ns::CLIENT), &seers)?;
+        let told: Vec<_> = told.into_iter().collect();
+        cx.send_each(&gone.to_xml(ns::CLIENT), &told)?;
     }
     Ok(())
+}
+
+/// Returns to whom a session showed itself besides its contacts.
+fn directed(session: &SessionRow) -> impl Iterator<Item = JidRef<'_>> {
+    let value = session.values.iter().find(|(name, _)| name == DIRECTED);
+    let text = value.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default();
+    text.split('\0').filter(|jid| !jid.is_empty()).map(JidRef::trusted)
+}
+
+/// Tells whether the items mean somebody (§3.1).
+fn is_among(jid: JidRef<'_>, items: &BTreeSet<&str>, cx: &Context<'_, '_>) -> bool {
+    if cx.is_own(Some(jid)) || jid.as_str() == cx.domain() {
+        return false;
+    }
+    let at_domain = jid.resource().map(|resource| format!("{}/{resource}", jid.domain()));
+    let forms = [Some(jid.as_str()), Some(jid.bare_str()), at_domain.as_deref()];
+    forms.into_iter().flatten().chain([jid.domain()]).any(|form| items.contains(form))
 }
 
 /// Shows the owner to those who may see it and are not blocked any more, and asks who of them is

@@ -8,7 +8,7 @@ use calypte::wire::SessionRow;
 
 use crate::shown::value;
 
-/// The value of a session that holds the addresses, with NUL between them.
+/// The value of a session that holds the addresses, with NUL between them. Module `blocklist` reads it.
 const DIRECTED: &str = "presence.directed";
 /// The most addresses of a session.
 const DIRECTED_MAX: usize = 500;
