@@ -134,7 +134,12 @@ fn is_too_large(message: &Passing<'_>, cx: &mut Context<'_, '_>) -> Result<bool,
 /// Notes for the others what became of the message.
 fn note(id: Id, cx: &mut Context<'_, '_>) -> Done {
     let row = tables::Archived { id: id.write(), at_ms: cx.now_ms() };
-    cx.put(&tables::ARCHIVED, tables::ARCHIVED_KEY, &row)
+    if cx.put(&tables::ARCHIVED, tables::ARCHIVED_KEY, &row).is_err() {
+        // There is no room. A copy goes without the name; the message is more than that.
+        cx.delete(&tables::ARCHIVED, tables::ARCHIVED_KEY)?;
+        cx.count("unnoted", 1)?;
+    }
+    Ok(())
 }
 
 fn is_of_account(cx: &Context<'_, '_>) -> bool {
