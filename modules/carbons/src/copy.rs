@@ -124,7 +124,20 @@ fn remember(message: &Passing<'_>, way: Way, cx: &mut Context<'_, '_>) -> Done {
     copied.messages.push(number);
     let too_many = copied.messages.len().saturating_sub(COPIED_MAX);
     copied.messages.drain(..too_many);
-    cx.put(&COPIED, COPIED_KEY, &copied)
+    // Where there is no room, its error is not copied; the message is more than that.
+    if cx.put(&COPIED, COPIED_KEY, &copied).is_err() {
+        cx.count("forgotten", 1)?;
+    }
+    Ok(())
+}
+
+/// Forgets what was copied when the account's last session ends.
+pub(crate) fn forget(cx: &mut Context<'_, '_>) -> Done {
+    let own = cx.session_jid().and_then(JidRef::resource).unwrap_or("").to_owned();
+    if cx.sessions()?.iter().any(|session| session.resource != own) {
+        return Ok(());
+    }
+    cx.delete(&COPIED, COPIED_KEY)
 }
 
 /// Tells whether the message that an error answers was copied (§6.1).

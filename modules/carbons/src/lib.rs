@@ -32,6 +32,7 @@ impl Module for Carbons {
         Hook::payload(Place::Received, Phase::Rewrite, ns::CARBONS, "received", Self::forged),
         Hook::message(Place::Sent, Phase::Copy, Self::sent),
         Hook::message(Place::Received, Phase::Copy, Self::received),
+        Hook::closed(Self::closed),
     ];
     type Config = NoConfig;
 
@@ -82,6 +83,10 @@ impl Carbons {
     fn received(&self, message: &mut Passing<'_>, cx: &mut Context<'_, '_>) -> HookResult {
         copy::to_others(message, copy::Way::Received, cx)?;
         Ok(Flow::Pass)
+    }
+
+    fn closed(&self, cx: &mut Context<'_, '_>) -> Done {
+        copy::forget(cx)
     }
 }
 
