@@ -83,6 +83,9 @@ pub(crate) enum Stage {
     Clear,
     /// Over TLS. What passes depends on which pairs are authenticated.
     Open,
+    /// Our side is closed, nothing is written any more. What the peer sends until it closes its own
+    /// is still heard: nobody else would get it.
+    Closing,
     /// Nothing is read any more.
     Over,
 }
@@ -274,25 +277,36 @@ impl Peering {
         }
     }
 
-    /// Closes the stream, with an error where there is one.
+    /// Closes the stream, with an error where there is one. Without an error, stanzas of a peer that
+    /// is authenticated are heard until it closes its side too (RFC 6120 §4.4).
     pub fn close(&mut self, error: Option<StreamError>) {
-        if self.stage == Stage::Over {
-            return;
+        match (self.stage, error) {
+            (Stage::Over, _) | (Stage::Closing, None) => {}
+            (Stage::Closing, Some(_)) => self.end(),
+            (stage, None) => {
+                self.wire.write_close();
+                self.end();
+                if stage == Stage::Open && !self.pairs.is_empty() {
+                    self.stage = Stage::Closing;
+                }
+            }
+            (_, Some(error)) => {
+                self.write_error(error, None);
+                self.end();
+            }
         }
-        match error {
-            Some(error) => self.write_error(error, None),
-            None => self.wire.write_close(),
-        }
-        self.end();
     }
 
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.stage = Stage::Over;
         self.question = None;
         self.held.clear();
     }
 
     fn take(&mut self, item: Item) {
+        if self.stage == Stage::Closing {
+            return self.take_late(item);
+        }
         match item {
             Item::Open(header) => self.open(&header),
             Item::Close => {
@@ -441,10 +455,11 @@ impl Peering {
         failure: PeerFailure,
         detail: Option<&Element>,
     ) {
-        if self.stage == Stage::Over {
-            return;
+        match self.stage {
+            Stage::Over => return,
+            Stage::Closing => {}
+            _ => self.write_error(error, detail),
         }
-        self.write_error(error, detail);
         self.end();
         self.say(PeerEvent::Failed(error, failure));
     }

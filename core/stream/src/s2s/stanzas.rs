@@ -1,7 +1,7 @@
 //! Stanzas between servers: `jabber:server` outside, `jabber:client` inside.
 
 use memchr::memmem;
-use xml::{Element, Flat, Node};
+use xml::{Element, Flat, Item, Node};
 use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
 
 use super::PeerEvent;
@@ -62,6 +62,23 @@ impl Peering {
             (Err(error), _) => self.fail(error),
             (Ok(()), Ok(stanza)) => self.say(PeerEvent::Stanza(stanza)),
             (Ok(()), Err(error)) => self.bounce(root, error),
+        }
+    }
+
+    /// Our side is closed: nothing can be answered.
+    pub(crate) fn take_late(&mut self, item: Item) {
+        match item {
+            Item::Open(_) => self.end(),
+            Item::Close => {
+                self.end();
+                self.say(PeerEvent::Closed);
+            }
+            Item::Element(flat) => match (flat.root().ns(), flat.root().name()) {
+                (ns::STREAMS, _) => self.end(),
+                (ns::CLIENT, _) => self.take_stanza(flat),
+                (ns::SM, "a") => self.take_sm(flat.root()),
+                _ => {}
+            },
         }
     }
 

@@ -297,3 +297,64 @@ fn both_close() {
     assert_eq!(received.condition, Some(StreamError::SystemShutdown));
     assert!(!duo.initiator.peering.send(&message("u@a.example", "v@b.example")));
 }
+
+/// A message that crossed our close.
+const LATE: &str = "<message from='v@b.example' to='u@a.example'><body>late</body></message>";
+
+fn closing() -> Duo {
+    let mut duo = Duo::choosing(true, &[Choice::External { bidi: true }]);
+    duo.initiator.peering.close(None);
+    assert!(duo.initiator.written().ends_with("</stream:stream>"));
+    assert!(!duo.initiator.peering.is_over());
+    duo
+}
+
+#[test]
+fn what_crosses_a_close_is_heard_and_nothing_is_said() {
+    let mut duo = closing();
+    let peering = &mut duo.initiator.peering;
+    assert!(!peering.send(&message("u@a.example", "v@b.example")));
+    assert!(!peering.add_pair("rooms.a.example", "b.example"));
+    assert!(!peering.verify("a.example", "b.example", "1", "key"));
+    peering.request_ack();
+    peering.ack(1);
+    peering.close(None);
+    peering.feed(LATE.as_bytes());
+    assert!(matches!(peering.poll(), Some(PeerEvent::Stanza(_))));
+    peering.feed(b"<r xmlns='urn:xmpp:sm:3'/><db:verify from='b.example' to='a.example' id='1'>k");
+    peering.feed(b"</db:verify><strange xmlns='urn:strange'/><a xmlns='urn:xmpp:sm:3' h='0'/>");
+    assert!(matches!(peering.poll(), Some(PeerEvent::Acked { h: 0 })));
+    assert!(peering.poll().is_none() && !peering.is_over());
+    peering.feed(b"</stream:stream>");
+    assert!(matches!(peering.poll(), Some(PeerEvent::Closed)));
+    assert!(peering.is_over() && peering.output().is_empty());
+    peering.feed(LATE.as_bytes());
+    assert!(peering.poll().is_none());
+}
+
+#[test]
+fn who_breaks_the_protocol_after_our_close_is_not_heard_any_more() {
+    let forged = LATE.replace("v@b.example", "v@c.example");
+    let error = "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    for bytes in
+        [forged.as_str(), error, "<a xmlns='urn:xmpp:sm:3' h='7'/>", "<message></b>", "<!--"]
+    {
+        let mut duo = closing();
+        let peering = &mut duo.initiator.peering;
+        peering.feed(bytes.as_bytes());
+        while let Some(event) = peering.poll() {
+            assert!(matches!(event, PeerEvent::Failed(..)), "{event:?} for {bytes}");
+        }
+        assert!(peering.is_over() && peering.output().is_empty(), "{bytes}");
+    }
+    let mut duo = closing();
+    duo.initiator.peering.close(Some(StreamError::SystemShutdown));
+    assert!(duo.initiator.peering.is_over() && duo.initiator.peering.output().is_empty());
+}
+
+#[test]
+fn a_close_that_nobody_proved_is_the_end() {
+    let mut duo = Duo::new(true);
+    duo.initiator.peering.close(None);
+    assert!(duo.initiator.peering.is_over());
+}

@@ -45,8 +45,7 @@ impl Intake {
 impl Link {
     /// A stanza came.
     pub(super) fn take_stanza(&mut self, stanza: Stanza) {
-        if self.stage != Stage::Open && self.intake.base.is_some() {
-            // The last count is said: the peer sends it again.
+        if self.is_counted() {
             return;
         }
         self.busy_at = Instant::now();
@@ -64,6 +63,9 @@ impl Link {
 
     /// A stanza came that cannot be passed on. It is answered, where that is possible, and counted.
     pub(super) fn take_malformed(&mut self, stanza: &Stanza, error: &StanzaError) {
+        if self.is_counted() {
+            return;
+        }
         self.submit();
         self.hall.shared.metrics.s2s_stanzas_in.of(stanza.kind.name()).one();
         self.intake.taken = self.intake.taken.saturating_add(1);
@@ -73,6 +75,11 @@ impl Link {
         let (local, remote) = (local.domain().to_owned(), remote.domain().to_owned());
         let entry = Entry { stanza: reply, row: None, since_ms: clock::now_ms(), refusals: 0 };
         super::send::give(&self.hall, &local, &remote, entry);
+    }
+
+    /// Tells whether the last count is said: what comes then is sent again by the peer.
+    fn is_counted(&self) -> bool {
+        self.stage != Stage::Open && self.intake.base.is_some()
     }
 
     /// Hands what came to its shard.

@@ -121,8 +121,10 @@ impl Link {
     fn may_read(&mut self, now: Instant, poller: &mut Poller<'_>) -> bool {
         match self.stage {
             Stage::Open => {}
+            // Nothing of it is heard.
+            Stage::Ending(_) if self.peering.is_over() => return true,
             // What the peer sent before it knew.
-            Stage::Ending(_) => return true,
+            Stage::Ending(_) => {}
             Stage::Securing | Stage::Over => return false,
         }
         if self.parting.is_some()
@@ -175,10 +177,11 @@ impl Link {
                 }
             }
         }
-        if matches!(self.stage, Stage::Ending(_)) {
-            let is_shut = self.io.poll_shutdown(poller);
-            // The peer has ended its side as well, and all is said.
-            if self.peering.is_over() || matches!(is_shut, Poll::Ready(Err(_))) {
+        // All is said, and the peer has ended its side as well or is not heard any more. Who is
+        // told earlier that nothing comes may take the connection for lost.
+        if matches!(self.stage, Stage::Ending(_)) && self.peering.is_over() {
+            // A peer that does not take it has until the end of the wait.
+            if self.io.poll_shutdown(poller).is_ready() {
                 self.stage = Stage::Over;
             }
         }
