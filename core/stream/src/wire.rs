@@ -13,6 +13,8 @@ pub(crate) struct Wire {
     /// The namespace of stanzas: `jabber:client` or `jabber:server`.
     content: &'static str,
     is_open: bool,
+    /// Whether our header was written on this connection before.
+    is_declared: bool,
     chance: [u8; 32],
     drawn: u64,
 }
@@ -29,7 +31,7 @@ impl Wire {
     /// Returns a wire that expects a header. `chance` must be unpredictable and new each time.
     pub(crate) fn new(content: &'static str, chance: [u8; 32]) -> Self {
         let (reader, output) = (new_reader(content), Vec::new());
-        Self { reader, output, content, is_open: false, chance, drawn: 0 }
+        Self { reader, output, content, is_open: false, is_declared: false, chance, drawn: 0 }
     }
 
     /// Takes bytes that came.
@@ -82,7 +84,14 @@ impl Wire {
     }
 
     pub(crate) fn write_header(&mut self, opening: Opening<'_>) {
-        let mut text = String::from("<?xml version='1.0'?><stream:stream xmlns='");
+        let mut text = String::new();
+        // RFC 6120 §11.5 wants a declaration, but there are servers that take the one of a stream
+        // that begins anew for a fault. Between servers the first on a connection has to do.
+        if !self.is_declared || self.content != ns::SERVER {
+            text.push_str("<?xml version='1.0'?>");
+            self.is_declared = true;
+        }
+        text.push_str("<stream:stream xmlns='");
         text.push_str(self.content);
         text.push_str("' xmlns:stream='http://etherx.jabber.org/streams'");
         if self.content == ns::SERVER {

@@ -78,6 +78,19 @@ fn each_header_is_complete_and_has_an_id_of_its_own() {
 }
 
 #[test]
+fn only_the_first_header_of_a_connection_has_a_declaration() {
+    for is_tls in [false, true] {
+        let duo = Duo::choosing(is_tls, &[EXTERNAL]);
+        for side in [&duo.initiator, &duo.receiver] {
+            let said = [side.clear.as_str(), side.secret.as_str()].concat();
+            assert!(said.starts_with("<?xml version='1.0'?><stream:stream "), "{said}");
+            assert_eq!(said.matches("<?xml").count(), 1, "{said}");
+            assert_eq!(said.matches("<stream:stream ").count(), if is_tls { 2 } else { 3 });
+        }
+    }
+}
+
+#[test]
 fn dialback_over_tls() {
     let mut duo = Duo::choosing(false, &[DIALBACK]);
     assert_eq!(duo.initiator.pairs(), [pair("a.example", "b.example", How::Dialback, false)]);
