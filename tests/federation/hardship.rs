@@ -95,7 +95,9 @@ impl Sender {
 
 fn killed(lab: &Lab) {
     let mut one = Setup::within(lab, "one.example", lab.v4(1)).start();
-    let mut two = Setup::within(lab, "two.example", lab.v4(2)).start();
+    // All that waited may come at once to somebody who has just logged in.
+    let two = Setup::within(lab, "two.example", lab.v4(2)).set("limits.queue", "\"4 MiB\"");
+    let mut two = two.start();
     let mut client = How::default().login(&one, "ana");
     client.enable();
     let mut ana = Sender { client, said: Vec::new() };
