@@ -222,6 +222,10 @@ fn open(load: &Load, depth: Depth<'_>, notes: &Notes) -> Result<Known, Refused> 
     let text =
         Library::check_bytes(&bytes).map_err(|error| refuse("file", error.to_string(), hint))?;
     let manifest = Manifest::read(text.as_str()).map_err(|why| refuse("file", why, hint))?;
+    // Nothing is served without what guards it.
+    let is_required = load.required || manifest.is_security;
+    let refuse =
+        |key: &str, why: String, hint: &str| Refused { is_required, ..refuse(key, why, hint) };
     let missing = rights::missing(&rights::wanted(&manifest, text.as_str()), &load.grant);
     if !missing.is_empty() {
         let list = missing.iter().map(|right| format!("{right:?}")).collect::<Vec<_>>().join(", ");
