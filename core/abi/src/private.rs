@@ -93,6 +93,10 @@ pub(crate) fn copy(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, L
         return Err(LoadError::Permissions(text.to_owned()));
     }
     let path = folder.join(name);
+    // One that is left of a server which was killed: a full disk has no room for another.
+    if is_own_copy(&path, bytes) {
+        return Ok(path);
+    }
     // The system keeps what is loaded from the old file; the new one is another file to it.
     match fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
@@ -108,6 +112,15 @@ pub(crate) fn copy(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, L
     Ok(path)
 }
 
+/// Tells whether there is a file with these bytes that nobody else can read or change.
+fn is_own_copy(path: &Path, bytes: &[u8]) -> bool {
+    let is_own = |metadata: Metadata| {
+        metadata.is_file() && metadata.uid() == user() && metadata.mode() & 0o077 == 0
+    };
+    fs::symlink_metadata(path).is_ok_and(is_own)
+        && read(path).is_ok_and(|contents| contents.bytes == bytes)
+}
+
 /// Removes a copy that is of no use. That it stays is no harm.
 pub(crate) fn remove(path: &Path) {
     drop(fs::remove_file(path));
@@ -120,4 +133,22 @@ fn is_trusted(owner: u32) -> bool {
 fn user() -> u32 {
     // SAFETY: it has no conditions and cannot fail.
     unsafe { libc::geteuid() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_killed_server_is_used_if_it_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("modules");
+        let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+        let path = copy(&folder, "one.so", b"library").unwrap();
+        let first = inode(&path);
+        assert_eq!(inode(&copy(&folder, "one.so", b"library").unwrap()), first);
+        fs::write(&path, b"changed").unwrap();
+        copy(&folder, "one.so", b"library").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"library");
+    }
 }
