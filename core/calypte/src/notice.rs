@@ -76,3 +76,42 @@ pub struct ArchiveRead {
 impl Notice for ArchiveRead {
     const NAME: &'static str = "archive.read";
 }
+
+/// What an account published has changed (module `pep`). The rows of [`PEP_ITEMS`] are as they are
+/// now.
+///
+/// [`PEP_ITEMS`]: crate::tables::PEP_ITEMS
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PepChanged {
+    /// The node.
+    pub node: String,
+    /// The ids of items that are new or have other content. A node may keep none of them.
+    pub published: Vec<String>,
+    /// The ids of items that were taken back. Not those that had to make room for newer ones.
+    pub retracted: Vec<String>,
+    /// Whether all items are gone that were not published just now: the node was purged or deleted.
+    pub is_emptied: bool,
+}
+
+impl Notice for PepChanged {
+    const NAME: &'static str = "pep.changed";
+}
+
+/// A module publishes something for the account: module `pep` does it in the same step, as if a
+/// client of the account had, and tells [`PepChanged`]. What cannot be done is logged and left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct PepPublish {
+    /// The node. It is made when there is none.
+    pub node: String,
+    /// How the node is from now on: fields of its configuration (XEP-0060 §16.4.4) with their
+    /// values, such as `pubsub#access_model` and `whitelist`. What is not named stays.
+    pub config: Vec<(String, String)>,
+    /// Ids and contents, each one element that says its own namespace.
+    pub publish: Vec<(String, String)>,
+    /// Ids of items to take back. Those that are not there are left out.
+    pub retract: Vec<String>,
+}
+
+impl Notice for PepPublish {
+    const NAME: &'static str = "pep.publish";
+}

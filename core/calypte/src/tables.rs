@@ -3,6 +3,10 @@
 use bincode::{Decode, Encode};
 use table::{Table, record};
 
+mod pep;
+
+pub use pep::{PEP_ITEMS, PEP_NODES, PepAccess, PepItem, PepLast, PepNode};
+
 /// Who has an account, by the local part. The host writes it.
 pub const ACCOUNTS: Table<str, Account> = Table::domain("accounts");
 
