@@ -61,7 +61,8 @@ impl Form {
     /// Returns the folder with the built files.
     fn folder(self) -> PathBuf {
         match self {
-            Self::Bundled => target().join("debug"),
+            // As this program was built, so that what is measured is a release.
+            Self::Bundled => profile(),
             Self::Slim => target().join("slim/debug"),
         }
     }
@@ -70,6 +71,9 @@ impl Form {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command.current_dir(root()).args(["build", "--quiet", "--package", "calypte-server"]);
+        if self == Self::Bundled && profile().ends_with("release") {
+            command.arg("--release");
+        }
         if self == Self::Slim {
             // A folder of its own, so that both programs exist.
             command.arg("--target-dir").arg(target().join("slim"));
@@ -93,10 +97,15 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Returns the target folder that this test was built in: `TARGET/debug/deps/it-…`.
-fn target() -> PathBuf {
+/// Returns the folder of the profile that this test was built with: `TARGET/debug/deps/it-…`.
+fn profile() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    own.ancestors().nth(3).unwrap().to_owned()
+    own.ancestors().nth(2).unwrap().to_owned()
+}
+
+/// Returns the target folder.
+fn target() -> PathBuf {
+    profile().parent().unwrap().to_owned()
 }
 
 /// Tells whether a program is newer than each file it was made from, as cargo noted them.

@@ -37,6 +37,8 @@ use scenario::{Setting, chat, durability, idle, login, offline, slow};
 use scram::Mech;
 use target::{Target, Tls};
 
+const NOT_HERE: &str = "only servers on loopback are measured";
+
 /// Load for XMPP servers on loopback; one JSON object on standard output
 #[derive(Debug, Parser)]
 struct Cli {
@@ -135,6 +137,12 @@ enum Command {
         /// Instead: messages a second, by the clock, all together
         #[arg(long)]
         rate: Option<f64>,
+        /// The second of each pair is at this server, of `--other-domain`
+        #[arg(long, requires = "other_domain")]
+        other_to: Option<SocketAddr>,
+        /// See `--other-to`
+        #[arg(long)]
+        other_domain: Option<String>,
     },
     /// Messages for people who are away, and their logins
     Offline {
@@ -224,7 +232,7 @@ fn main() {
 fn run(cli: Cli) -> Res<Value> {
     let Cli { common, command } = cli;
     if !common.to.ip().is_loopback() {
-        return Err("only servers on loopback are measured".to_owned());
+        return Err(NOT_HERE.to_owned());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(common.threads)
@@ -283,8 +291,13 @@ async fn measure(setting: &Setting, command: Command) -> Res<Value> {
         Command::Idle { accounts, hold } => {
             idle::run(setting, accounts, Duration::from_secs_f64(hold)).await
         }
-        Command::Chat { pairs, body, in_flight, rate } => {
-            chat::run(setting, chat::Talk { pairs, body, in_flight, rate }).await
+        Command::Chat { pairs, body, in_flight, rate, other_to, other_domain } => {
+            let other = other_to.zip(other_domain);
+            let talk = chat::Talk { pairs, body, in_flight, rate };
+            match other {
+                Some((to, _)) if !to.ip().is_loopback() => Err(NOT_HERE.to_owned()),
+                other => chat::run(setting, talk, other).await,
+            }
         }
         Command::Offline { senders, recipients, each, body } => {
             offline::run(setting, offline::Load { senders, recipients, each, body }).await

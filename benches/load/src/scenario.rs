@@ -1,5 +1,6 @@
 //! What is measured. Each scenario returns one JSON object.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -79,6 +80,12 @@ fn joined<T>(done: Result<T, tokio::task::JoinError>) -> Res<T> {
 }
 
 impl Setting {
+    /// Returns the same for accounts of another domain.
+    fn at(&self, (addr, domain): (SocketAddr, String)) -> Self {
+        let target = Target { addr, domain, ..Target::clone(&self.target) };
+        Self { target: Arc::new(target), ..self.clone() }
+    }
+
     /// Logs `accounts` accounts in, from `first` on, and returns them in order.
     async fn login_many(
         &self,

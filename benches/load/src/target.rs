@@ -26,7 +26,7 @@ pub(crate) enum Tls {
 }
 
 /// See the file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) addr: SocketAddr,
     pub(crate) domain: String,

@@ -1,5 +1,6 @@
 //! Messages between pairs of clients.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -103,11 +104,30 @@ impl Talker {
     }
 }
 
-pub(crate) async fn run(setting: &Setting, talk: Talk) -> Res<Value> {
+/// Logs the pairs in, the first of each in front of the second.
+async fn login(
+    setting: &Setting,
+    pairs: usize,
+    other: Option<(SocketAddr, String)>,
+) -> Res<Vec<Conn>> {
+    let Some(other) = other else {
+        return setting.login_many(setting.first, pairs * 2, true).await;
+    };
+    let left = setting.login_many(setting.first, pairs, true).await?;
+    let right = setting.at(other).login_many(setting.first, pairs, true).await?;
+    Ok(left.into_iter().zip(right).flat_map(|(left, right)| [left, right]).collect())
+}
+
+/// `other`: where the second of each pair is, when it is at another server.
+pub(crate) async fn run(
+    setting: &Setting,
+    talk: Talk,
+    other: Option<(SocketAddr, String)>,
+) -> Res<Value> {
     let flow = Flow::new(setting.repeat);
     let (stop, stops) = watch::channel(false);
     let body: Arc<str> = text(talk.body).into();
-    let mut conns = setting.login_many(setting.first, talk.pairs * 2, true).await?.into_iter();
+    let mut conns = login(setting, talk.pairs, other).await?.into_iter();
     let mut talkers = JoinSet::new();
     let start_ns = now_ns() + 200_000_000;
     let mut pair = 0;
