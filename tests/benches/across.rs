@@ -67,6 +67,8 @@ fn ours(lab: &Lab) -> Running {
             .set("limits.traffic", "\"1 GiB\"")
             .set("limits.burst", "\"1 GiB\"")
             .set("login.plain", "true")
+            // As Prosody is configured here: no history, no copies, no block lists.
+            .set("modules.disable", "[\"archive\", \"carbons\", \"blocklist\"]")
             .set("log.level", "\"info\"");
         let mut server = server.prepare();
         let lines: String =
