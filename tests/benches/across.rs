@@ -1,8 +1,9 @@
 //! Messages between people on two servers, beside Prosody: work for each second of the processor time
 //! of both servers; and the memory that an established, idle connection takes.
 //!
-//! `cargo build --release -p calypte-server -p calypte-load && cargo bench -p calypte-tests`; needs
-//! root and Prosody, because each pair of servers has a network of its own (`tests/src/lab.rs`).
+//! `cargo build --release -p calypte-server -p calypte-load`, then
+//! `cargo bench -p calypte-tests --bench across`; needs root and Prosody, because each pair of servers
+//! has a network of its own (`tests/src/lab.rs`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -64,6 +65,8 @@ fn ours(lab: &Lab) -> Running {
     let start = |domain: &str, number| -> Server {
         let server = Setup::within(lab, domain, at(number))
             .set("limits.logging_in", "10000")
+            .set("limits.peers", "10000")
+            .set("limits.peers_per_address", "10000")
             .set("limits.traffic", "\"1 GiB\"")
             .set("limits.burst", "\"1 GiB\"")
             .set("login.plain", "true")
