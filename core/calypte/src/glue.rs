@@ -7,9 +7,12 @@ use xml::{Element, Flat, FlatRef, Node};
 use xmpp::{JidRef, Kind, StanzaError, StanzaRef};
 
 use crate::hooks::Run;
-use crate::wire::{self, LoginFacts, Looked, Question, WireError, op, part, status};
+use crate::wire::{
+    self, DiscoveryAsked, LoginFacts, Looked, Question, WireError, op, part, status,
+};
 use crate::{
-    ConfigKey, Context, Feature, Flow, HookResult, Module, Notified, Passing, Reply, Request,
+    ConfigKey, Context, Discovery, Feature, Flow, HookResult, Identity, Module, Notified, Passing,
+    Reply, Request,
 };
 
 /// How a client logged in, for `channel` and `authenticated` hooks.
@@ -105,11 +108,7 @@ impl<M: Module> Guest for Glue<M> {
         let outcome = run(&self.0, &hook.run, call, &mut cx);
         outcome.unwrap_or_else(|error| {
             let detail = error.detail.clone().unwrap_or_default();
-            let error = WireError {
-                kind: error.kind.name().to_owned(),
-                condition: error.condition.name().to_owned(),
-                text: error.text.map(std::borrow::Cow::into_owned),
-            };
+            let error = WireError::of(&error);
             // If even that fails, the host answers internal-server-error.
             drop(cx.op(op::ERROR, &wire::encode(&error), detail.as_bytes()));
             status::ERROR
@@ -159,6 +158,15 @@ fn run<M: Module>(
             let text = std::str::from_utf8(payload).map_err(|_| StanzaError::INTERNAL)?;
             let wishes = Flat::parse_ours(text, "").map_err(|_| StanzaError::INTERNAL)?;
             element(f(module, &Bind { wishes: wishes.root() }, cx)?, cx)
+        }
+        Run::Discovery(f) => {
+            let asked: DiscoveryAsked = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            let from = asked.from.as_deref().map(JidRef::trusted);
+            let ns = if asked.items { xmpp::ns::DISCO_ITEMS } else { xmpp::ns::DISCO_INFO };
+            let shown = f(module, &Discovery { node: asked.node.as_deref(), from }, cx)?;
+            let Some(shown) = shown else { return Ok(status::PASS) };
+            let shown: Vec<_> = shown.iter().map(|element| element.to_xml(ns)).collect();
+            cx.op(op::REPLY, &wire::encode(&shown), &[]).map(|_| status::REPLY)
         }
         Run::Asked(f) => {
             let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
@@ -230,7 +238,8 @@ fn view<'a>(call: &Call<'a>) -> Option<StanzaRef<'a>> {
 /// How many pieces of text a manifest has: for the constant array behind [`manifest_pieces`].
 #[must_use]
 pub const fn manifest_count<M: Module>() -> usize {
-    8 + 5 * M::XEPS.len() + 3 * M::FEATURES.len() + 9 * M::KEYS.len() + 13 * M::HOOKS.len()
+    let about = 8 + 5 * M::XEPS.len() + 3 * M::FEATURES.len() + 5 * M::IDENTITIES.len();
+    about + 9 * M::KEYS.len() + 13 * M::HOOKS.len()
 }
 
 /// Returns the manifest as pieces of text, to be joined while compiling.
@@ -262,6 +271,15 @@ pub const fn manifest_pieces<M: Module, const N: usize>() -> [&'static str; N] {
             Feature::Everywhere(name) => ("feature everywhere ", name),
         };
         at = put(&mut pieces, at, &[whose, name, "\n"]);
+        i += 1;
+    }
+    i = 0;
+    while i < M::IDENTITIES.len() {
+        let (whose, category, kind) = match M::IDENTITIES[i] {
+            Identity::Domain(category, kind) => ("identity domain ", category, kind),
+            Identity::Account(category, kind) => ("identity account ", category, kind),
+        };
+        at = put(&mut pieces, at, &[whose, category, " ", kind, "\n"]);
         i += 1;
     }
     i = 0;

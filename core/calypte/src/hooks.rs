@@ -3,7 +3,7 @@
 use xmpp::{StanzaError, StanzaRef};
 
 use crate::wire::{PeerFacts, PeerVerdict};
-use crate::{Asked, Bind, Context, Login, Notified, Passing, Request};
+use crate::{Asked, Bind, Context, Discovery, Login, Notified, Passing, Request, Shown};
 
 /// A place on the way of a stanza. Each runs for one owner: an account, a room or the domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,6 +160,8 @@ pub type AnswerFn<M> = fn(&M, &[u8], StanzaRef<'_>, &mut Context<'_, '_>) -> Don
 pub type AckedFn<M> = fn(&M, StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
 /// The function that writes a stream feature.
 pub type FeatureFn<M> = fn(&M, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
+/// The function that adds to an answer of service discovery.
+pub type DiscoveryFn<M> = fn(&M, &Discovery<'_>, &mut Context<'_, '_>) -> Shown;
 /// The function that does what a client asks for while it binds.
 pub type BoundFn<M> =
     fn(&M, &Bind<'_>, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
@@ -195,6 +197,7 @@ pub(crate) enum Run<M> {
     Peer(PeerFn<M>),
     Looked(LookedFn<M>),
     Bound(BoundFn<M>),
+    Discovery(DiscoveryFn<M>),
 }
 
 /// A word of a hook that says nothing.
@@ -343,6 +346,36 @@ impl<M> Hook<M> {
     /// set up, for no owner; what it writes is lost.
     pub const fn stream_feature(f: FeatureFn<M>) -> Self {
         Self::of(["stream-feature", ANY, ANY, ANY, ANY, ANY], Run::Feature(f))
+    }
+
+    /// Adds forms (XEP-0128) to what service discovery says of the domain, or owns nodes of it.
+    ///
+    /// Features and identities that do not change are [`Module::FEATURES`](crate::Module::FEATURES)
+    /// and [`Module::IDENTITIES`](crate::Module::IDENTITIES). What is shown without a node must not
+    /// change as long as the module is loaded, and is the same for everybody: its hash is told at
+    /// login (XEP-0115, XEP-0390). So nobody is said to ask then.
+    ///
+    /// A function of service discovery reads and counts only; to write or send in it is refused.
+    pub const fn domain_info(f: DiscoveryFn<M>) -> Self {
+        Self::of(["disco-info", "domain", ANY, ANY, ANY, ANY], Run::Discovery(f))
+    }
+
+    /// Adds items to those of the domain, or owns nodes with items. See [`Hook::domain_info`].
+    pub const fn domain_items(f: DiscoveryFn<M>) -> Self {
+        Self::of(["disco-items", "domain", ANY, ANY, ANY, ANY], Run::Discovery(f))
+    }
+
+    /// Adds forms to what service discovery says of an account, or owns nodes of it.
+    ///
+    /// It is called for the account's own clients and for contacts that see its presence; a stranger
+    /// cannot tell the account from an address that is none. See [`Hook::domain_info`].
+    pub const fn account_info(f: DiscoveryFn<M>) -> Self {
+        Self::of(["disco-info", "account", ANY, ANY, ANY, ANY], Run::Discovery(f))
+    }
+
+    /// Adds items to those of an account, or owns nodes with items. See [`Hook::account_info`].
+    pub const fn account_items(f: DiscoveryFn<M>) -> Self {
+        Self::of(["disco-items", "account", ANY, ANY, ANY, ANY], Run::Discovery(f))
     }
 
     /// Answers HTTP requests to a path, such as `/invite`, and below it; the longest path is meant.

@@ -74,6 +74,7 @@
 //! | [`Hook::answer`] | when a [request](Context::request) is answered, or is not in 30 s | who asked |
 //! | [`Hook::peer`] | at each stage of a stream with another domain, with [`PeerFacts`] | the domain |
 //! | [`Hook::looked`] | when the host has found what [`Context::look`] asked for | who asked |
+//! | [`Hook::domain_info`], [`domain_items`](Hook::domain_items), [`account_info`](Hook::account_info), [`account_items`](Hook::account_items) | when service discovery is asked, with [`Discovery`] | who was asked |
 //! | [`Hook::stream_feature`] | when streams are set up | nobody |
 //! | [`Hook::http`] | for HTTP requests below a path | the domain |
 //! | [`Hook::command`] | when a command is run: XEP-0050 and `calypte command` | the user's account, or the domain |
@@ -219,6 +220,7 @@
 
 pub mod config;
 mod context;
+mod discovery;
 #[doc(hidden)]
 pub mod glue;
 mod hooks;
@@ -233,13 +235,14 @@ pub use abi;
 pub use context::Context;
 /// Hashes, signatures and secrets, for modules that define a protocol.
 pub use crypto;
+pub use discovery::{Discovery, Shown};
 pub use glue::{Asked, Bind, Login};
 pub use hooks::{
-    AckedFn, AnswerFn, AskedFn, BoundFn, Command, Done, FeatureFn, Flow, Hook, HookResult, IqFn,
-    IqResult, LoginFn, LookedFn, NoticeFn, On, PeerFn, Phase, Place, Reply, SessionFn, StanzaFn,
-    WakeFn, Who,
+    AckedFn, AnswerFn, AskedFn, BoundFn, Command, DiscoveryFn, Done, FeatureFn, Flow, Hook,
+    HookResult, IqFn, IqResult, LoginFn, LookedFn, NoticeFn, On, PeerFn, Phase, Place, Reply,
+    SessionFn, StanzaFn, WakeFn, Who,
 };
-pub use module::{ConfigKey, Feature, Module, NoConfig, SetupError, Xep};
+pub use module::{ConfigKey, Feature, Identity, Module, NoConfig, SetupError, Xep};
 pub use notice::Notified;
 pub use passing::{Passing, Request};
 pub use wire::{Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
@@ -248,15 +251,16 @@ pub use wire::{Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
 pub mod prelude {
     pub use crate::tables;
     pub use crate::{
-        Asked, Bind, Command, ConfigKey, Context, Done, Feature, Flow, Hook, HookResult, IqResult,
-        Login, Look, Module, NoConfig, Notified, On, Passing, PeerFacts, PeerIdentity, PeerStage,
-        PeerVerdict, Phase, Place, Reply, Request, SetupError, Who, Xep,
+        Asked, Bind, Command, ConfigKey, Context, Discovery, Done, Feature, Flow, Hook, HookResult,
+        Identity, IqResult, Login, Look, Module, NoConfig, Notified, On, Passing, PeerFacts,
+        PeerIdentity, PeerStage, PeerVerdict, Phase, Place, Reply, Request, SetupError, Shown, Who,
+        Xep,
     };
     pub use table::{Table, record};
     pub use xml::{Element, Flat, Node};
     pub use xmpp::{
         Condition, ErrorKind, IqKind, Jid, JidRef, Kind, MessageKind, PresenceKind, StanzaError,
-        StanzaRef, StreamError, ns, xep,
+        StanzaRef, StreamError, caps, ns, xep,
     };
 }
 

@@ -19,6 +19,8 @@ pub trait Module: Sized + Send + 'static {
     const XEPS: &'static [Xep] = &[];
     /// What service discovery says it can do.
     const FEATURES: &'static [Feature] = &[];
+    /// What service discovery says that the domain and the accounts are.
+    const IDENTITIES: &'static [Identity] = &[];
     /// A security module is never switched off when it fails; what it guards is refused instead.
     const SECURITY: bool = false;
     /// Its settings, as the operator sees them.
@@ -50,6 +52,16 @@ pub enum Feature {
     Account(&'static str),
     /// Of both.
     Everywhere(&'static str),
+}
+
+/// What an address is, in answers of service discovery (XEP-0030 §3.1): category and type, as
+/// `pubsub` and `pep`.
+#[derive(Clone, Copy, Debug)]
+pub enum Identity {
+    /// The domain is this, too.
+    Domain(&'static str, &'static str),
+    /// Each account is this, too.
+    Account(&'static str, &'static str),
 }
 
 /// A key of `[modules.name]`.

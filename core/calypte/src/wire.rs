@@ -3,9 +3,12 @@
 //! Append only: a number is never used again for something else. The host side is in `engine`.
 
 use bincode::{Decode, Encode, config};
+use xmpp::{Condition, ErrorKind, StanzaError};
 
+mod discovery;
 mod peer;
 
+pub use discovery::{DiscoveryAsked, DiscoveryShown};
 pub use peer::{Look, Looked, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
 
 /// Parts of a call, by place.
@@ -105,8 +108,7 @@ pub mod op {
     pub const COMMANDS: u32 = 22;
     /// The name of the software, its version and the start time, separated by line ends.
     pub const SOFTWARE: u32 = 23;
-    /// The verification string of what the domain can do (XEP-0115 §5.1), with SHA-1.
-    pub const CAPS: u32 = 24;
+    // 24 was the hash of what the domain can do.
     /// Sends a stanza to many. a = text, b = addresses, separated by NUL.
     pub const SEND_EACH: u32 = 25;
     /// When the stanza was first received, for one that waited. Returns ms since 1970, 8 bytes
@@ -126,6 +128,12 @@ pub mod op {
     /// Hands a stanza to a session of the owner, which is not kept on disk for it. a = resource,
     /// b = text.
     pub const SHOW: u32 = 32;
+    /// Lists identities of service discovery, category and type separated by a space, in lines. a =
+    /// `account` or `domain`.
+    pub const IDENTITIES: u32 = 33;
+    /// Asks the other modules what service discovery shows of the owner or the domain. a =
+    /// [`super::DiscoveryAsked`]. Returns [`super::DiscoveryShown`].
+    pub const DISCOVER: u32 = 34;
 }
 
 /// Why an operation failed.
@@ -145,7 +153,9 @@ pub mod fault {
     pub(crate) const fn why(fault: u32) -> &'static str {
         match fault {
             STORE => "the store could not read",
-            NOT_GRANTED => "a table of another module, or an address that is not the owner's",
+            NOT_GRANTED => {
+                "a table of another module, an address that is not the owner's, or nothing to do here"
+            }
             MALFORMED => "what was given cannot be read",
             BUDGET => "the step did too much already",
             MISSING => "there is no such thing",
@@ -201,6 +211,32 @@ pub struct WireError {
     pub condition: String,
     /// The sentence.
     pub text: Option<String>,
+}
+
+impl WireError {
+    /// Returns what crosses of an error: all but its own element.
+    #[must_use]
+    pub fn of(error: &StanzaError) -> Self {
+        Self {
+            kind: error.kind.name().to_owned(),
+            condition: error.condition.name().to_owned(),
+            text: error.text.as_ref().map(|text| text.clone().into_owned()),
+        }
+    }
+
+    /// Reads it; `None` when there is no such condition.
+    #[must_use]
+    pub fn read(self) -> Option<StanzaError> {
+        let kind = match self.kind.as_str() {
+            "auth" => ErrorKind::Auth,
+            "continue" => ErrorKind::Continue,
+            "modify" => ErrorKind::Modify,
+            "wait" => ErrorKind::Wait,
+            _ => ErrorKind::Cancel,
+        };
+        let condition = Condition::of(&self.condition)?;
+        Some(StanzaError { kind, condition, text: self.text.map(Into::into), detail: None })
+    }
 }
 
 /// A question by HTTP or by command.

@@ -1,6 +1,5 @@
 //! Requests to accounts and to the domain, questions by HTTP and command, and what modules offer.
 
-use base64::Engine as _;
 use calypte::wire::{LoginFacts, encode, status};
 use xmpp::{Jid, Stanza, StanzaError};
 
@@ -186,39 +185,6 @@ impl Step<'_> {
             }
         }
         self.effects.push(Effect::Bound { session: number, answers });
-    }
-
-    /// Lists the features that service discovery shows.
-    pub(crate) fn features(&self, of_domain: bool) -> Vec<String> {
-        let wanted = if of_domain { "domain" } else { "account" };
-        let all = self.pipeline.manifests().flat_map(|manifest| &manifest.features);
-        let fits = |whose: &str| whose == wanted || whose == "everywhere";
-        let mut names: Vec<_> =
-            all.filter(|(whose, _)| fits(whose)).map(|(_, name)| name.clone()).collect();
-        if !self.pipeline.commands().is_empty() {
-            names.push(xmpp::ns::COMMANDS.to_owned());
-        }
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// Sums up what service discovery shows of the domain (XEP-0115 §5.1).
-    pub(crate) fn caps(&self) -> String {
-        let mut text = format!("server/im//{}<", self.state.setup.software.0);
-        for feature in self.features(true) {
-            text.push_str(&feature);
-            text.push('<');
-        }
-        let digest = crypto::digest(crypto::Hash::Sha1, text.as_bytes());
-        base64::engine::general_purpose::STANDARD.encode(digest)
-    }
-
-    /// Lists the subdomains that modules serve.
-    pub(crate) fn served(&self) -> Vec<String> {
-        let domain = self.state.setup.domain.domain();
-        let hooks = self.pipeline.plain("serve");
-        hooks.into_iter().map(|hook| format!("{}.{domain}", hook.word)).collect()
     }
 
     pub(crate) fn stream_features(&mut self) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::Host;
 use calypte::wire::{self, Look, Range, WireError, fault, op, table_bits};
 use table::full_key;
-use xmpp::{Condition, ErrorKind, Jid, Stanza, StanzaError, StreamError};
+use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
 use crate::event::Effect;
 use crate::step::{Step, Told};
@@ -66,6 +66,9 @@ impl Host for Frame<'_, '_> {
         out.clear();
         let Some(left) = self.step.operations_left.checked_sub(1) else { return fault::BUDGET };
         self.step.operations_left = left;
+        if self.step.is_discovering && !only_reads(number) {
+            return fault::NOT_GRANTED;
+        }
         self.run(number, a, b, out).err().unwrap_or(0)
     }
 
@@ -80,6 +83,21 @@ type Done = Result<(), u32>;
 /// Tells whether a module may write a table: one that starts with its name. Others only read it.
 fn is_table_of(table: &str, module: &str) -> bool {
     table.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Tells whether an operation leaves everything as it is, but for a counter.
+fn only_reads(number: u32) -> bool {
+    const ABOUT: [u32; 7] = [
+        op::FEATURES,
+        op::IDENTITIES,
+        op::SERVED,
+        op::COMMANDS,
+        op::SOFTWARE,
+        op::IS_ACCOUNT,
+        op::TARGETS,
+    ];
+    let reads = [op::GET, op::SCAN, op::SESSION, op::SESSIONS, op::COUNT, op::REPLY, op::ERROR];
+    reads.contains(&number) || ABOUT.contains(&number)
 }
 
 impl Frame<'_, '_> {
@@ -146,6 +164,11 @@ impl Frame<'_, '_> {
             op::COUNT => self.count(a, b),
             op::CLOSE => self.close(a, b),
             op::LOOK => self.look(a, b),
+            op::DISCOVER => {
+                let asked = wire::decode(a).ok_or(fault::MALFORMED)?;
+                *out = wire::encode(&self.step.discover(self.owner, &asked));
+                Ok(())
+            }
             _ => self.describe(number, a, out),
         }
     }
@@ -161,7 +184,7 @@ impl Frame<'_, '_> {
                 return Ok(());
             }
             op::COMMANDS => self.step.command_lines().join("\n"),
-            op::CAPS => self.step.caps(),
+            op::IDENTITIES => self.step.identities(a == b"domain").join("\n"),
             op::SOFTWARE => {
                 let setup = &self.step.state.setup;
                 let (name, version) = &setup.software;
@@ -418,14 +441,7 @@ fn stanza(bytes: &[u8]) -> Result<Stanza, u32> {
 
 fn error(bytes: &[u8], detail: &[u8]) -> Result<StanzaError, u32> {
     let error: WireError = wire::decode(bytes).ok_or(fault::MALFORMED)?;
-    let kind = match error.kind.as_str() {
-        "auth" => ErrorKind::Auth,
-        "continue" => ErrorKind::Continue,
-        "modify" => ErrorKind::Modify,
-        "wait" => ErrorKind::Wait,
-        _ => ErrorKind::Cancel,
-    };
-    let condition = Condition::of(&error.condition).ok_or(fault::MALFORMED)?;
+    let error = error.read().ok_or(fault::MALFORMED)?;
     let detail = std::str::from_utf8(detail).map_err(|_| fault::MALFORMED)?;
     let detail = match detail {
         "" => None,
@@ -434,5 +450,5 @@ fn error(bytes: &[u8], detail: &[u8]) -> Result<StanzaError, u32> {
             Some(element.raw().into())
         }
     };
-    Ok(StanzaError { kind, condition, text: error.text.map(Into::into), detail })
+    Ok(StanzaError { detail, ..error })
 }

@@ -6,6 +6,7 @@
 mod answer;
 mod calls;
 mod commands;
+mod discovery;
 mod event;
 mod frame;
 mod leaving;

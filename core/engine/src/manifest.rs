@@ -17,6 +17,8 @@ pub struct Manifest {
     pub xeps: Vec<(String, String)>,
     /// Whose feature (`domain`, `account`, `everywhere`) and its name.
     pub features: Vec<(String, String)>,
+    /// Whose identity (`domain`, `account`), and its category and type, separated by a space.
+    pub identities: Vec<(String, String)>,
     /// Settings: kind, default and sentence, by name.
     pub keys: BTreeMap<String, [String; 3]>,
     /// Registrations, in the order of their numbers.
@@ -64,6 +66,7 @@ impl Manifest {
             "security" => self.is_security = value == "yes",
             "xep" => self.xeps.push(pair()),
             "feature" => self.features.push(pair()),
+            "identity" => self.identities.push(pair()),
             "config" => {
                 let mut words = value.split('\t').map(str::to_owned);
                 let mut next = || words.next().unwrap_or_default();

@@ -65,6 +65,8 @@ pub(crate) struct Step<'a> {
     pub(crate) since_ms: Option<u64>,
     pub(crate) calls_left: u32,
     pub(crate) operations_left: u32,
+    /// Whether a module is asked what it shows, and so may only read.
+    pub(crate) is_discovering: bool,
 }
 
 /// A notice that has not been passed on yet.
@@ -186,6 +188,7 @@ impl Engine {
             since_ms: None,
             calls_left: limits.calls,
             operations_left: limits.operations,
+            is_discovering: false,
         }
     }
 }

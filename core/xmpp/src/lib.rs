@@ -1,5 +1,6 @@
 //! XMPP's vocabulary: addresses, stanzas, errors and namespaces (RFC 6120, 6121, 7622).
 
+pub mod caps;
 mod error;
 mod jid;
 pub mod ns;

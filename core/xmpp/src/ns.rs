@@ -57,6 +57,8 @@ names! {
     CAPS = "http://jabber.org/protocol/caps";
     /// XEP-0122: what a field may hold.
     VALIDATE = "http://jabber.org/protocol/xdata-validate";
+    /// XEP-0157: whom to write to about a server.
+    SERVER_INFO = "http://jabber.org/network/serverinfo";
     /// XEP-0160: the feature name of offline storage.
     OFFLINE = "msgoffline";
     /// XEP-0172: nicknames.
@@ -75,6 +77,8 @@ names! {
     TIME = "urn:xmpp:time";
     /// XEP-0203: delayed delivery.
     DELAY = "urn:xmpp:delay";
+    /// XEP-0215: services outside.
+    EXTDISCO = "urn:xmpp:extdisco:2";
     /// XEP-0220: dialback.
     DIALBACK = "jabber:server:dialback";
     /// XEP-0220: the stream feature of dialback with errors.
@@ -91,6 +95,8 @@ names! {
     BIDI_FEATURE = "urn:xmpp:features:bidi";
     /// XEP-0297: forwarded stanzas.
     FORWARD = "urn:xmpp:forward:0";
+    /// XEP-0300: hashes.
+    HASHES = "urn:xmpp:hashes:2";
     /// XEP-0313: archives of messages.
     ARCHIVE = "urn:xmpp:mam:2";
     /// XEP-0313: that archives know more than the first clients asked for.
@@ -111,6 +117,8 @@ names! {
     PARS = "urn:xmpp:pars:0";
     /// XEP-0386: Bind 2.
     BIND2 = "urn:xmpp:bind:0";
+    /// XEP-0390: hashes of what an entity can do.
+    CAPS_HASHES = "urn:xmpp:caps";
     /// XEP-0388: SASL2.
     SASL2 = "urn:xmpp:sasl:2";
     /// XEP-0440: channel-binding types.

@@ -88,6 +88,10 @@ fn act(hook: &HookLine) -> String {
             None => "bound together with the login".to_owned(),
         },
         "stream-feature" => "adds a stream feature".to_owned(),
+        kind @ ("disco-info" | "disco-items") => {
+            let what = if kind == "disco-info" { "what it is and can do" } else { "its items" };
+            format!("service discovery of the {}: {what}", hook.word(1))
+        }
         "wake" => "timers of its own".to_owned(),
         "answer" => "answers to its requests".to_owned(),
         "peer" => "streams with other domains".to_owned(),

@@ -3,6 +3,12 @@
 fn main() {
     testkit::main(
         "scenes",
-        &[&basics::MODULE, &calypte_disco::MODULE, &presence::MODULE, &roster::MODULE],
+        &[
+            &basics::MODULE,
+            &calypte_disco::MODULE,
+            &calypte_probe::MODULE,
+            &presence::MODULE,
+            &roster::MODULE,
+        ],
     );
 }

@@ -5,7 +5,7 @@ use xmpp::{JidRef, StanzaError};
 use super::Context;
 use crate::hooks::Command;
 use crate::tables::BLOCKED;
-use crate::wire::{Range, op};
+use crate::wire::{self, DiscoveryAsked, DiscoveryShown, Range, op};
 
 impl Context<'_, '_> {
     /// Lists what service discovery says of accounts or of the domain, from all modules.
@@ -18,14 +18,34 @@ impl Context<'_, '_> {
         self.lines(op::FEATURES, whose)
     }
 
-    /// Returns the verification string of what the domain can do (XEP-0115 §5.1, SHA-1): of the
-    /// identity `server/im` with the name of the software, and of [`Context::features`].
+    /// Lists what service discovery says that accounts or the domain are, from all modules: category
+    /// and type.
     ///
     /// # Errors
     ///
     /// Our own fault only.
-    pub fn caps(&mut self) -> Result<String, StanzaError> {
-        String::from_utf8(self.op(op::CAPS, &[], &[])?).map_err(|_| StanzaError::INTERNAL)
+    pub fn identities(&mut self, of_domain: bool) -> Result<Vec<(String, String)>, StanzaError> {
+        let whose: &[u8] = if of_domain { b"domain" } else { b"account" };
+        let lines = self.lines(op::IDENTITIES, whose)?;
+        let pair = |line: &String| {
+            line.split_once(' ').map(|(category, kind)| (category.to_owned(), kind.to_owned()))
+        };
+        Ok(lines.iter().filter_map(pair).collect())
+    }
+
+    /// Asks the other modules what service discovery shows, of the domain or of the owner: elements
+    /// as text, in the namespace of the answer. `None` when no module has the node.
+    ///
+    /// # Errors
+    ///
+    /// What the module of a node says; our own fault.
+    pub fn discover(&mut self, asked: &DiscoveryAsked) -> Result<Option<Vec<String>>, StanzaError> {
+        let bytes = self.op(op::DISCOVER, &wire::encode(asked), &[])?;
+        match wire::decode(&bytes).ok_or(StanzaError::INTERNAL)? {
+            DiscoveryShown::These(elements) => Ok(Some(elements)),
+            DiscoveryShown::Nothing => Ok(None),
+            DiscoveryShown::Refused(error) => Err(error.read().unwrap_or(StanzaError::INTERNAL)),
+        }
     }
 
     /// Returns those of `addresses` that the owner has not blocked (XEP-0191 §5). Its own devices and

@@ -10,7 +10,7 @@ pub(crate) const NS: &str = "urn:example:probe";
 
 /// A text.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Text(String);
+pub(crate) struct Text(pub(crate) String);
 
 record!(Text, 1);
 
@@ -28,7 +28,7 @@ impl Notice for Told {
     const NAME: &'static str = "probe.told";
 }
 
-const ACCOUNT: Table<str, Text> = Table::account("probe.account");
+pub(crate) const ACCOUNT: Table<str, Text> = Table::account("probe.account");
 const DOMAIN: Table<str, Text> = Table::domain("probe.domain");
 const VOLATILE: Table<str, Text> = Table::volatile_account("probe.volatile");
 const VOLATILE_DOMAIN: Table<str, Text> = Table::volatile_domain("probe.volatile-domain");
@@ -198,7 +198,10 @@ fn about(word: Node<'_>, cx: &mut Context<'_, '_>) -> Result<Element, StanzaErro
         }
         "is-account" => said(name, &cx.is_account()?.to_string()),
         "features" => list(name, &cx.features(word.attr("of").as_deref() == Some("domain"))?),
-        "caps" => said(name, &cx.caps()?),
+        "identities" => {
+            let all = cx.identities(word.attr("of").as_deref() == Some("domain"))?;
+            list(name, &all.iter().map(|(one, kind)| format!("{one}/{kind}")).collect::<Vec<_>>())
+        }
         "served" => list(name, &cx.served()?),
         "commands" => {
             let all = cx.commands()?;

@@ -5,6 +5,7 @@ use calypte::prelude::*;
 use serde::Deserialize;
 
 mod act;
+mod discovery;
 
 use act::{NS, Told};
 
@@ -70,6 +71,8 @@ impl Module for Probe {
         Feature::Account("urn:example:account"),
         Feature::Everywhere("urn:example:everywhere"),
     ];
+    const IDENTITIES: &'static [Identity] =
+        &[Identity::Domain("example", "domain"), Identity::Account("example", "account")];
     const KEYS: &'static [ConfigKey] =
         &[ConfigKey { name: "mark", kind: "text", default: "\"\"", about: "The mark in traces." }];
     // Written against the order of a stanza's way, which the phases must restore.
@@ -128,6 +131,10 @@ impl Module for Probe {
         Hook::notice("roster.changed", Self::roster_changed),
         Hook::answer(Self::got_answer),
         Hook::stream_feature(Self::feature),
+        Hook::domain_info(Self::info),
+        Hook::domain_items(Self::items),
+        Hook::account_info(Self::info),
+        Hook::account_items(Self::items),
         Hook::http("/probe", Self::http),
         Hook::http("/probe/deep", Self::deep),
         Hook::http_public("/probe/public", Self::http),
