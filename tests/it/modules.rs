@@ -68,6 +68,8 @@ fn a_slim_host_loads_every_module() {
         "carbons",
         "offline",
         "basics",
+        "contact",
+        "extdisco",
     ];
     for module in modules {
         assert!(list.out.contains(module), "{list:?}");

@@ -26,6 +26,8 @@ pub(crate) const MODULES: &[&str] = &[
     "carbons",
     "offline",
     "basics",
+    "contact",
+    "extdisco",
 ];
 
 impl Form {

@@ -17,6 +17,8 @@ const BUNDLED: &[&RawModule] = &[
     &carbons::MODULE,
     &offline::MODULE,
     &basics::MODULE,
+    &contact::MODULE,
+    &extdisco::MODULE,
 ];
 
 /// A slim server has none; every module comes from a file.

@@ -28,7 +28,13 @@ pub(super) fn check(config: &Config, manifest: &Manifest, notes: &mut Notes) {
             continue;
         };
         if let Err(expected) = suits(kind, value) {
-            let what = format!("`{path}` must be {expected}, but is {value}");
+            // There may be secrets inside.
+            let is = match value {
+                Json::Object(_) => "a table".to_owned(),
+                Json::Array(_) => "a list".to_owned(),
+                one => one.to_string(),
+            };
+            let what = format!("`{path}` must be {expected}, but is {is}");
             let hint =
                 if default.is_empty() { about.clone() } else { format!("such as {default}") };
             notes.problems.push(Problem::error(notes.place(&path), what, hint));
