@@ -40,7 +40,7 @@ use supervisor::{Control, Supervisor};
 pub(crate) fn serve(prepared: Prepared) -> Result<(), String> {
     let Prepared { shared, mut sockets, ready } = prepared;
     note_panics();
-    let guests = sockets.guests();
+    let guests = sockets.ports.guests();
     let hall = Hall::new(Arc::clone(&shared))?;
     let system = actix::System::new();
     let outcome = system.block_on(async {

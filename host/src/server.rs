@@ -1,7 +1,6 @@
 //! What is opened before the first actor starts, and what all parts of the running server share.
 
 use std::fmt;
-use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,7 +13,7 @@ use store::Store;
 use xmpp::{Jid, StanzaError};
 
 use crate::acme::{Acme, AcmeThread};
-use crate::actors::{Guests, Port, Step};
+use crate::actors::Step;
 use crate::admin::AdminThread;
 use crate::config::Config;
 use crate::federation::rules::PeerRule;
@@ -22,6 +21,7 @@ use crate::federation::view::PeerState;
 use crate::http::HttpThread;
 use crate::metrics::Metrics;
 use crate::modules::Modules;
+use crate::start::Ports;
 use crate::tls::Tls;
 use crate::watch::WatchThread;
 
@@ -60,38 +60,13 @@ pub(crate) struct Shared {
     running: OnceLock<Arc<dyn Running>>,
 }
 
-/// The bound ports.
+/// What the server listens on.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    /// Clients with STARTTLS.
-    pub(crate) c2s: Vec<TcpListener>,
-    /// Clients with TLS from the first byte.
-    pub(crate) c2s_tls: Vec<TcpListener>,
-    /// Servers with STARTTLS.
-    pub(crate) s2s: Vec<TcpListener>,
-    /// Servers with TLS from the first byte.
-    pub(crate) s2s_tls: Vec<TcpListener>,
-    /// Figures and health.
-    pub(crate) http: Vec<TcpListener>,
-    /// What the world may fetch.
-    pub(crate) https: Vec<TcpListener>,
-    /// Answers to challenges of `[acme]`.
-    pub(crate) http_acme: Vec<TcpListener>,
+    /// The bound ports.
+    pub(crate) ports: Ports,
     /// The operator's commands.
     pub(crate) admin: UnixListener,
-}
-
-impl Sockets {
-    /// Takes those that listeners serve.
-    pub(crate) fn guests(&mut self) -> Vec<(Guests, Port, Vec<TcpListener>)> {
-        let take = std::mem::take::<Vec<TcpListener>>;
-        vec![
-            (Guests::Clients, Port::StartTls, take(&mut self.c2s)),
-            (Guests::Clients, Port::Direct, take(&mut self.c2s_tls)),
-            (Guests::Servers, Port::StartTls, take(&mut self.s2s)),
-            (Guests::Servers, Port::Direct, take(&mut self.s2s_tls)),
-        ]
-    }
 }
 
 /// A question for a module.
@@ -204,13 +179,14 @@ impl Shared {
     pub(crate) fn attend(self: &Arc<Self>, sockets: Sockets) -> Result<Attendants, String> {
         let failed = |error: std::io::Error| format!("a thread cannot be started: {error}");
         let socket = self.config.load().admin_socket();
+        let Sockets { ports, admin } = sockets;
         Ok(Attendants {
-            _http: HttpThread::start(sockets.http, self).map_err(failed)?,
-            _https: HttpThread::start_public(sockets.https, self).map_err(failed)?,
-            _challenges: HttpThread::start_challenges(sockets.http_acme, &self.acme.challenges)
+            _http: HttpThread::start(ports.http, self).map_err(failed)?,
+            _https: HttpThread::start_public(ports.https, self).map_err(failed)?,
+            _challenges: HttpThread::start_challenges(ports.http_acme, &self.acme.challenges)
                 .map_err(failed)?,
             _acme: AcmeThread::start(self).map_err(failed)?,
-            _admin: AdminThread::start(sockets.admin, &socket, self).map_err(failed)?,
+            _admin: AdminThread::start(admin, &socket, self).map_err(failed)?,
             _watch: WatchThread::start(self).map_err(failed)?,
         })
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use store::Store;
 
+use crate::actors::{Guests, Port};
 use crate::check::Checked;
 use crate::config::Config;
 use crate::config::federation::With;
@@ -55,9 +56,8 @@ fn finish(
 ) -> Result<Prepared, String> {
     let Checked { config, served, modules, .. } = checked;
     let served = served.ok_or("there is no certificate")?;
-    let Ports { c2s, c2s_tls, s2s, s2s_tls, http, https, http_acme } = ports;
     let admin = admin::bind(&config.admin_socket())?;
-    let sockets = Sockets { c2s, c2s_tls, s2s, s2s_tls, http, https, http_acme, admin };
+    let sockets = Sockets { ports, admin };
     let shared = Arc::new(Shared::new(config, config_path, Tls::new(served), store, modules));
     Ok(Prepared { shared, sockets, ready })
 }
@@ -100,6 +100,17 @@ impl Ports {
                 _ => Vec::new(),
             },
         })
+    }
+
+    /// Takes those that listeners serve.
+    pub(crate) fn guests(&mut self) -> Vec<(Guests, Port, Vec<TcpListener>)> {
+        let take = std::mem::take::<Vec<TcpListener>>;
+        vec![
+            (Guests::Clients, Port::StartTls, take(&mut self.c2s)),
+            (Guests::Clients, Port::Direct, take(&mut self.c2s_tls)),
+            (Guests::Servers, Port::StartTls, take(&mut self.s2s)),
+            (Guests::Servers, Port::Direct, take(&mut self.s2s_tls)),
+        ]
     }
 }
 

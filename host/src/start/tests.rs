@@ -85,7 +85,7 @@ impl Server {
         let checked = check::open(&path, Depth::Manifest, Tolerance::None).unwrap();
         let prepared = super::prepare(checked, Some(path), Box::new(|| {})).unwrap();
         let Prepared { shared, sockets, .. } = prepared;
-        let http = sockets.http.first().unwrap().local_addr().unwrap();
+        let http = sockets.ports.http.first().unwrap().local_addr().unwrap();
         let attendants = shared.attend(sockets).unwrap();
         let actors = Arc::new(Actors::default());
         shared.set_running(Arc::clone(&actors) as Arc<dyn Running>);
