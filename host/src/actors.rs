@@ -20,6 +20,7 @@ mod looks;
 mod outbox;
 mod pace;
 mod questions;
+mod reading;
 mod shard;
 mod supervisor;
 mod verdicts;

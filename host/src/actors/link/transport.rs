@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::task::{Context as Poller, Poll, ready};
 
 use rustls_pki_types::CertificateDer;
-use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio_rustls::{Accept, Connect, TlsAcceptor, TlsConnector, TlsStream};
 
+use crate::actors::reading;
 use crate::federation::{identity, tls};
 use crate::tls::{BUFFER_BYTES, Served};
-
-/// What is read from a plain socket at once. Only STARTTLS comes that way.
-const PLAIN_BYTES: usize = 4096;
 
 /// See the file.
 pub(super) enum Transport {
@@ -150,34 +148,8 @@ impl Transport {
         take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(socket) => loop {
-                ready!(socket.poll_read_ready(poller))?;
-                let mut bytes = [0; PLAIN_BYTES];
-                match socket.try_read(&mut bytes) {
-                    Ok(count) => {
-                        take(bytes.get(..count).unwrap_or_default());
-                        return Poll::Ready(Ok(count));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-            },
-            Self::Tls(tls) => {
-                let mut tls = Pin::new(&mut **tls);
-                match ready!(tls.as_mut().poll_fill_buf(poller)) {
-                    Ok(bytes) => {
-                        let count = bytes.len();
-                        take(bytes);
-                        tls.consume(count);
-                        Poll::Ready(Ok(count))
-                    }
-                    // Many servers do not say goodbye to TLS.
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                        Poll::Ready(Ok(0))
-                    }
-                    Err(error) => Poll::Ready(Err(error)),
-                }
-            }
+            Self::Plain(socket) => reading::poll_plain(socket, poller, take),
+            Self::Tls(tls) => reading::poll_tls(&mut **tls, poller, take),
             Self::Silent(_) | Self::Accepting(..) | Self::Connecting(..) => Poll::Pending,
             Self::Gone => Poll::Ready(Ok(0)),
         }
