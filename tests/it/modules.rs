@@ -64,6 +64,7 @@ fn a_slim_host_loads_every_module() {
         "roster",
         "presence",
         "disco",
+        "pep",
         "archive",
         "carbons",
         "offline",

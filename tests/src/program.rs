@@ -22,6 +22,7 @@ pub(crate) const MODULES: &[&str] = &[
     "roster",
     "presence",
     "disco",
+    "pep",
     "archive",
     "carbons",
     "offline",

@@ -256,7 +256,7 @@ pub mod prelude {
         PeerIdentity, PeerStage, PeerVerdict, Phase, Place, Reply, Request, SetupError, Shown, Who,
         Xep,
     };
-    pub use table::{Table, record};
+    pub use table::{Record, Table, record};
     pub use xml::{Element, Flat, Node};
     pub use xmpp::{
         Condition, ErrorKind, IqKind, Jid, JidRef, Kind, MessageKind, PresenceKind, StanzaError,

@@ -41,6 +41,8 @@ names! {
     DISCO_INFO = "http://jabber.org/protocol/disco#info";
     /// XEP-0030: what an entity has.
     DISCO_ITEMS = "http://jabber.org/protocol/disco#items";
+    /// XEP-0033: whom a stanza is for, and whom to answer.
+    ADDRESSES = "http://jabber.org/protocol/address";
     /// XEP-0045: what rooms say to people.
     MUC_USER = "http://jabber.org/protocol/muc#user";
     /// XEP-0050: ad-hoc commands.
@@ -51,6 +53,12 @@ names! {
     CHAT_STATES = "http://jabber.org/protocol/chatstates";
     /// XEP-0092: software version.
     VERSION = "jabber:iq:version";
+    /// XEP-0060: publishing, subscribing, reading.
+    PUBSUB = "http://jabber.org/protocol/pubsub";
+    /// XEP-0060: what is wrong with a request.
+    PUBSUB_ERRORS = "http://jabber.org/protocol/pubsub#errors";
+    /// XEP-0060: what only an owner does.
+    PUBSUB_OWNER = "http://jabber.org/protocol/pubsub#owner";
     /// XEP-0060: what somebody published.
     PUBSUB_EVENT = "http://jabber.org/protocol/pubsub#event";
     /// XEP-0115: entity capabilities.

@@ -13,6 +13,7 @@ const BUNDLED: &[&RawModule] = &[
     &roster::MODULE,
     &presence::MODULE,
     &disco::MODULE,
+    &pep::MODULE,
     &archive::MODULE,
     &carbons::MODULE,
     &offline::MODULE,

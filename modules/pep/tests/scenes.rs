@@ -1,0 +1,15 @@
+//! Plays the scenes of the module.
+
+fn main() {
+    let modules = [
+        &blocklist::MODULE,
+        &roster::MODULE,
+        &presence::MODULE,
+        &disco::MODULE,
+        &archive::MODULE,
+        &carbons::MODULE,
+        &offline::MODULE,
+        &calypte_pep::MODULE,
+    ];
+    testkit::main("scenes", &modules);
+}
