@@ -65,6 +65,7 @@ fn a_slim_host_loads_every_module() {
         "presence",
         "disco",
         "pep",
+        "displayed",
         "archive",
         "carbons",
         "offline",

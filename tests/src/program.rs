@@ -23,6 +23,7 @@ pub(crate) const MODULES: &[&str] = &[
     "presence",
     "disco",
     "pep",
+    "displayed",
     "archive",
     "carbons",
     "offline",

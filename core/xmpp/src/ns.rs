@@ -135,4 +135,8 @@ names! {
     SSDP = "urn:xmpp:ssdp:0";
     /// XEP-0478: stream limits.
     STREAM_LIMITS = "urn:xmpp:stream-limits:0";
+    /// XEP-0490: up to where a conversation is read.
+    DISPLAYED = "urn:xmpp:mds:displayed:0";
+    /// XEP-0490: that a server publishes that by itself.
+    DISPLAYED_ASSIST = "urn:xmpp:mds:server-assist:0";
 }

@@ -14,6 +14,7 @@ const BUNDLED: &[&RawModule] = &[
     &presence::MODULE,
     &disco::MODULE,
     &pep::MODULE,
+    &displayed::MODULE,
     &archive::MODULE,
     &carbons::MODULE,
     &offline::MODULE,

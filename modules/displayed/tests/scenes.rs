@@ -1,0 +1,12 @@
+//! Plays the scenes of the module.
+
+fn main() {
+    let modules = [
+        &roster::MODULE,
+        &pep::MODULE,
+        &archive::MODULE,
+        &carbons::MODULE,
+        &calypte_displayed::MODULE,
+    ];
+    testkit::main("scenes", &modules);
+}
