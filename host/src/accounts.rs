@@ -1,6 +1,7 @@
 //! Accounts in the store: making, changing, listing and removing them.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use calypte::tables::{ACCOUNTS, Account, Verifier};
 use store::{Store, StoreError};
@@ -9,6 +10,8 @@ use table::{Batch, Storage};
 use thiserror::Error;
 use xmpp::Jid;
 
+/// One change at a time: it looks before it writes.
+static CHANGING: Mutex<()> = Mutex::new(());
 /// How many rows are read at once.
 const PAGE: usize = 500;
 
@@ -38,6 +41,17 @@ pub(crate) enum AccountError {
     Broken(String),
 }
 
+/// What the running server has to know of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It was made or changed.
+    Changed,
+    /// It is about to be removed: its contacts have to be told.
+    Ends,
+    /// It was disabled or removed: its sessions have to go.
+    Gone,
+}
+
 /// One account, for lists.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Listed {
@@ -63,6 +77,7 @@ impl<'a> Accounts<'a> {
 
     /// Makes an account. Whatever an account of the same name left behind is removed.
     pub(crate) fn add(&self, account: &Jid, record: &Account) -> Result<(), AccountError> {
+        let _turn = turn();
         if self.find(account)?.is_some() {
             return Err(AccountError::Exists(account.to_string()));
         }
@@ -74,6 +89,7 @@ impl<'a> Accounts<'a> {
     /// Makes accounts in one commit and returns those that are there already, which stay as they
     /// are.
     pub(crate) fn add_all(&self, wanted: &[(Jid, Account)]) -> Result<Vec<Jid>, AccountError> {
+        let _turn = turn();
         let (mut batch, mut known, mut seen) = (Batch::default(), Vec::new(), BTreeSet::new());
         for (account, record) in wanted {
             if !seen.insert(account) || self.find(account)?.is_some() {
@@ -102,16 +118,37 @@ impl<'a> Accounts<'a> {
     }
 
     /// Removes an account and everything that is kept for it.
-    pub(crate) fn delete(&self, account: &Jid) -> Result<(), AccountError> {
-        if self.find(account)?.is_none() {
-            return Err(AccountError::Unknown(account.to_string()));
+    ///
+    /// `tell` lets the running server tell its contacts and end its sessions; `done` is called in
+    /// between, when the account is gone.
+    pub(crate) fn delete(
+        &self,
+        account: &Jid,
+        tell: &dyn Fn(News),
+        done: &mut dyn FnMut(),
+    ) -> Result<(), AccountError> {
+        // Nobody logs in any more.
+        self.set_disabled(account, true)?;
+        tell(News::Ends);
+        {
+            let _turn = turn();
+            // What its contacts are told is on its way.
+            self.store.commit(Batch::default())?;
+            let batch = self.erasure(account)?;
+            self.store.commit(batch)?;
         }
-        let batch = self.erasure(account)?;
-        Ok(self.store.commit(batch)?)
+        done();
+        tell(News::Gone);
+        self.sweep(account)
     }
 
     /// Removes rows that were written for an account while it was being removed.
-    pub(crate) fn sweep(&self, account: &Jid) -> Result<(), AccountError> {
+    fn sweep(&self, account: &Jid) -> Result<(), AccountError> {
+        let _turn = turn();
+        if self.find(account)?.is_some() {
+            // Somebody has made it anew.
+            return Ok(());
+        }
         // What was submitted before can be read after this.
         self.store.commit(Batch::default())?;
         let batch = self.erasure(account)?;
@@ -157,6 +194,7 @@ impl<'a> Accounts<'a> {
         account: &Jid,
         f: impl FnOnce(Account) -> Account,
     ) -> Result<(), AccountError> {
+        let _turn = turn();
         let old = self.find(account)?.ok_or_else(|| AccountError::Unknown(account.to_string()))?;
         let mut batch = Batch::default();
         put(&mut batch, account, &f(old));
@@ -226,6 +264,9 @@ pub(crate) fn address(name: &str, domain: &Jid) -> Result<Jid, AccountError> {
 ///
 /// [`AccountError::Password`] when clients could not send it.
 pub(crate) fn record(password: &str, iterations: u32) -> Result<Account, AccountError> {
+    if password.is_empty() {
+        return Err(AccountError::Password("it is empty".to_owned()));
+    }
     let mut salts = [[0; scram::SALT_BYTES]; 3];
     for salt in &mut salts {
         crypto::random(salt);
@@ -245,6 +286,11 @@ pub(crate) fn record(password: &str, iterations: u32) -> Result<Account, Account
         disabled: false,
         created_ms: crate::clock::now_ms(),
     })
+}
+
+fn turn() -> MutexGuard<'static, ()> {
+    // Nothing is kept under it.
+    CHANGING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn put(batch: &mut Batch, account: &Jid, record: &Account) {
@@ -277,6 +323,8 @@ fn after(prefix: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use calypte::tables::{Contact, ROSTER};
 
     use super::*;
@@ -314,7 +362,12 @@ mod tests {
         contact(&store, "an@chat.example", "friend@far.example");
         contact(&store, "ana2@chat.example", "friend@far.example");
         assert_eq!(contacts(&store, "ana@chat.example"), PAGE + 10);
-        accounts.delete(&jid("ana@chat.example")).unwrap();
+        let (told, mut is_done) = (RefCell::new(Vec::new()), false);
+        let ana = jid("ana@chat.example");
+        accounts
+            .delete(&ana, &|news| told.borrow_mut().push(news), &mut || is_done = true)
+            .unwrap();
+        assert!(is_done && *told.borrow() == [News::Ends, News::Gone]);
         assert_eq!(contacts(&store, "ana@chat.example"), 0);
         assert_eq!(contacts(&store, "an@chat.example"), 1);
         assert_eq!(contacts(&store, "ana2@chat.example"), 1);

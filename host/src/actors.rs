@@ -25,6 +25,7 @@ mod shard;
 mod supervisor;
 mod verdicts;
 mod worker;
+mod works;
 
 pub(crate) use client::Port;
 pub(crate) use gate::Guests;

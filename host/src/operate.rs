@@ -9,7 +9,7 @@ use serde_json::json;
 use table::Record as _;
 use xmpp::Jid;
 
-use crate::accounts::{self, AccountError, Accounts};
+use crate::accounts::{self, AccountError, Accounts, News};
 use crate::admin::{AdminReply, AdminRequest};
 use crate::clock;
 use crate::federation::rules::PeerRule;
@@ -44,9 +44,9 @@ pub(crate) fn answer(
         AdminRequest::Backup { to } => backup(shared, &to, progress),
         user => {
             let domain = shared.config.load().domain.clone();
-            let told = |account: &Jid, is_gone| {
+            let told = |account: &Jid, news| {
                 if let Some(running) = shared.running() {
-                    running.account_changed(account, is_gone);
+                    running.account_changed(account, news);
                 }
             };
             users(user, &domain, &shared.store, &told).map_err(|error| error.to_string())
@@ -61,7 +61,7 @@ pub(crate) fn users(
     request: AdminRequest,
     domain: &Jid,
     store: &store::Store,
-    tell: &dyn Fn(&Jid, bool),
+    tell: &dyn Fn(&Jid, News),
 ) -> Result<AdminReply, AccountError> {
     let accounts = Accounts::new(domain, store);
     let address = |account: &str| accounts::address(account, domain);
@@ -70,7 +70,7 @@ pub(crate) fn users(
         AdminRequest::UserAdd { account, record } => {
             let account = address(&account)?;
             accounts.add(&account, &decode(&record)?)?;
-            tell(&account, false);
+            tell(&account, News::Changed);
             format!("{account} can log in now")
         }
         AdminRequest::UserImport { accounts: list } => {
@@ -86,26 +86,24 @@ pub(crate) fn users(
         AdminRequest::UserPasswd { account, record } => {
             let account = address(&account)?;
             accounts.set_password(&account, &decode(&record)?)?;
-            tell(&account, false);
+            tell(&account, News::Changed);
             format!("{account} has a new password")
         }
         AdminRequest::UserDisable { account } => {
             let account = address(&account)?;
             accounts.set_disabled(&account, true)?;
-            tell(&account, true);
+            tell(&account, News::Gone);
             format!("{account} cannot log in until `calypte user enable`")
         }
         AdminRequest::UserEnable { account } => {
             let account = address(&account)?;
             accounts.set_disabled(&account, false)?;
-            tell(&account, false);
+            tell(&account, News::Changed);
             format!("{account} can log in again")
         }
         AdminRequest::UserDelete { account } => {
             let account = address(&account)?;
-            accounts.delete(&account)?;
-            tell(&account, true);
-            accounts.sweep(&account)?;
+            accounts.delete(&account, &|news| tell(&account, news), &mut || {})?;
             format!("{account} and everything kept for it are removed")
         }
         _ => "nothing to do".to_owned(),

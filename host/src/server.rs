@@ -12,6 +12,7 @@ use calypte::wire::Question;
 use store::Store;
 use xmpp::{Jid, StanzaError};
 
+use crate::accounts::News;
 use crate::acme::{Acme, AcmeThread};
 use crate::actors::Step;
 use crate::admin::AdminThread;
@@ -99,9 +100,9 @@ pub(crate) type TakeAnswer = Box<dyn FnOnce(Answer) + Send>;
 /// The methods are called from other threads (the admin socket's), may block for a moment, and
 /// must not call back.
 pub(crate) trait Running: Send + Sync {
-    /// An account was made or changed, or, with `is_gone`, disabled or deleted: its sessions end
-    /// with a stream error then. Returns when what they wrote is with the store.
-    fn account_changed(&self, account: &Jid, is_gone: bool);
+    /// Something became of an account: see [`News`]. When its contacts are told or its sessions end,
+    /// it returns when what that wrote is with the store.
+    fn account_changed(&self, account: &Jid, news: News);
 
     /// Asks a module. `taker` gets the answer, if there is one: a shard that fails drops its
     /// questions, so the caller sets the time to wait and calls [`Running::forget`] after it.

@@ -15,6 +15,9 @@ type RawRow = (Vec<u8>, Vec<u8>);
 const PAGE: u32 = 128;
 
 mod about;
+mod later;
+
+pub use later::Ticket;
 
 /// The owner's data, sessions and way out, for the time of one call.
 ///

@@ -6,9 +6,10 @@ use abi::{Call, Guest, HostRef};
 use xml::{Element, Flat, FlatRef, Node};
 use xmpp::{JidRef, Kind, StanzaError, StanzaRef};
 
+use crate::command::CommandReply;
 use crate::hooks::Run;
 use crate::wire::{
-    self, DiscoveryAsked, LoginFacts, Looked, Question, WireError, op, part, status,
+    self, AccountDone, DiscoveryAsked, LoginFacts, Looked, Question, WireError, op, part, status,
 };
 use crate::{
     ConfigKey, Context, Discovery, Feature, Flow, HookResult, Identity, Module, Notified, Passing,
@@ -63,6 +64,14 @@ pub struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
+    /// Returns all values of a command's field.
+    #[must_use]
+    pub fn values(&self, name: &str) -> Vec<&'a str> {
+        let text = std::str::from_utf8(self.body).unwrap_or_default();
+        let fields = text.lines().filter_map(|line| line.split_once('='));
+        fields.filter(|(field, _)| *field == name).map(|(_, value)| value).collect()
+    }
+
     /// Returns the value of a command's field. A field with several values has several lines, of
     /// which this is the first.
     #[must_use]
@@ -129,14 +138,7 @@ fn run<M: Module>(
         Run::Stanza(f) => stanza(call, cx, |passing, cx| f(module, passing, cx)),
         Run::Iq(f) => {
             let view = view(call).ok_or(StanzaError::INTERNAL)?;
-            match f(module, &Request::new(view), cx)? {
-                Reply::Empty => cx.op(op::REPLY, &[], &[]).map(|_| status::REPLY),
-                Reply::With(element) => {
-                    let xml = element.to_xml(xmpp::ns::CLIENT);
-                    cx.op(op::REPLY, xml.as_bytes(), &[]).map(|_| status::REPLY)
-                }
-                Reply::Later => Ok(status::LATER),
-            }
+            reply(f(module, &Request::new(view), cx)?, cx)
         }
         Run::Session(f) => done(f(module, cx)),
         Run::Login(f) => {
@@ -174,16 +176,41 @@ fn run<M: Module>(
             let answer = f(module, &Asked { name, method, query, body }, cx)?;
             cx.op(op::REPLY, &answer, &[]).map(|_| status::REPLY)
         }
+        Run::Command(f) => {
+            let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            let Question { method, query, body } = &question;
+            match f(module, &Asked { name, method, query, body }, cx)? {
+                CommandReply::Later => Ok(status::LATER),
+                reply => cx.op(op::REPLY, &wire::encode(&reply), &[]).map(|_| status::REPLY),
+            }
+        }
         Run::Peer(f) => {
             let facts = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
             let verdict = f(module, &facts, cx)?;
             cx.op(op::REPLY, &wire::encode(&verdict), &[]).map(|_| status::REPLY)
+        }
+        Run::AccountDone(f) => {
+            let AccountDone { cookie, fault } =
+                wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            done(f(module, &cookie, fault.map_or(Ok(()), Err), cx))
         }
         Run::Looked(f) => {
             let Looked { cookie, found } = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
             let found = found.as_deref().map_err(String::as_str);
             done(f(module, &cookie, found, cx))
         }
+    }
+}
+
+/// Gives the host the answer to a request.
+fn reply(reply: Reply, cx: &mut Context<'_, '_>) -> Result<u32, StanzaError> {
+    match reply {
+        Reply::Empty => cx.op(op::REPLY, &[], &[]).map(|_| status::REPLY),
+        Reply::With(element) => {
+            let xml = element.to_xml(xmpp::ns::CLIENT);
+            cx.op(op::REPLY, xml.as_bytes(), &[]).map(|_| status::REPLY)
+        }
+        Reply::Later => Ok(status::LATER),
     }
 }
 

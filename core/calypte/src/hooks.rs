@@ -2,7 +2,8 @@
 
 use xmpp::{StanzaError, StanzaRef};
 
-use crate::wire::{PeerFacts, PeerVerdict};
+use crate::command::CommandResult;
+use crate::wire::{AccountFault, PeerFacts, PeerVerdict};
 use crate::{Asked, Bind, Context, Discovery, Login, Notified, Passing, Request, Shown};
 
 /// A place on the way of a stanza. Each runs for one owner: an account, a room or the domain.
@@ -106,6 +107,9 @@ pub enum On {
     AccountFromAnyone,
     /// The domain.
     Domain,
+    /// The account of the client that asks, whether it asks its account or the domain. The function
+    /// runs for the account, and the request crosses to no other shard: for what is secret.
+    Own,
 }
 
 /// Who may run an ad-hoc command (XEP-0050).
@@ -126,10 +130,21 @@ pub struct Command {
     pub who: Who,
     /// What people are shown.
     pub title: String,
+    /// Whether it may ask for more with forms.
+    pub has_forms: bool,
+}
+
+impl Who {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 impl Command {
-    /// Reads a manifest line: node, who, title.
+    /// Reads a manifest line: node, who, title, and `forms` where it has any.
     #[must_use]
     pub fn read(line: &str) -> Option<Self> {
         let mut words = line.split('\t');
@@ -138,7 +153,8 @@ impl Command {
             "user" => Who::User,
             _ => Who::Admin,
         };
-        Some(Self { node, who, title: words.next()?.to_owned() })
+        let title = words.next()?.to_owned();
+        Some(Self { node, who, title, has_forms: words.next() == Some("forms") })
     }
 }
 
@@ -167,11 +183,15 @@ pub type BoundFn<M> =
     fn(&M, &Bind<'_>, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
 /// The function behind an HTTP path or a command.
 pub type AskedFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> Result<Vec<u8>, StanzaError>;
-
+/// The function of a command with forms.
+pub type CommandFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> CommandResult;
 /// The function that decides about a stream with another domain.
 pub type PeerFn<M> = fn(&M, &PeerFacts, &mut Context<'_, '_>) -> Result<PeerVerdict, StanzaError>;
 /// The function that gets what the host found.
 pub type LookedFn<M> = fn(&M, &[u8], Result<&[u8], &str>, &mut Context<'_, '_>) -> Done;
+
+/// The function that hears what became of a change of an account.
+pub type AccountFn<M> = fn(&M, &[u8], Result<(), AccountFault>, &mut Context<'_, '_>) -> Done;
 
 /// One registration of a module: what it wants, and its function.
 ///
@@ -194,8 +214,10 @@ pub(crate) enum Run<M> {
     Acked(AckedFn<M>),
     Feature(FeatureFn<M>),
     Asked(AskedFn<M>),
+    Command(CommandFn<M>),
     Peer(PeerFn<M>),
     Looked(LookedFn<M>),
+    AccountDone(AccountFn<M>),
     Bound(BoundFn<M>),
     Discovery(DiscoveryFn<M>),
 }
@@ -411,6 +433,11 @@ impl<M> Hook<M> {
         Self::of(["looked", ANY, ANY, ANY, ANY, ANY], Run::Looked(f))
     }
 
+    /// Hears what became of [`Context::change_account`], with the cookie given there.
+    pub const fn account_done(f: AccountFn<M>) -> Self {
+        Self::of(["account-done", ANY, ANY, ANY, ANY, ANY], Run::AccountDone(f))
+    }
+
     /// Offers a command: ad-hoc (XEP-0050) and as `calypte command` on the command line.
     ///
     /// Commands for [`Who::User`] run with the asker's account as the owner, those for
@@ -418,11 +445,18 @@ impl<M> Hook<M> {
     /// one stage: the fields of a submitted form, or `name=value` on the command line, are read
     /// with [`Asked::field`], and the answer is a text.
     pub const fn command(node: &'static str, title: &'static str, who: Who, f: AskedFn<M>) -> Self {
-        let who = match who {
-            Who::User => "user",
-            Who::Admin => "admin",
-        };
-        Self::of(["command", node, who, title, ANY, ANY], Run::Asked(f))
+        Self::of(["command", node, who.name(), title, ANY, ANY], Run::Asked(f))
+    }
+
+    /// Offers a command that asks for what it needs with forms: see [`crate::command`]. The function is
+    /// called with all that was filled in so far.
+    pub const fn form_command(
+        node: &'static str,
+        title: &'static str,
+        who: Who,
+        f: CommandFn<M>,
+    ) -> Self {
+        Self::of(["command", node, who.name(), title, "forms", ANY], Run::Command(f))
     }
 }
 
@@ -432,6 +466,7 @@ impl On {
             Self::Account => "account",
             Self::AccountFromAnyone => "account-anyone",
             Self::Domain => "domain",
+            Self::Own => "own",
         }
     }
 }

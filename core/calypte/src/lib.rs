@@ -75,6 +75,7 @@
 //! | [`Hook::peer`] | at each stage of a stream with another domain, with [`PeerFacts`] | the domain |
 //! | [`Hook::looked`] | when the host has found what [`Context::look`] asked for | who asked |
 //! | [`Hook::domain_info`], [`domain_items`](Hook::domain_items), [`account_info`](Hook::account_info), [`account_items`](Hook::account_items) | when service discovery is asked, with [`Discovery`] | who was asked |
+//! | [`Hook::account_done`] | when the host has done what [`Context::change_account`] asked for | who asked |
 //! | [`Hook::stream_feature`] | when streams are set up | nobody |
 //! | [`Hook::http`] | for HTTP requests below a path | the domain |
 //! | [`Hook::command`] | when a command is run: XEP-0050 and `calypte command` | the user's account, or the domain |
@@ -177,6 +178,9 @@
 //!   more: keep what must not be lost in a table and a timer.
 //! - **Looks** are what takes time: a page, a certificate, a record of DNS. The host does it elsewhere;
 //!   256 may be under way in a shard.
+//! - **Accounts** are made, changed and removed by the host: hashing a password is slow work. 256
+//!   changes may be under way in a shard.
+//! - **Answers** can wait for all that: [`Context::later`] puts the answer to a request off.
 //! - **Notices** go to all modules that listen, in this step, for the same owner; see [`notice`].
 //! - **Randomness** comes with the event, [`Context::random`], so that a run can be replayed.
 //!
@@ -218,6 +222,7 @@
 //! answer is an event of its own. So there are no locks, order is kept, and a run can be replayed from
 //! its events.
 
+pub mod command;
 pub mod config;
 mod context;
 mod discovery;
@@ -232,29 +237,30 @@ pub mod wire;
 
 #[doc(hidden)]
 pub use abi;
-pub use context::Context;
+pub use context::{Context, Ticket};
 /// Hashes, signatures and secrets, for modules that define a protocol.
 pub use crypto;
 pub use discovery::{Discovery, Shown};
 pub use glue::{Asked, Bind, Login};
 pub use hooks::{
-    AckedFn, AnswerFn, AskedFn, BoundFn, Command, DiscoveryFn, Done, FeatureFn, Flow, Hook,
-    HookResult, IqFn, IqResult, LoginFn, LookedFn, NoticeFn, On, PeerFn, Phase, Place, Reply,
-    SessionFn, StanzaFn, WakeFn, Who,
+    AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, Command, CommandFn, DiscoveryFn, Done,
+    FeatureFn, Flow, Hook, HookResult, IqFn, IqResult, LoginFn, LookedFn, NoticeFn, On, PeerFn,
+    Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, Who,
 };
 pub use module::{ConfigKey, Feature, Identity, Module, NoConfig, SetupError, Xep};
 pub use notice::Notified;
 pub use passing::{Passing, Request};
-pub use wire::{Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
+pub use wire::{AccountFault, AccountWork, Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
 
 /// What nearly every module uses.
 pub mod prelude {
+    pub use crate::command::{CommandReply, CommandResult, Field, FieldKind, Form, Outcome};
     pub use crate::tables;
     pub use crate::{
-        Asked, Bind, Command, ConfigKey, Context, Discovery, Done, Feature, Flow, Hook, HookResult,
-        Identity, IqResult, Login, Look, Module, NoConfig, Notified, On, Passing, PeerFacts,
-        PeerIdentity, PeerStage, PeerVerdict, Phase, Place, Reply, Request, SetupError, Shown, Who,
-        Xep,
+        AccountFault, AccountWork, Asked, Bind, Command, ConfigKey, Context, Discovery, Done,
+        Feature, Flow, Hook, HookResult, Identity, IqResult, Login, Look, Module, NoConfig,
+        Notified, On, Passing, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Phase, Place,
+        Reply, Request, SetupError, Shown, Who, Xep,
     };
     pub use table::{Record, Table, record};
     pub use xml::{Element, Flat, Node};

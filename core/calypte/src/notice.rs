@@ -66,6 +66,15 @@ impl Notice for PresenceMissed {
     const NAME: &'static str = "engine.presence-missed";
 }
 
+/// The account is about to be removed with everything that is kept for it (the engine). Its sessions
+/// are still there; it is the time to tell its contacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AccountEnds;
+
+impl Notice for AccountEnds {
+    const NAME: &'static str = "engine.account-ends";
+}
+
 /// A client of the account was given messages from its archive (module `archive`).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ArchiveRead {

@@ -5,9 +5,11 @@
 use bincode::{Decode, Encode, config};
 use xmpp::{Condition, ErrorKind, StanzaError};
 
+mod account;
 mod discovery;
 mod peer;
 
+pub use account::{AccountDone, AccountFault, AccountWork, Password};
 pub use discovery::{DiscoveryAsked, DiscoveryShown};
 pub use peer::{Look, Looked, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
 
@@ -134,6 +136,14 @@ pub mod op {
     /// Asks the other modules what service discovery shows of the owner or the domain. a =
     /// [`super::DiscoveryAsked`]. Returns [`super::DiscoveryShown`].
     pub const DISCOVER: u32 = 34;
+    /// Puts the answer off. Returns a ticket, 8 bytes little-endian.
+    pub const LATER: u32 = 44;
+    /// Gives an answer that was put off. a = ticket, b = as for `REPLY`.
+    pub const ANSWER: u32 = 45;
+    /// Refuses what was put off. a = ticket, then [`super::WireError`], b = as for `ERROR`.
+    pub const ANSWER_ERROR: u32 = 46;
+    /// Has the host change an account. a = [`super::AccountWork`], b = cookie.
+    pub const ACCOUNT: u32 = 47;
 }
 
 /// Why an operation failed.
@@ -240,7 +250,7 @@ impl WireError {
 }
 
 /// A question by HTTP or by command.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Question {
     /// `GET`, `POST`; empty for a command.
     pub method: String,
@@ -248,6 +258,13 @@ pub struct Question {
     pub query: String,
     /// The body; the fields of a command, one `name=value` a line.
     pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The fields of a command may be secrets.
+        f.debug_struct("Question").field("method", &self.method).finish_non_exhaustive()
+    }
 }
 
 /// A login as modules see it.

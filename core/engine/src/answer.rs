@@ -4,7 +4,10 @@ use calypte::wire::{LoginFacts, encode, status};
 use xmpp::{Jid, Stanza, StanzaError};
 
 use crate::calls::{Called, Cause};
+use crate::commands::About;
 use crate::event::{Ask, Effect};
+use crate::forms;
+use crate::later::Asker;
 use crate::step::{Step, Told};
 
 impl Step<'_> {
@@ -16,8 +19,10 @@ impl Step<'_> {
         of_domain: bool,
         is_assured: bool,
     ) {
-        if let Some(reply) = self.about_commands(owner, &stanza, of_domain, is_assured) {
-            return self.give_reply(&stanza, reply, is_assured);
+        match self.about_commands(owner, &stanza, of_domain, is_assured) {
+            About::Else => {}
+            About::Later => return,
+            About::Answer(reply) => return self.give_reply(&stanza, reply, is_assured),
         }
         let view = stanza.view();
         let is_set = stanza.ty.as_deref() == Some("set");
@@ -37,7 +42,10 @@ impl Step<'_> {
                 let inner = inner.map_err(|_| StanzaError::INTERNAL);
                 self.give_reply(&stanza, inner, is_assured);
             }
-            Called::Ran(status::LATER, _) => {}
+            Called::Ran(status::LATER, said) => {
+                let asker = Asker::Request(addresses(&stanza), is_assured);
+                self.owe(said.ticket, hook.function.module, asker);
+            }
             Called::Off => self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured),
             Called::Ran(..) | Called::Failed => {
                 self.refuse(&stanza, &StanzaError::INTERNAL, is_assured);
@@ -47,7 +55,7 @@ impl Step<'_> {
     }
 
     /// Sends the result of a request, or why there is none.
-    fn give_reply(
+    pub(crate) fn give_reply(
         &mut self,
         request: &Stanza,
         inner: Result<String, StanzaError>,
@@ -61,7 +69,7 @@ impl Step<'_> {
         }
     }
 
-    /// Answers a question by HTTP or command.
+    /// Asks a module what somebody wants to know by HTTP or command.
     pub(crate) fn ask(&mut self, ask: &Ask) {
         // The longest path is the one that is meant.
         let fits = |word: &str| match ask.kind {
@@ -74,29 +82,38 @@ impl Step<'_> {
         let hooks = self.pipeline.plain(ask.kind).into_iter();
         let hooks = hooks.filter(|hook| self.pipeline.is_on(hook.function.module));
         let hook = hooks.filter(|hook| fits(&hook.word)).max_by_key(|hook| hook.word.len());
-        let mut content_type = None;
-        let answer = match hook {
-            None => Err(StanzaError::ITEM_NOT_FOUND),
-            Some(hook) => {
-                let cause = Cause {
-                    owner: ask.owner.as_str(),
-                    session: "",
-                    targets: &[],
-                    is_assured: true,
-                };
-                let payload = encode(&ask.question);
-                match self.call(hook.function, cause, None, &ask.name, &payload) {
-                    Called::Ran(status::REPLY, said) => {
-                        content_type = said.content_type;
-                        Ok(said.reply.unwrap_or_default())
-                    }
-                    Called::Refused(error) => Err(error),
-                    Called::Off => Err(StanzaError::ITEM_NOT_FOUND),
-                    Called::Ran(..) | Called::Failed => Err(StanzaError::INTERNAL),
-                }
-            }
+        let Some(hook) = hook else {
+            return self.tell_asker(ask.token, Err(StanzaError::ITEM_NOT_FOUND), None);
         };
-        self.effects.push(Effect::Answer { token: ask.token, answer, content_type });
+        let cause =
+            Cause { owner: ask.owner.as_str(), session: "", targets: &[], is_assured: true };
+        let payload = encode(&ask.question);
+        let (answer, content_type) =
+            match self.call(hook.function, cause, None, &ask.name, &payload) {
+                Called::Ran(status::REPLY, said) => {
+                    let reply = said.reply.unwrap_or_default();
+                    let answer = if hook.has_forms { forms::on_a_line(&reply) } else { Ok(reply) };
+                    (answer, said.content_type)
+                }
+                Called::Ran(status::LATER, said) if said.ticket.is_some() => {
+                    let asker = Asker::Question(ask.token);
+                    return self.owe(said.ticket, hook.function.module, asker);
+                }
+                Called::Refused(error) => (Err(error), None),
+                Called::Off => (Err(StanzaError::ITEM_NOT_FOUND), None),
+                Called::Ran(..) | Called::Failed => (Err(StanzaError::INTERNAL), None),
+            };
+        self.tell_asker(ask.token, answer, content_type);
+    }
+
+    /// Answers a question by HTTP or command.
+    pub(crate) fn tell_asker(
+        &mut self,
+        token: u64,
+        answer: Result<Vec<u8>, StanzaError>,
+        content_type: Option<String>,
+    ) {
+        self.effects.push(Effect::Answer { token, answer, content_type });
     }
 
     /// Passes a notice on to the modules that listen.
@@ -198,6 +215,16 @@ impl Step<'_> {
         }
         features
     }
+}
+
+/// Returns a request without what it asks.
+pub(crate) fn addresses(request: &Stanza) -> Stanza {
+    let mut addresses = Stanza::parse("<iq/>").unwrap_or_else(|_| request.clone());
+    addresses.from.clone_from(&request.from);
+    addresses.to.clone_from(&request.to);
+    addresses.id.clone_from(&request.id);
+    addresses.ty.clone_from(&request.ty);
+    addresses
 }
 
 /// Reads an element that a module wrote.

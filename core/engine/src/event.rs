@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use calypte::wire::{LoginFacts, Look, PeerFacts, PeerVerdict, Question};
+use calypte::wire::{
+    AccountFault, AccountWork, LoginFacts, Look, PeerFacts, PeerVerdict, Question,
+};
 use table::Batch;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
@@ -58,7 +60,7 @@ pub struct Limits {
     pub resume_ms: u64,
     /// How long a request of ours waits for its answer, in milliseconds.
     pub answer_ms: u64,
-    /// Looks of modules that are under way.
+    /// Looks of modules that are under way; and so many changes of accounts.
     pub looks: usize,
 }
 
@@ -175,6 +177,18 @@ pub enum Event {
         account: Jid,
         /// Whether its sessions have to go.
         is_gone: bool,
+    },
+    /// An account is about to be removed: its contacts have to be told.
+    AccountEnds {
+        /// Its address.
+        account: Jid,
+    },
+    /// What a module asked for was done to an account, or was not.
+    AccountDone {
+        /// The token of [`Effect::Account`].
+        token: u64,
+        /// Why it was not done.
+        fault: Option<AccountFault>,
     },
     /// Somebody asks a module by HTTP or command.
     Ask(Ask),
@@ -324,6 +338,13 @@ pub enum Effect {
         token: u64,
         /// What.
         look: Look,
+    },
+    /// Change an account, and say what came of it with [`Event::AccountDone`].
+    Account {
+        /// Comes back; unique in the shard, from its start.
+        token: u64,
+        /// What.
+        work: AccountWork,
     },
     /// Count something of a module.
     Count {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use abi::Host;
-use calypte::wire::{self, Look, Range, WireError, fault, op, table_bits};
+use calypte::wire::{self, AccountWork, Look, Range, WireError, fault, op, table_bits};
 use table::full_key;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
 use crate::event::Effect;
+use crate::peers::Waiting;
 use crate::step::{Step, Told};
 
 /// The most bytes of randomness in one call.
@@ -44,6 +45,8 @@ pub(crate) enum Later {
     Request(Stanza, Vec<u8>),
     Close(u64, StreamError),
     Look(Look, Vec<u8>),
+    Account(AccountWork, Vec<u8>),
+    Answer(u64, Result<Vec<u8>, StanzaError>),
 }
 
 /// What the module said about the call itself.
@@ -53,6 +56,8 @@ pub(crate) struct Said {
     pub(crate) reply: Option<Vec<u8>>,
     pub(crate) error: Option<StanzaError>,
     pub(crate) content_type: Option<String>,
+    /// What the answer is given by, later.
+    pub(crate) ticket: Option<u64>,
 }
 
 /// How a write of a failed call is taken back.
@@ -78,7 +83,7 @@ impl Host for Frame<'_, '_> {
     }
 }
 
-type Done = Result<(), u32>;
+pub(crate) type Done = Result<(), u32>;
 
 /// Tells whether a module may write a table: one that starts with its name. Others only read it.
 fn is_table_of(table: &str, module: &str) -> bool {
@@ -169,12 +174,12 @@ impl Frame<'_, '_> {
                 *out = wire::encode(&self.step.discover(self.owner, &asked));
                 Ok(())
             }
-            _ => self.describe(number, a, out),
+            _ => self.describe(number, a, b, out),
         }
     }
 
     /// Answers about the server itself.
-    fn describe(&mut self, number: u32, a: &[u8], out: &mut Vec<u8>) -> Done {
+    fn describe(&mut self, number: u32, a: &[u8], b: &[u8], out: &mut Vec<u8>) -> Done {
         let text = match number {
             op::TARGETS => self.step.resources(self.targets).join("\0"),
             op::FEATURES => self.step.features(a == b"domain").join("\n"),
@@ -190,7 +195,7 @@ impl Frame<'_, '_> {
                 let (name, version) = &setup.software;
                 format!("{name}\n{version}\n{}", setup.started_ms)
             }
-            _ => return Err(fault::MISSING),
+            _ => return self.put_off(number, a, b, out),
         };
         *out = text.into_bytes();
         Ok(())
@@ -390,7 +395,8 @@ impl Frame<'_, '_> {
     fn look(&mut self, a: &[u8], cookie: &[u8]) -> Done {
         let look = crate::peers::read_look(a, cookie)?;
         let more = self.later.iter().filter(|later| matches!(later, Later::Look(..))).count();
-        self.step.may_look(&self.module, more)?;
+        let under_way = self.step.state.looks.len().saturating_add(more);
+        self.step.may_have_done(&self.module, "looked", under_way)?;
         self.later.push(Later::Look(look, cookie.to_vec()));
         Ok(())
     }
@@ -427,11 +433,18 @@ impl Frame<'_, '_> {
                 Later::Notice(told) => step.notices.push_back(told),
                 Later::Request(stanza, cookie) => step.ask_out(stanza, &module, owner, &cookie),
                 Later::Close(number, why) => step.close_stream(number, why),
-                Later::Look(look, cookie) => step.look(look, &module, owner, cookie),
+                Later::Look(look, cookie) => step.look(look, waiting(&module, owner, cookie)),
+                Later::Account(work, cookie) => step.work(work, waiting(&module, owner, cookie)),
+                Later::Answer(ticket, answer) => step.pay(ticket, answer),
             }
         }
         said
     }
+}
+
+fn waiting(module: &str, owner: &str, cookie: Vec<u8>) -> Waiting {
+    let (module, owner) = (module.to_owned(), owner.to_owned());
+    Waiting { module, owner, cookie, deadline: 0 }
 }
 
 fn stanza(bytes: &[u8]) -> Result<Stanza, u32> {
@@ -439,7 +452,7 @@ fn stanza(bytes: &[u8]) -> Result<Stanza, u32> {
     Stanza::parse(text).map_err(|_| fault::MALFORMED)
 }
 
-fn error(bytes: &[u8], detail: &[u8]) -> Result<StanzaError, u32> {
+pub(crate) fn error(bytes: &[u8], detail: &[u8]) -> Result<StanzaError, u32> {
     let error: WireError = wire::decode(bytes).ok_or(fault::MALFORMED)?;
     let error = error.read().ok_or(fault::MALFORMED)?;
     let detail = std::str::from_utf8(detail).map_err(|_| fault::MALFORMED)?;

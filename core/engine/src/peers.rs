@@ -16,7 +16,7 @@ const TARGET_BYTES_MAX: usize = 2048;
 /// The largest page.
 const PAGE_BYTES_MAX: u32 = 1 << 20;
 /// The largest cookie.
-const COOKIE_BYTES_MAX: usize = 4096;
+pub(crate) const COOKIE_BYTES_MAX: usize = 4096;
 
 /// Slow work that the host does for modules.
 #[derive(Debug, Default)]
@@ -26,12 +26,14 @@ pub(crate) struct Looks {
     waiting: BTreeMap<u64, Waiting>,
 }
 
+/// Who waits for what the host does.
 #[derive(Debug)]
-struct Waiting {
-    module: String,
-    owner: String,
-    cookie: Vec<u8>,
-    deadline: u64,
+pub(crate) struct Waiting {
+    pub(crate) module: String,
+    pub(crate) owner: String,
+    pub(crate) cookie: Vec<u8>,
+    /// Set when it begins.
+    pub(crate) deadline: u64,
 }
 
 impl Looks {
@@ -40,7 +42,24 @@ impl Looks {
         self.waiting.first_key_value().map(|(_, waiting)| waiting.deadline)
     }
 
-    fn overdue(&mut self, now_ms: u64) -> Option<Waiting> {
+    /// Returns how many are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Notes who waits, and returns what it is found by.
+    pub(crate) fn add(&mut self, mut waiting: Waiting, now_ms: u64) -> u64 {
+        waiting.deadline = now_ms.saturating_add(LOOK_MS);
+        self.last = self.last.wrapping_add(1);
+        self.waiting.insert(self.last, waiting);
+        self.last
+    }
+
+    pub(crate) fn take(&mut self, token: u64) -> Option<Waiting> {
+        self.waiting.remove(&token)
+    }
+
+    pub(crate) fn overdue(&mut self, now_ms: u64) -> Option<Waiting> {
         self.next_deadline().filter(|at| *at <= now_ms)?;
         self.waiting.pop_first().map(|(_, waiting)| waiting)
     }
@@ -100,31 +119,31 @@ impl Step<'_> {
         });
     }
 
-    /// Tells whether one more look may begin, besides `more` that are about to.
-    pub(crate) fn may_look(&self, module: &str, more: usize) -> Result<(), u32> {
-        let hooks = self.pipeline.plain("looked");
+    /// Tells whether `module` may have the host do one thing more, besides so many that are under way:
+    /// it needs a hook of this `kind` for what comes of it.
+    pub(crate) fn may_have_done(
+        &self,
+        module: &str,
+        kind: &str,
+        under_way: usize,
+    ) -> Result<(), u32> {
+        let hooks = self.pipeline.plain(kind);
         if !hooks.iter().any(|hook| self.pipeline.name(hook.function.module) == module) {
             return Err(fault::NOT_GRANTED);
         }
-        let under_way = self.state.looks.waiting.len().saturating_add(more);
         let is_inside = under_way < self.state.setup.limits.looks;
         if is_inside { Ok(()) } else { Err(fault::BUDGET) }
     }
 
     /// Begins a look.
-    pub(crate) fn look(&mut self, look: Look, module: &str, owner: &str, cookie: Vec<u8>) {
-        let deadline = self.now_ms.saturating_add(LOOK_MS);
-        let looks = &mut self.state.looks;
-        looks.last = looks.last.wrapping_add(1);
-        let token = looks.last;
-        let (module, owner) = (module.to_owned(), owner.to_owned());
-        looks.waiting.insert(token, Waiting { module, owner, cookie, deadline });
+    pub(crate) fn look(&mut self, look: Look, waiting: Waiting) {
+        let token = self.state.looks.add(waiting, self.now_ms);
         self.effects.push(Effect::Look { token, look });
     }
 
     /// The host found something. What nobody waits for any more is dropped.
     pub(crate) fn looked(&mut self, token: u64, found: Result<Vec<u8>, String>) {
-        if let Some(waiting) = self.state.looks.waiting.remove(&token) {
+        if let Some(waiting) = self.state.looks.take(token) {
             self.give_look(waiting, found);
         }
     }

@@ -85,6 +85,8 @@ pub(crate) struct IqHook {
     pub(crate) of_domain: bool,
     /// Whether others than the account's own clients may ask.
     pub(crate) for_anyone: bool,
+    /// Whether it is for the account of the client that asks, also when that asks the domain.
+    pub(crate) is_own: bool,
 }
 
 /// Any other function, with its word: the name of a notice, path or command.
@@ -92,6 +94,8 @@ pub(crate) struct IqHook {
 pub(crate) struct PlainHook {
     pub(crate) function: Function,
     pub(crate) word: Arc<str>,
+    /// Whether it is a command with forms.
+    pub(crate) has_forms: bool,
 }
 
 impl Pipeline {
@@ -119,13 +123,15 @@ impl Pipeline {
                     self.iq.entry(key).or_default().push(IqHook {
                         function,
                         of_domain: line.word(1) == "domain",
-                        for_anyone: line.word(1) != "account",
+                        for_anyone: matches!(line.word(1), "domain" | "account-anyone"),
+                        is_own: line.word(1) == "own",
                     });
                 }
                 kind => {
                     let word = line.word(1).into();
+                    let has_forms = kind == "command" && line.word(4) == "forms";
                     let hooks = self.plain.entry(kind.to_owned()).or_default();
-                    hooks.push(PlainHook { function, word });
+                    hooks.push(PlainHook { function, word, has_forms });
                 }
             }
         }

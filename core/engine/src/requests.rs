@@ -177,6 +177,8 @@ impl Step<'_> {
             self.give_answer(&module, &owner, &cookie, answer.as_ref());
         }
         self.end_looks();
+        self.end_works();
+        self.end_owed();
         self.expire();
     }
 }

@@ -375,14 +375,4 @@ impl Step<'_> {
             self.settle();
         }
     }
-
-    /// The operator changed an account.
-    pub(crate) fn account_changed(&mut self, account: &Jid, is_gone: bool) {
-        if !is_gone {
-            return;
-        }
-        for number in self.state.sessions.of(account.as_str()).to_vec() {
-            self.end(number, Some(StreamError::NotAuthorized));
-        }
-    }
 }

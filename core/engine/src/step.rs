@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use table::{Batch, Storage};
 use xmpp::{Stanza, StanzaError, StreamError};
 
+use crate::commands::Running;
 use crate::event::{Effect, Event, Leg, Outcome, Setup};
+use crate::later::Owed;
 use crate::leaving::{Leaving, LeavingCount};
 use crate::peers::Looks;
 use crate::pipeline::Pipeline;
@@ -33,6 +35,11 @@ pub(crate) struct State {
     pub(crate) volatile_bytes: usize,
     pub(crate) requests: Requests,
     pub(crate) looks: Looks,
+    /// Changes of accounts that the host makes.
+    pub(crate) works: Looks,
+    pub(crate) owed: Owed,
+    /// Commands that clients are in the middle of.
+    pub(crate) commands: Running,
     /// Times that somebody asked for.
     pub(crate) wakes: Wakes,
     /// When a lost session is over: when, number.
@@ -97,6 +104,9 @@ impl Engine {
             volatile_bytes: 0,
             requests: Requests::default(),
             looks: Looks::default(),
+            works: Looks::default(),
+            owed: Owed::default(),
+            commands: Running::default(),
             wakes: Wakes::default(),
             crossed: (0, 0),
             leaving: Leaving::default(),
@@ -220,6 +230,8 @@ impl Step<'_> {
                 self.resume(session, &account, (&token, h), &login);
             }
             Event::Account { account, is_gone } => self.account_changed(&account, is_gone),
+            Event::AccountEnds { account } => self.account_ends(&account),
+            Event::AccountDone { token, fault } => self.account_done(token, fault),
             Event::Ask(ask) => self.ask(&ask),
             Event::Peer { token, facts } => self.judge_peer(token, &facts),
             Event::BindingHidden => self.tell_hidden(),
@@ -263,7 +275,9 @@ impl Step<'_> {
         let expiry = self.state.expiries.first().map(|(at, _)| *at);
         let answer = self.state.requests.next_deadline();
         let look = self.state.looks.next_deadline();
-        let wake_at = [wake, expiry, answer, look].into_iter().flatten().min();
+        let work = self.state.works.next_deadline();
+        let owed = self.state.owed.next_deadline();
+        let wake_at = [wake, expiry, answer, look, work, owed].into_iter().flatten().min();
         Outcome { writes, effects: self.effects, wake_at }
     }
 

@@ -37,6 +37,14 @@ impl Wakes {
         Some((at, whose))
     }
 
+    /// Drops all times of an owner.
+    pub(crate) fn forget(&mut self, owner: &str) {
+        let is_its = |whose: &Whose| whose.0 == owner;
+        self.by_time.retain(|(_, whose)| !is_its(whose));
+        self.by_name.retain(|whose, _| !is_its(whose));
+        self.parked.retain(|(_, whose)| !is_its(whose));
+    }
+
     /// Keeps a time until other modules are there.
     pub(crate) fn park(&mut self, at: u64, whose: Whose) {
         self.parked.push((at, whose));

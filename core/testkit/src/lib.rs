@@ -2,6 +2,7 @@
 //!
 //! The README has the language. A module's `tests/scenes.rs` is one call of [`main`].
 
+mod accounts;
 mod fits;
 mod modules;
 mod peers;

@@ -53,6 +53,17 @@ impl Play<'_> {
                 self.world.add_server(domain, modules, settings)
             }
             Line::Account(jid) => self.world.add_account(jid),
+            Line::HasPassword(jid, word) => match self.world.password(jid) {
+                Some(password) if password == *word => Ok(()),
+                Some(password) => Err(format!("{jid} has the password {password}")),
+                None => Err(format!("there is no account {jid}")),
+            },
+            Line::Removed(jid) => self.world.remove(jid),
+            Line::NoAccount(jid) => match (self.world.password(jid), self.world.tables_of(jid)) {
+                (None, tables) if tables.is_empty() => Ok(()),
+                (None, tables) => Err(format!("{} is kept for {jid}", tables.join(", "))),
+                (Some(_), _) => Err(format!("there is an account {jid}")),
+            },
             Line::Admin(jid) => self.world.add_admin(jid),
             Line::Client(name, jid, login) => self.world.open(name, jid, login),
             Line::Sends(name, xml, times) => self.each_time(*times, |play| play.send(name, xml)),

@@ -21,6 +21,12 @@ pub enum Line {
     Server(String, Vec<String>, toml::Table),
     /// `nurse@capulet.example has an account`
     Account(Jid),
+    /// `juliet@capulet.example has the password sesame`
+    HasPassword(Jid, String),
+    /// `juliet@capulet.example is removed` by the operator.
+    Removed(Jid),
+    /// `juliet@capulet.example has no account`, and nothing is kept for it.
+    NoAccount(Jid),
     /// `ana@capulet.example is an admin`
     Admin(Jid),
     /// `phone is juliet@capulet.example/phone`, then what is unusual about its login as TOML.
@@ -179,6 +185,10 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
         }
         [_, "logged", words @ ..] => Line::Logged(name(), words.join(" ")),
         [_, "switched", "off", module] => Line::SwitchedOff(name(), (*module).to_owned()),
+        [jid, "has", "the", "password", word] => {
+            Line::HasPassword(address(jid)?, (*word).to_owned())
+        }
+        [jid, "has", "no", "account"] => Line::NoAccount(address(jid)?),
         [jid, "has", "an", "account"] => Line::Account(address(jid)?),
         ["nobody", "receives", "anything"] => Line::Silence,
         ["the", "wire", "never", "shows", text] => Line::NeverShows((*text).to_owned()),
@@ -254,6 +264,7 @@ fn with_body(words: &[&str], block: &Block<'_>) -> Result<Option<Line>, String> 
             Some(Line::LooksUp(name(), (*target).to_owned(), false, body(block)))
         }
         [_, "answers"] => Some(Line::Answers(name(), body(block))),
+        [jid, "is", "removed"] => Some(Line::Removed(address(jid)?)),
         [_, "is", jid] => Some(Line::Client(name(), address(jid)?, settings(block)?)),
         _ => None,
     })
@@ -340,7 +351,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 44);
+        assert_eq!(sentences, 47);
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use calypte::tables::{ACCOUNTS, Account, Verifier};
-use calypte::wire::{LoginFacts, Question};
+use calypte::wire::{AccountWork, LoginFacts, Password, Question};
 use engine::{Ask, Effect, Event, Outcome};
-use table::{Batch, Key, full_key};
 use xmpp::{Jid, Stanza, StanzaError};
 
+use crate::accounts;
 use crate::modules::{Catalog, Form};
 use crate::server::{Server, Told, Wanted};
 use crate::ways::{Parting, Ways};
@@ -30,6 +29,8 @@ pub(crate) struct World<'a> {
     pub(crate) wire: Vec<String>,
     sessions: u64,
     pub(crate) waiting: VecDeque<(String, u16, Event)>,
+    /// What hosts are to do to accounts: for a server and shard, its token and what.
+    works: VecDeque<(String, u16, u64, AccountWork)>,
     pub(crate) ways: Ways,
     /// How many streams between servers there were.
     pub(crate) streams: u64,
@@ -69,6 +70,7 @@ impl<'a> World<'a> {
             streams: 0,
             stream: None,
             waiting: VecDeque::new(),
+            works: VecDeque::new(),
             ways: Ways::default(),
         }
     }
@@ -109,25 +111,13 @@ impl<'a> World<'a> {
     pub(crate) fn add_account(&mut self, jid: &Jid) -> Result<(), String> {
         let domain = jid.domain();
         let server = self.servers.get_mut(domain).ok_or_else(|| no_server(domain))?;
-        let local = jid.local().ok_or("an account has a name")?;
-        let nothing = || Verifier {
-            salt: Vec::new(),
-            iterations: 4096,
-            stored_key: Vec::new(),
-            server_key: Vec::new(),
-        };
-        let account = Account {
-            sha1: nothing(),
-            sha256: nothing(),
-            sha512: nothing(),
-            disabled: false,
-            created_ms: self.now_ms,
-        };
-        let mut key = Vec::new();
-        local.encode(&mut key);
-        let mut batch = Batch::default();
-        batch.put(full_key(ACCOUNTS.name, "", &key), ACCOUNTS.encode(&account));
-        server.store.apply(&batch);
+        jid.local().ok_or("an account has a name")?;
+        // One that is there keeps its password.
+        if accounts::find(&server.store, jid).is_none() {
+            let verifier = accounts::verifier(&Password::new("password"));
+            let verifier = verifier.map_err(|fault| fault.to_string())?;
+            accounts::put(&mut server.store, jid, &accounts::new(verifier, self.now_ms));
+        }
         Ok(())
     }
 
@@ -304,7 +294,14 @@ impl<'a> World<'a> {
     /// Works until nothing happens any more.
     pub(crate) fn settle(&mut self) -> Result<(), String> {
         for _ in 0..STEPS_MAX {
-            let Some((domain, shard, event)) = self.waiting.pop_front() else { return Ok(()) };
+            let Some((domain, shard, event)) = self.waiting.pop_front() else {
+                // It is slow, so the rest comes first.
+                match self.works.pop_front() {
+                    Some((domain, shard, token, work)) => self.work(&domain, shard, token, &work),
+                    None => return Ok(()),
+                }
+                continue;
+            };
             let Some(server) = self.servers.get_mut(&domain) else {
                 return Err(no_server(&domain));
             };
@@ -312,6 +309,14 @@ impl<'a> World<'a> {
             self.release(&domain, shard, outcome);
         }
         Err("the servers do not come to rest".to_owned())
+    }
+
+    /// Takes an event through a shard before what waits.
+    pub(crate) fn now(&mut self, domain: &str, shard: u16, event: Event) {
+        if let Some(server) = self.servers.get_mut(domain) {
+            let outcome = server.step(shard, self.now_ms, event);
+            self.release(domain, shard, outcome);
+        }
     }
 
     /// Does what a step asks for. Its writes are in the store.
@@ -353,6 +358,9 @@ impl<'a> World<'a> {
                     self.waiting.push_back((domain.to_owned(), shard, Event::Closed { session }));
                 }
                 Effect::ResumeRefused { .. } => {}
+                Effect::Account { token, work } => {
+                    self.works.push_back((domain.to_owned(), shard, token, work));
+                }
                 Effect::Answer { .. }
                 | Effect::PeerAnswer { .. }
                 | Effect::Look { .. }

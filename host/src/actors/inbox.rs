@@ -34,8 +34,8 @@ pub(crate) enum Parcel {
     },
     /// Something else that happened.
     Event(Box<Event>),
-    /// The sessions of an account have to go. The sender is dropped when they are gone.
-    Gone(xmpp::Jid, std::sync::mpsc::Sender<()>),
+    /// Something else that happened. The sender is dropped when it is dealt with.
+    Awaited(Box<Event>, std::sync::mpsc::Sender<()>),
     /// Other modules and bounds are in force.
     Reconfigure(Box<Pipeline>, Limits),
     /// Serve again after a panic, with these modules.

@@ -18,6 +18,7 @@ use super::inbox::Parcel;
 use super::link::{self, Step};
 use super::listener::{self, Listener};
 use super::shard::{End, Shard};
+use crate::accounts::News;
 use crate::federation::rules::PeerRule;
 use crate::federation::view::PeerState;
 use crate::reload;
@@ -299,14 +300,19 @@ impl Control {
 }
 
 impl Running for Control {
-    fn account_changed(&self, account: &Jid, is_gone: bool) {
+    fn account_changed(&self, account: &Jid, news: News) {
         let Some(inbox) = self.hall.inbox(self.hall.shard_of(account)) else { return };
         let account = account.clone();
-        if !is_gone {
-            return inbox.push(Parcel::Event(Box::new(Event::Account { account, is_gone })));
+        let event = Box::new(match news {
+            News::Changed => Event::Account { account, is_gone: false },
+            News::Ends => Event::AccountEnds { account },
+            News::Gone => Event::Account { account, is_gone: true },
+        });
+        if news == News::Changed {
+            return inbox.push(Parcel::Event(event));
         }
         let (tell, told) = mpsc::channel();
-        inbox.push(Parcel::Gone(account, tell));
+        inbox.push(Parcel::Awaited(event, tell));
         // It ends by being dropped, or the shard is down and does it when it serves again.
         let _ = told.recv_timeout(SHARD_WITHIN);
     }

@@ -17,6 +17,7 @@ use super::inbox::Parcel;
 use super::link::{self, Leaving};
 use super::looks;
 use super::outbox::{Outbox, Receipt, Resumed, Word};
+use super::works;
 use crate::server::Answer;
 use crate::{clock, fault};
 
@@ -217,8 +218,8 @@ impl Worker {
                 let gone = gone.iter().map(Vec::as_slice);
                 self.hall.federation.forgotten(self.number, gone);
             }
-            Parcel::Gone(account, told) => {
-                self.step(Event::Account { account, is_gone: true }, None);
+            Parcel::Awaited(event, told) => {
+                self.step(*event, None);
                 // What the step wrote is with the store; who waits goes on.
                 drop(told);
             }
@@ -396,6 +397,7 @@ impl Worker {
             }
             Effect::Log { level, module, text } => log(level, &module, &text),
             Effect::Look { token, look } => looks::start(&self.hall, self.number, token, look),
+            Effect::Account { token, work } => works::start(&self.hall, self.number, token, work),
             Effect::PeerAnswer { token, verdict } => self.hall.verdicts.answer(token, verdict),
         }
     }

@@ -19,6 +19,7 @@ const RIGHTS: &[(&str, &str)] = &[
     ("http", "answers requests by HTTP"),
     ("peers", "decides which servers may connect and how, and sees what proves who they are"),
     ("looks", "has this server fetch pages, ask DNS and connect to other servers"),
+    ("accounts", "makes, changes and removes accounts"),
     ("commands", "offers commands to users or to the operator"),
 ];
 
@@ -37,6 +38,7 @@ pub(crate) fn wanted(manifest: &Manifest, text: &str) -> BTreeSet<String> {
         "command" => &["commands"],
         "peer" => &["peers"],
         "looked" => &["looks"],
+        "account-done" => &["accounts"],
         _ => &[],
     };
     let hooks = manifest.hooks.iter().flat_map(|hook| of_hook(hook.kind()));

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use xmpp::Jid;
 
+use crate::accounts::News;
 use crate::actors::Step;
 use crate::admin::{self, AdminReply, AdminRequest};
 use crate::check::{self, Tolerance};
@@ -20,14 +21,14 @@ use crate::{accounts, certs, operate};
 /// Actors that only remember what they were told.
 #[derive(Default)]
 struct Actors {
-    told: Mutex<Vec<(String, bool)>>,
+    told: Mutex<Vec<(String, News)>>,
     reconfigured: AtomicUsize,
     refuses: AtomicBool,
 }
 
 impl Running for Actors {
-    fn account_changed(&self, account: &Jid, is_gone: bool) {
-        self.told.lock().unwrap().push((account.to_string(), is_gone));
+    fn account_changed(&self, account: &Jid, news: News) {
+        self.told.lock().unwrap().push((account.to_string(), news));
     }
 
     fn ask(&self, asking: Asking, taker: TakeAnswer) -> Option<u64> {
@@ -131,7 +132,9 @@ fn accounts_through_the_socket() {
     let why = server.ask(&AdminRequest::UserDelete { account: account.clone() }).unwrap_err();
     assert!(why.contains("there is no account"), "{why}");
     let told = server.actors.told.lock().unwrap().clone();
-    assert_eq!(told, [(account.clone(), false), (account.clone(), true), (account, true)]);
+    let told: Vec<_> = told.into_iter().map(|(who, news)| (who == account, news)).collect();
+    let expected = [News::Changed, News::Gone, News::Ends, News::Gone];
+    assert_eq!(told, expected.map(|news| (true, news)));
 }
 
 #[test]

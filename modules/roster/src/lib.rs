@@ -7,7 +7,7 @@ mod settings;
 mod states;
 mod subscriptions;
 
-use calypte::notice::RosterChanged;
+use calypte::notice::{AccountEnds, Notice as _, RosterChanged};
 use calypte::prelude::*;
 
 pub use settings::Config;
@@ -35,6 +35,7 @@ impl Module for Roster {
         // The phases behind `Rewrite` run only for what sessions are going to get, and these are
         // for the account.
         Hook::presence(Place::Received, Phase::Rewrite, Self::inbound),
+        Hook::notice(AccountEnds::NAME, Self::account_ends),
     ];
     type Config = Config;
 

@@ -87,6 +87,18 @@ impl Roster {
     }
 }
 
+impl Roster {
+    /// The account is about to be removed: its contacts hear that nobody sees anybody any more.
+    pub(crate) fn account_ends(&self, _: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
+        for (contact, state) in cx.all(&ROSTER, u32::MAX)? {
+            end_all(cx, &contact, &state)?;
+            // So that what they answer, and the end of the sessions, reach nobody anew.
+            cx.delete(&ROSTER, &*contact)?;
+        }
+        Ok(())
+    }
+}
+
 /// Tells whether the owner is an account, and not a room or the domain itself.
 fn is_account(cx: &Context<'_, '_>) -> bool {
     let owner = cx.owner();

@@ -196,7 +196,8 @@ impl World {
             | Effect::Count { .. }
             | Effect::Log { .. }
             | Effect::PeerAnswer { .. }
-            | Effect::Look { .. } => {}
+            | Effect::Look { .. }
+            | Effect::Account { .. } => {}
         }
     }
 

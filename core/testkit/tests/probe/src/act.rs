@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 use calypte::notice::{Notice, RosterChanged};
 use calypte::prelude::*;
-use calypte::wire::Range;
+use calypte::wire::{Password, Range};
 
 /// The namespace of what the module is told.
 pub(crate) const NS: &str = "urn:example:probe";
@@ -60,6 +60,9 @@ pub(crate) fn all(node: Node<'_>, cx: &mut Context<'_, '_>) -> Result<Vec<Elemen
 pub(crate) fn reply(read: Vec<Element>) -> Reply {
     if read.is_empty() {
         return Reply::Empty;
+    }
+    if read.iter().any(|one| one.name() == "later") {
+        return Reply::Later;
     }
     let mut did = Element::new(NS, "did");
     read.into_iter().for_each(|one| did.push_child(one));
@@ -130,6 +133,7 @@ fn one(
         "count" => cx.count(&attr("name"), number("by"))?,
         "log" => cx.log(&text),
         "look" => cx.look(&look(word), attr("cookie").as_bytes())?,
+        "account" | "await-account" | "await-nothing" => put_off(word, cx, out)?,
         "panic" => broken(),
         "fail" => {
             let condition = Condition::of(&attr("why")).unwrap_or(Condition::UndefinedCondition);
@@ -152,6 +156,35 @@ fn look(word: Node<'_>) -> Look {
         (Some(url), _) => Look::Https { url, limit: 100 },
         (None, Some(domain)) => Look::Spki { domain, port },
         (None, None) => Look::Txt { name: text("txt").unwrap_or_default() },
+    }
+}
+
+fn put_off(
+    word: Node<'_>,
+    cx: &mut Context<'_, '_>,
+    out: &mut Vec<Element>,
+) -> Result<(), StanzaError> {
+    if word.name() == "account" {
+        let cookie = word.attr("cookie").unwrap_or_default();
+        return cx.change_account(&account(word), cookie.as_bytes());
+    }
+    let ticket = cx.later()?;
+    out.push(said("later", ""));
+    if word.name() == "await-account" {
+        cx.change_account(&account(word), &ticket.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+fn account(word: Node<'_>) -> AccountWork {
+    let attr = |name: &str| word.attr(name).map(std::borrow::Cow::into_owned);
+    let name = attr("name").unwrap_or_default();
+    let password = Password::new(&attr("password").unwrap_or_default());
+    match attr("do").as_deref() {
+        Some("create") => AccountWork::Create { name, password },
+        Some("delete") => AccountWork::Delete { name },
+        Some("disable") => AccountWork::SetDisabled { name, disabled: true },
+        _ => AccountWork::SetPassword { name, password },
     }
 }
 

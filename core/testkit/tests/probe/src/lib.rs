@@ -5,6 +5,7 @@ use calypte::prelude::*;
 use serde::Deserialize;
 
 mod act;
+mod brew;
 mod discovery;
 
 use act::{NS, Told};
@@ -128,6 +129,8 @@ impl Module for Probe {
         Hook::notice("probe.told", Self::told),
         Hook::peer(Self::peer),
         Hook::looked(Self::looked),
+        Hook::account_done(Self::account_done),
+        Hook::iq_set(On::Own, NS, "own", Self::answer),
         Hook::notice("roster.changed", Self::roster_changed),
         Hook::answer(Self::got_answer),
         Hook::stream_feature(Self::feature),
@@ -140,6 +143,7 @@ impl Module for Probe {
         Hook::http_public("/probe/public", Self::http),
         Hook::command("whoami", "Who am I?", Who::User, Self::whoami),
         Hook::command("restock", "Fill the shelves", Who::Admin, Self::restock),
+        Hook::form_command("brew", "Brew a potion", Who::User, Self::brew),
     ];
     type Config = Config;
 
@@ -380,6 +384,20 @@ impl Probe {
             Err(why) => format!("{cookie}: {why}"),
         };
         tell_all(cx, &text)
+    }
+
+    /// Says what became of an account, to who waits for it and to the sessions of the owner.
+    fn account_done(
+        &self,
+        cookie: &[u8],
+        done: Result<(), AccountFault>,
+        cx: &mut Context<'_, '_>,
+    ) -> Done {
+        if let Ok(ticket) = cookie.try_into().map(u64::from_le_bytes) {
+            let answer = done.map(|()| Reply::With(Element::new(NS, "done")));
+            return cx.answer(ticket, answer.map_err(StanzaError::from));
+        }
+        tell_all(cx, &format!("{}: {done:?}", String::from_utf8_lossy(cookie)))
     }
 
     fn feature(&self, _: &mut Context<'_, '_>) -> Result<Option<Element>, StanzaError> {

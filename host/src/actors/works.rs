@@ -1,0 +1,85 @@
+//! Changes of accounts that modules ask for: passwords are hashed on threads of their own, as many at
+//! a time as there are processors, and the store is written there too.
+
+use std::sync::{Arc, LazyLock};
+
+use calypte::wire::{AccountFault, AccountWork, Password};
+use engine::Event;
+use tokio::sync::Semaphore;
+
+use super::hall::Hall;
+use super::inbox::Parcel;
+use crate::accounts::{self, AccountError, Accounts, News};
+
+/// How many are under way at the same time.
+static PLACES: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+
+/// Does the work, and says to `shard` what came of it.
+pub(super) fn start(hall: &Arc<Hall>, shard: u16, token: u64, work: AccountWork) {
+    let hall = Arc::clone(hall);
+    drop(actix::spawn(async move {
+        let Ok(_place) = PLACES.acquire().await else { return };
+        let done = tokio::task::spawn_blocking(move || run(&hall, shard, token, &work));
+        // One that panicked is given up by the engine.
+        drop(done.await);
+    }));
+}
+
+fn run(hall: &Hall, shard: u16, token: u64, work: &AccountWork) {
+    let mut is_told = false;
+    let mut tell = |fault| {
+        if let Some(inbox) = hall.inbox(shard).filter(|_| !is_told) {
+            inbox.push(Parcel::Event(Box::new(Event::AccountDone { token, fault })));
+        }
+        is_told = true;
+    };
+    let outcome = change(hall, work, &mut || tell(None));
+    tell(outcome.err().map(|error| fault(&error)));
+}
+
+/// Changes the account. `done` is called when that is on disk and before sessions end for it.
+fn change(hall: &Hall, work: &AccountWork, done: &mut dyn FnMut()) -> Result<(), AccountError> {
+    let shared = &hall.shared;
+    let accounts = Accounts::new(&hall.domain, &shared.store);
+    let account = accounts::address(work.name(), &hall.domain)?;
+    let record = |password: &Password| {
+        let text = std::str::from_utf8(password.0.expose()).unwrap_or_default();
+        accounts::record(text, shared.config.load().login.iterations)
+    };
+    let tell = |news: News| {
+        if let Some(running) = shared.running() {
+            running.account_changed(&account, news);
+        }
+    };
+    match work {
+        AccountWork::Create { password, .. } => {
+            accounts.add(&account, &record(password)?)?;
+            tell(News::Changed);
+        }
+        AccountWork::SetPassword { password, .. } => {
+            accounts.set_password(&account, &record(password)?)?;
+            tell(News::Changed);
+        }
+        AccountWork::SetDisabled { disabled, .. } => {
+            accounts.set_disabled(&account, *disabled)?;
+            done();
+            tell(if *disabled { News::Gone } else { News::Changed });
+        }
+        AccountWork::Delete { .. } => accounts.delete(&account, &tell, done)?,
+    }
+    Ok(())
+}
+
+fn fault(error: &AccountError) -> AccountFault {
+    match error {
+        AccountError::Name(_) | AccountError::Elsewhere(..) => AccountFault::BadName,
+        AccountError::Exists(_) => AccountFault::Exists,
+        AccountError::Unknown(_) => AccountFault::Unknown,
+        AccountError::Password(_) => AccountFault::BadPassword,
+        AccountError::Store(_) | AccountError::Broken(_) => {
+            tracing::error!(%error, "An account could not be changed.");
+            AccountFault::Failed
+        }
+    }
+}
