@@ -69,6 +69,7 @@ fn a_slim_host_loads_every_module() {
         "archive",
         "carbons",
         "offline",
+        "csi",
         "basics",
         "contact",
         "extdisco",

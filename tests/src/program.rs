@@ -27,6 +27,7 @@ pub(crate) const MODULES: &[&str] = &[
     "archive",
     "carbons",
     "offline",
+    "csi",
     "basics",
     "contact",
     "extdisco",

@@ -13,7 +13,7 @@ use crate::wire::{
 };
 use crate::{
     ConfigKey, Context, Discovery, Feature, Flow, HookResult, Identity, Module, Notified, Passing,
-    Reply, Request,
+    Reply, Request, When,
 };
 
 /// How a client logged in, for `channel` and `authenticated` hooks.
@@ -169,6 +169,14 @@ fn run<M: Module>(
             let Some(shown) = shown else { return Ok(status::PASS) };
             let shown: Vec<_> = shown.iter().map(|element| element.to_xml(ns)).collect();
             cx.op(op::REPLY, &wire::encode(&shown), &[]).map(|_| status::REPLY)
+        }
+        Run::Inactive(f) => {
+            let view = view(call).ok_or(StanzaError::INTERNAL)?;
+            match f(module, view, cx)? {
+                When::Now => Ok(status::PASS),
+                When::Later => Ok(status::LATER),
+                When::Newest(name) => cx.op(op::REPLY, name.as_bytes(), &[]).map(|_| status::REPLY),
+            }
         }
         Run::Asked(f) => {
             let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;

@@ -78,6 +78,17 @@ pub enum Flow {
     Drop(&'static str),
 }
 
+/// When a client that is not looked at gets a stanza (XEP-0352).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At once, behind all that waits.
+    Now,
+    /// When it is looked at again, or with the next stanza that it gets at once.
+    Later,
+    /// As [`When::Later`], and in place of the one that waits under the same name.
+    Newest(String),
+}
+
 /// What happens after a stanza hook; an error goes back to the stanza's sender.
 pub type HookResult = Result<Flow, StanzaError>;
 
@@ -174,6 +185,8 @@ pub type NoticeFn<M> = fn(&M, &Notified<'_>, &mut Context<'_, '_>) -> Done;
 pub type AnswerFn<M> = fn(&M, &[u8], StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
 /// The function that hears which messages a client has.
 pub type AckedFn<M> = fn(&M, StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
+/// The function that says when an inactive client gets a stanza.
+pub type InactiveFn<M> = fn(&M, StanzaRef<'_>, &mut Context<'_, '_>) -> Result<When, StanzaError>;
 /// The function that writes a stream feature.
 pub type FeatureFn<M> = fn(&M, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
 /// The function that adds to an answer of service discovery.
@@ -220,6 +233,7 @@ pub(crate) enum Run<M> {
     AccountDone(AccountFn<M>),
     Bound(BoundFn<M>),
     Discovery(DiscoveryFn<M>),
+    Inactive(InactiveFn<M>),
 }
 
 /// A word of a hook that says nothing.
@@ -323,6 +337,21 @@ impl<M> Hook<M> {
     /// A session came back after its connection was lost (XEP-0198).
     pub const fn resumed(f: SessionFn<M>) -> Self {
         Self::of(["resumed", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
+    }
+
+    /// The connection of a session is lost; its client may come back (XEP-0198). Until then what it
+    /// gets is kept.
+    pub const fn lost(f: SessionFn<M>) -> Self {
+        Self::of(["lost", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
+    }
+
+    /// Says when a client that is not looked at (XEP-0352) gets a message or presence that is for
+    /// it. It is called for the sessions of such clients only; requests and their answers never
+    /// wait. Of several modules each must let the stanza wait.
+    ///
+    /// What waits is at most 64 KiB, and then goes on. It survives what its session survives.
+    pub const fn inactive(f: InactiveFn<M>) -> Self {
+        Self::of(["inactive", ANY, ANY, ANY, ANY, ANY], Run::Inactive(f))
     }
 
     /// A session is over. It can still be read with [`Context::session`].

@@ -68,6 +68,8 @@
 //! | [`Hook::started`] | when the server has started, and after each reload of modules | the domain |
 //! | [`Hook::opened`], [`Hook::resumed`], [`Hook::closed`] | when a session begins, comes back, ends | the account |
 //! | [`Hook::bound`] | when a client binds while it logs in, with what it asks for: [`Bind`] | the account |
+//! | [`Hook::lost`] | when the connection of a session is lost and its client may come back | the account |
+//! | [`Hook::inactive`] | for messages and presence to a client that is not looked at (XEP-0352): [`When`] | its account |
 //! | [`Hook::acked`] | when a client has a message (XEP-0198) | its account |
 //! | [`Hook::wake`] | at a time asked for with [`Context::wake_at`] | who asked |
 //! | [`Hook::notice`] | when a module [tells](Context::tell) something | whom it happened to |
@@ -229,6 +231,7 @@ mod discovery;
 #[doc(hidden)]
 pub mod glue;
 mod hooks;
+mod important;
 mod module;
 pub mod notice;
 mod passing;
@@ -244,9 +247,10 @@ pub use discovery::{Discovery, Shown};
 pub use glue::{Asked, Bind, Login};
 pub use hooks::{
     AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, Command, CommandFn, DiscoveryFn, Done,
-    FeatureFn, Flow, Hook, HookResult, IqFn, IqResult, LoginFn, LookedFn, NoticeFn, On, PeerFn,
-    Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, Who,
+    FeatureFn, Flow, Hook, HookResult, InactiveFn, IqFn, IqResult, LoginFn, LookedFn, NoticeFn, On,
+    PeerFn, Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, When, Who,
 };
+pub use important::is_important;
 pub use module::{ConfigKey, Feature, Identity, Module, NoConfig, SetupError, Xep};
 pub use notice::Notified;
 pub use passing::{Passing, Request};
@@ -260,7 +264,7 @@ pub mod prelude {
         AccountFault, AccountWork, Asked, Bind, Command, ConfigKey, Context, Discovery, Done,
         Feature, Flow, Hook, HookResult, Identity, IqResult, Login, Look, Module, NoConfig,
         Notified, On, Passing, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Phase, Place,
-        Reply, Request, SetupError, Shown, Who, Xep,
+        Reply, Request, SetupError, Shown, When, Who, Xep,
     };
     pub use table::{Record, Table, record};
     pub use xml::{Element, Flat, Node};

@@ -53,7 +53,7 @@ pub mod status {
     pub const ERROR: u32 = 3;
     /// A request was answered by [`super::op::REPLY`].
     pub const REPLY: u32 = 4;
-    /// A request is going to be answered later.
+    /// A request is going to be answered later; a stanza may wait for its client to look again.
     pub const LATER: u32 = 5;
     /// The host asked for a hook that the module does not have.
     pub const NO_HOOK: u32 = 6;
@@ -144,6 +144,8 @@ pub mod op {
     pub const ANSWER_ERROR: u32 = 46;
     /// Has the host change an account. a = [`super::AccountWork`], b = cookie.
     pub const ACCOUNT: u32 = 47;
+    /// Counts the session that caused the call as inactive (XEP-0352), or not. b = one byte.
+    pub const INACTIVE: u32 = 50;
 }
 
 /// Why an operation failed.
@@ -208,6 +210,9 @@ pub struct SessionRow {
     pub away: bool,
     /// Whether what its client does not acknowledge is kept on disk (XEP-0198).
     pub resumable: bool,
+    /// When the oldest stanza came that it was sent and its client has not acknowledged, in
+    /// milliseconds since 1970.
+    pub waiting_ms: Option<u64>,
     /// What modules keep with it.
     pub values: Vec<(String, Vec<u8>)>,
 }

@@ -148,6 +148,13 @@ pub enum Event {
         /// How many, modulo 2³².
         h: u32,
     },
+    /// A client is looked at, or not (XEP-0352).
+    Active {
+        /// Whose.
+        session: u64,
+        /// Whether it is.
+        active: bool,
+    },
     /// A connection is lost.
     Detached {
         /// Whose.

@@ -39,6 +39,7 @@ pub(crate) enum Later {
     Deliver(u64, Stanza, bool),
     HandOver(u64, Stanza, u64),
     Hold(u64, bool),
+    Active(u64, bool),
     Value(u64, String, Vec<u8>),
     Wake(u64, String),
     Notice(Told),
@@ -118,6 +119,7 @@ impl Frame<'_, '_> {
             op::SHOW => self.deliver(a, b, false),
             op::HAND_OVER => self.hand_over(a, b),
             op::HOLD => self.hold(a, b),
+            op::INACTIVE => self.set_inactive(b),
             op::SINCE => {
                 out.extend(self.step.since_ms.map(u64::to_le_bytes).into_iter().flatten());
                 Ok(())
@@ -333,6 +335,13 @@ impl Frame<'_, '_> {
         Ok(())
     }
 
+    fn set_inactive(&mut self, inactive: &[u8]) -> Done {
+        let resource = xmpp::JidRef::trusted(self.session).resource().unwrap_or("");
+        let number = self.step.state.sessions.find(self.owner, resource).ok_or(fault::MISSING)?;
+        self.later.push(Later::Active(number, inactive != [1]));
+        Ok(())
+    }
+
     fn set_value(&mut self, a: &[u8], value: &[u8]) -> Done {
         let text = std::str::from_utf8(a).map_err(|_| fault::MALFORMED)?;
         let (resource, name) = text.split_once('\0').ok_or(fault::MALFORMED)?;
@@ -427,6 +436,7 @@ impl Frame<'_, '_> {
                 Later::HandOver(number, stanza, since_ms) => {
                     step.hand(number, stanza, true, since_ms);
                 }
+                Later::Active(number, is_active) => step.set_active(number, is_active),
                 Later::Hold(number, is_held) => step.hold(number, is_held),
                 Later::Value(number, name, value) => step.set_value(number, name, value),
                 Later::Wake(at, name) => step.wake_at(at, owner, &module, &name),

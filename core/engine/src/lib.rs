@@ -10,6 +10,7 @@ mod discovery;
 mod event;
 mod forms;
 mod frame;
+mod inactive;
 mod later;
 mod leaving;
 mod manifest;

@@ -104,7 +104,7 @@ impl Step<'_> {
     }
 
     /// Says on a stanza that waited for another session when it came (XEP-0198 §4).
-    fn mark_late(&self, stanza: &mut Stanza, since_ms: u64) {
+    pub(crate) fn mark_late(&self, stanza: &mut Stanza, since_ms: u64) {
         let domain = &self.state.setup.domain;
         let is_ours = |node: xml::Node<'_>| {
             node.is(xmpp::ns::DELAY, "delay")

@@ -102,7 +102,7 @@ impl Step<'_> {
         }
     }
 
-    fn row_key(&self, number: u64, row: u64) -> Option<Vec<u8>> {
+    pub(crate) fn row_key(&self, number: u64, row: u64) -> Option<Vec<u8>> {
         let session = self.state.sessions.get(number)?;
         Some(account_key(&UNACKED, &session.jid, &(session.token()?.to_owned(), row)))
     }
@@ -114,7 +114,14 @@ impl Step<'_> {
             return self.end(number, None);
         }
         self.await_return(number);
+        // XEP-0352 §4.2. Who comes back is active.
+        self.rouse(number);
         self.keep_queue(number);
+        let Some(session) = self.state.sessions.get(number) else { return };
+        let jid = session.jid.clone();
+        if let Err(error) = self.tell_session("lost", &jid) {
+            self.log(2, "engine", format!("a module failed at a lost connection: {error}"));
+        }
     }
 
     /// Notes that a session has no connection, and how long it may come back.
@@ -201,15 +208,18 @@ impl Step<'_> {
         let earlier = self.state.sessions.find_token(account.as_ref().bare_str(), token);
         let found = earlier.and_then(|earlier| Some((earlier, self.state.sessions.get(earlier)?)));
         let Some((earlier, session)) = found else { return self.effects.push(refused) };
-        let jid = session.jid.clone();
+        let (jid, was_away) = (session.jid.clone(), session.away);
         if let Err(error) = self.admit_login(&jid, login) {
             // The session waits for a login that is admitted.
             self.log(3, "engine", format!("a module refused a resumption: {error}"));
             return self.close_stream(number, StreamError::PolicyViolation);
         }
+        let before = Some(earlier).filter(|_| !was_away);
+        self.set_aside(earlier);
         self.forget_expiry(earlier);
-        let Some(mut session) = self.state.sessions.remove(earlier) else { return };
-        let before = Some(earlier).filter(|_| !session.away);
+        let Some(mut session) = self.state.sessions.remove(earlier) else {
+            return self.effects.push(refused);
+        };
         session.away = false;
         let Some(sm) = &mut session.sm else { return self.effects.push(refused) };
         let handled = sm.handled;
@@ -243,6 +253,16 @@ impl Step<'_> {
         self.tell_missed(number);
     }
 
+    /// Puts what waits for a client that was not looked at behind what was sent to it: the connection
+    /// it had is over (XEP-0352 §4.2).
+    fn set_aside(&mut self, number: u64) {
+        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        if session.inactive.is_some() {
+            session.away = true;
+            self.rouse(number);
+        }
+    }
+
     /// Moves the rows of a restored session to the numbers that its stanzas have now.
     fn number_anew(&mut self, number: u64) {
         let Some(session) = self.state.sessions.get_mut(number) else { return };
@@ -273,13 +293,15 @@ impl Step<'_> {
         let queue = self.state.sessions.get_mut(number).and_then(|session| session.sm.as_mut());
         let queue: Vec<_> = queue.map(|sm| sm.queue.drain(..).collect()).unwrap_or_default();
         self.forget(number, &queue);
+        let held = self.take_held(number);
+        self.forget(number, &held);
         let Some(session) = self.state.sessions.remove(number) else { return };
         if let Some(token) = session.token() {
             self.write(account_key(&RESUMABLE, &jid, token), None);
             self.write(account_key(&HANDLED, &jid, token), None);
         }
         let mut legs = Vec::new();
-        for waiting in queue.into_iter().chain(more) {
+        for waiting in queue.into_iter().chain(held).chain(more) {
             legs.extend(self.reroute(Some(&jid), waiting));
         }
         // In front of newer stanzas that wait in this step.

@@ -159,8 +159,23 @@ impl Step<'_> {
         hooks.into_iter().find(|hook| *hook.word == *label).map(|hook| hook.word)
     }
 
-    /// Gives a stanza to a session: to its connection, to its queue, or both.
+    /// Gives a stanza to a session, at once or when its client is looked at.
     pub(crate) fn hand(&mut self, number: u64, stanza: Stanza, is_assured: bool, since_ms: u64) {
+        let session = self.state.sessions.get(number);
+        if session.is_some_and(|session| session.inactive.is_some()) {
+            return self.hand_inactive(number, stanza, is_assured, since_ms);
+        }
+        self.hand_now(number, stanza, is_assured, since_ms);
+    }
+
+    /// Gives a stanza to a session: to its connection, to its queue, or both.
+    pub(crate) fn hand_now(
+        &mut self,
+        number: u64,
+        stanza: Stanza,
+        is_assured: bool,
+        since_ms: u64,
+    ) {
         let limit = self.state.setup.limits.queue_bytes;
         let Some(session) = self.state.sessions.get_mut(number) else {
             // It ended in this step, because it did not read. What it was to get goes elsewhere.

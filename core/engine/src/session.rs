@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use calypte::wire::SessionRow;
 use xmpp::{Jid, Stanza};
 
+use crate::inactive::Held;
+
 /// Rows of stanzas that have no number yet start here.
 const UNNUMBERED: u64 = 1 << 32;
 /// The numbers of sessions that were found on disk start here; connections count from below.
@@ -33,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) until: Option<u64>,
     /// Whether messages wait behind older ones that a module is handing to it.
     pub(crate) is_held: bool,
+    /// What its client gets later, while it is not looked at (XEP-0352).
+    pub(crate) inactive: Option<Box<Held>>,
     /// Acknowledgements, when it turned them on.
     pub(crate) sm: Option<Sm>,
 }
@@ -87,6 +91,7 @@ impl Session {
             away: false,
             until: None,
             is_held: false,
+            inactive: None,
             sm: None,
         }
     }
@@ -114,6 +119,7 @@ impl Session {
             presence: self.presence.as_ref().map(Stanza::to_xml),
             away: self.away,
             resumable: self.token().is_some(),
+            waiting_ms: self.sm.as_ref().and_then(|sm| sm.queue.front()).map(|one| one.since_ms),
             values: self.values.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
     }

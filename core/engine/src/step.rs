@@ -224,6 +224,7 @@ impl Step<'_> {
             Event::Bind { session, wishes } => self.bind(session, &wishes),
             Event::Enable { session, resume } => self.enable(session, resume),
             Event::Acked { session, h } => self.acked(session, h),
+            Event::Active { session, active } => self.set_active(session, active),
             Event::Detached { session } => self.detach(session),
             Event::Closed { session } => self.end(session, None),
             Event::Resume { session, account, token, h, login } => {

@@ -61,7 +61,6 @@ pub(crate) fn after_login(settings: &Settings, is_bound: bool, has_acks: bool) -
     if !has_acks {
         features.push_child(Element::new(ns::SM, "sm"));
     }
-    features.push_child(Element::new(ns::CSI, "csi"));
     features.push_child(limits(settings.stanza_bytes));
     for xml in &settings.more_features {
         features.push_raw(xml.clone());

@@ -261,7 +261,7 @@ fn sasl2_does_all_at_once() {
         assert!(client.heard.contains(part), "{part} in {}", client.heard);
     }
     let (_, features) = client.heard.split_once("<stream:features>").unwrap();
-    assert!(features.contains("<csi ") && !features.contains("<sm "), "{features}");
+    assert!(features.contains("<limits ") && !features.contains("<sm "), "{features}");
     assert!(!features.contains("<bind "), "{features}");
     let client = login("<bind xmlns='urn:xmpp:bind:0'/>");
     assert!(client.heard.contains("<bound xmlns=\"urn:xmpp:bind:0\"/>"), "{}", client.heard);

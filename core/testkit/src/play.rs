@@ -98,6 +98,7 @@ impl Play<'_> {
                 (true, false) => Err(format!("{name} resumed")),
                 (false, true) => Err(format!("{name} was refused")),
             },
+            Line::Becomes(name, active) => self.world.set_active(name, *active),
             Line::Acks(name) => self.world.ack(name),
             Line::Binds(name, wishes) => {
                 let wishes = wishes.iter().map(|wish| wish.raw().to_owned()).collect();

@@ -61,6 +61,8 @@ pub enum Line {
     Binds(String, Vec<Flat>),
     /// `phone is told of its binding`, then the elements.
     IsBound(String, Vec<Flat>),
+    /// `phone becomes inactive`, `phone becomes active`
+    Becomes(String, bool),
     /// `phone acks`: it counts what it received.
     Acks(String),
     /// `after 5 minutes`
@@ -201,6 +203,8 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
         [_, "enables", "resumption"] => Line::Enables(name(), true),
         [_, "resumes"] => Line::Resumes(name(), true),
         [_, "cannot", "resume"] => Line::Resumes(name(), false),
+        [_, "becomes", "active"] => Line::Becomes(name(), true),
+        [_, "becomes", "inactive"] => Line::Becomes(name(), false),
         [_, "acks"] => Line::Acks(name()),
         ["after", time @ ..] => {
             let span: calypte::config::Span =
@@ -351,7 +355,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 47);
+        assert_eq!(sentences, 49);
     }
 
     #[test]

@@ -220,6 +220,12 @@ impl<'a> World<'a> {
         self.tell(&jid, Event::Bind { session, wishes })
     }
 
+    pub(crate) fn set_active(&mut self, name: &str, active: bool) -> Result<(), String> {
+        let client = self.connected(name)?;
+        let (session, jid) = (client.session, client.jid.clone());
+        self.tell(&jid, Event::Active { session, active })
+    }
+
     pub(crate) fn ack(&mut self, name: &str) -> Result<(), String> {
         let client = self.connected(name)?;
         let (session, h, jid) = (client.session, client.received, client.jid.clone());

@@ -45,6 +45,8 @@ names! {
     ADDRESSES = "http://jabber.org/protocol/address";
     /// XEP-0045: what rooms say to people.
     MUC_USER = "http://jabber.org/protocol/muc#user";
+    /// XEP-0027: messages encrypted with OpenPGP, the old way.
+    PGP = "jabber:x:encrypted";
     /// XEP-0050: ad-hoc commands.
     COMMANDS = "http://jabber.org/protocol/commands";
     /// XEP-0059: result sets.
@@ -91,6 +93,8 @@ names! {
     DIALBACK = "jabber:server:dialback";
     /// XEP-0220: the stream feature of dialback with errors.
     DIALBACK_FEATURE = "urn:xmpp:features:dialback";
+    /// XEP-0224: a nudge.
+    ATTENTION = "urn:xmpp:attention:0";
     /// XEP-0249: invitations from person to person.
     CONFERENCE = "jabber:x:conference";
     /// XEP-0280: carbons.
@@ -117,12 +121,22 @@ names! {
     HINTS = "urn:xmpp:hints";
     /// XEP-0352: client state indication.
     CSI = "urn:xmpp:csi:0";
+    /// XEP-0353: calls that are announced.
+    JINGLE_MESSAGE = "urn:xmpp:jingle-message:0";
+    /// XEP-0357: push notifications.
+    PUSH = "urn:xmpp:push:0";
+    /// XEP-0357: what a notification sums up.
+    PUSH_SUMMARY = "urn:xmpp:push:summary";
     /// XEP-0359: stanza ids.
     STANZA_ID = "urn:xmpp:sid:0";
+    /// XEP-0373: messages encrypted with OpenPGP.
+    OPENPGP = "urn:xmpp:openpgp:0";
     /// XEP-0377: reports of abuse.
     REPORTING = "urn:xmpp:reporting:1";
     /// XEP-0379: pre-authenticated roster subscription.
     PARS = "urn:xmpp:pars:0";
+    /// XEP-0380: how a message is encrypted.
+    ENCRYPTION = "urn:xmpp:eme:0";
     /// XEP-0386: Bind 2.
     BIND2 = "urn:xmpp:bind:0";
     /// XEP-0390: hashes of what an entity can do.
@@ -135,6 +149,8 @@ names! {
     SSDP = "urn:xmpp:ssdp:0";
     /// XEP-0478: stream limits.
     STREAM_LIMITS = "urn:xmpp:stream-limits:0";
+    /// XEP-0482: calls that people are invited to.
+    CALL_INVITES = "urn:xmpp:call-invites:0";
     /// XEP-0490: up to where a conversation is read.
     DISPLAYED = "urn:xmpp:mds:displayed:0";
     /// XEP-0490: that a server publishes that by itself.

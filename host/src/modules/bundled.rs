@@ -18,6 +18,7 @@ const BUNDLED: &[&RawModule] = &[
     &archive::MODULE,
     &carbons::MODULE,
     &offline::MODULE,
+    &csi::MODULE,
     &basics::MODULE,
     &contact::MODULE,
     &extdisco::MODULE,

@@ -86,6 +86,16 @@ impl Context<'_, '_> {
         Ok(false)
     }
 
+    /// Counts the session that caused the call as one whose client is not looked at (XEP-0352), or
+    /// as one whose client is.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn set_inactive(&mut self, inactive: bool) -> Result<(), StanzaError> {
+        self.op(op::INACTIVE, &[], &[u8::from(inactive)]).map(drop)
+    }
+
     /// Lists the subdomains that modules serve.
     ///
     /// # Errors

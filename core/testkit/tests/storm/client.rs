@@ -9,6 +9,7 @@ use xmpp::{Jid, Kind, Stanza, ns};
 pub(crate) enum Up {
     Stanza(Stanza),
     Ack(u32),
+    Active(bool),
 }
 
 /// What a server writes to it.
@@ -113,10 +114,13 @@ impl Client {
     pub(crate) fn say(&mut self, to: &Jid) {
         self.next += 1;
         let id = format!("{}#{}", self.jid, self.next);
-        let xml = format!(
-            "<message to='{to}' type='chat' id='{id}'><body>{}</body></message>",
-            self.next
-        );
+        // Some are of a kind that waits for somebody to look.
+        let said = if self.next.is_multiple_of(3) {
+            format!("<received xmlns='urn:xmpp:receipts' id='{}'/>", self.next)
+        } else {
+            format!("<body>{}</body>", self.next)
+        };
+        let xml = format!("<message to='{to}' type='chat' id='{id}'>{said}</message>");
         self.send(Stanza::parse(&xml).unwrap());
     }
 

@@ -15,7 +15,8 @@ use xmpp::{Jid, Stanza};
 use crate::world::{Flaw, Shape};
 
 /// The modules of a server, in order.
-const MODULES: [&RawModule; 3] = [&roster::MODULE, &presence::MODULE, &offline::MODULE];
+const MODULES: [&RawModule; 4] =
+    [&roster::MODULE, &presence::MODULE, &offline::MODULE, &csi::MODULE];
 /// How long a connection may come back.
 pub(crate) const RESUME_MS: u64 = 60_000;
 

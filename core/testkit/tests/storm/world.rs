@@ -123,7 +123,8 @@ impl World {
             600..720 => self.clients[client].read_some(times),
             720..820 => self.write_some(client, times),
             820..880 => (0..times).for_each(|_| self.say(client)),
-            880..910 => self.client_acks(client),
+            880..905 => self.client_acks(client),
+            905..910 => self.look(client, times.is_multiple_of(2)),
             910..940 => self.server_acks(client),
             940..980 => self.come(client),
             980..986 => self.go(client),
@@ -229,6 +230,7 @@ impl World {
                 Event::Sent { session, stanza }
             }
             Up::Ack(h) => Event::Acked { session, h },
+            Up::Active(active) => Event::Active { session, active },
         };
         let jid = client.jid.clone();
         self.servers[server].push(&jid, event);
@@ -257,6 +259,13 @@ impl World {
         }
         let to = if self.shape.to_full { to } else { to.bare() };
         self.clients[number].say(&to);
+    }
+
+    fn look(&mut self, number: usize, active: bool) {
+        let client = &mut self.clients[number];
+        if client.is_ready {
+            client.up.push_back(Up::Active(active));
+        }
     }
 
     fn client_acks(&mut self, number: usize) {
@@ -389,6 +398,7 @@ impl World {
                 if !self.clients[client].is_connected {
                     self.connect(client);
                 }
+                self.look(client, true);
                 self.settle();
             }
             // What waits offline comes in parts, the next when a client has the last.

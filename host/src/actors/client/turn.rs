@@ -183,8 +183,9 @@ impl Client {
                 let ahead = u64::try_from(self.batch.stanzas).unwrap_or(0);
                 self.acks.asked_at = Some(self.acks.taken.saturating_add(ahead));
             }
-            // Nothing waits for a client that is not looked at, yet.
-            StreamEvent::Active(_) => {}
+            StreamEvent::Active(active) => {
+                self.batch.events.push(Event::Active { session, active });
+            }
             StreamEvent::Closed => self.end(None, false),
             StreamEvent::Failed(why) => {
                 tracing::debug!(conn = session, %why, "A stream failed.");

@@ -1,0 +1,8 @@
+//! Plays the scenes of the module.
+
+fn main() {
+    testkit::main(
+        "scenes",
+        &[&calypte_csi::MODULE, &carbons::MODULE, &offline::MODULE, &presence::MODULE],
+    );
+}
