@@ -70,6 +70,7 @@ fn a_slim_host_loads_every_module() {
         "carbons",
         "offline",
         "csi",
+        "push",
         "basics",
         "contact",
         "extdisco",

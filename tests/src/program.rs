@@ -28,6 +28,7 @@ pub(crate) const MODULES: &[&str] = &[
     "carbons",
     "offline",
     "csi",
+    "push",
     "basics",
     "contact",
     "extdisco",

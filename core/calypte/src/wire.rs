@@ -210,8 +210,8 @@ pub struct SessionRow {
     pub away: bool,
     /// Whether what its client does not acknowledge is kept on disk (XEP-0198).
     pub resumable: bool,
-    /// When the oldest stanza came that it was sent and its client has not acknowledged, in
-    /// milliseconds since 1970.
+    /// When the oldest [important](crate::is_important) message came that it was sent and its client
+    /// has not acknowledged, in milliseconds since 1970.
     pub waiting_ms: Option<u64>,
     /// What modules keep with it.
     pub values: Vec<(String, Vec<u8>)>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use calypte::wire::SessionRow;
-use xmpp::{Jid, Stanza};
+use xmpp::{Jid, Kind, Stanza};
 
 use crate::inactive::Held;
 
@@ -119,7 +119,7 @@ impl Session {
             presence: self.presence.as_ref().map(Stanza::to_xml),
             away: self.away,
             resumable: self.token().is_some(),
-            waiting_ms: self.sm.as_ref().and_then(|sm| sm.queue.front()).map(|one| one.since_ms),
+            waiting_ms: self.sm.as_ref().and_then(Sm::waiting_ms),
             values: self.values.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
     }
@@ -177,6 +177,14 @@ impl Sm {
         self.sent = h.wrapping_add(u32::try_from(self.queue.len()).unwrap_or(0));
         self.is_restored = false;
         done
+    }
+
+    /// Returns when the oldest message came that waits and is worth telling of.
+    fn waiting_ms(&self) -> Option<u64> {
+        let is_news = |waiting: &&Waiting| {
+            waiting.stanza.kind == Kind::Message && calypte::is_important(waiting.stanza.view())
+        };
+        self.queue.iter().find(is_news).map(|waiting| waiting.since_ms)
     }
 
     /// Returns the number of the oldest waiting stanza.

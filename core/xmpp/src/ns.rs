@@ -61,6 +61,8 @@ names! {
     PUBSUB_ERRORS = "http://jabber.org/protocol/pubsub#errors";
     /// XEP-0060: what only an owner does.
     PUBSUB_OWNER = "http://jabber.org/protocol/pubsub#owner";
+    /// XEP-0060: what is said together with what is published.
+    PUBSUB_PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options";
     /// XEP-0060: what somebody published.
     PUBSUB_EVENT = "http://jabber.org/protocol/pubsub#event";
     /// XEP-0115: entity capabilities.
@@ -71,6 +73,8 @@ names! {
     SERVER_INFO = "http://jabber.org/network/serverinfo";
     /// XEP-0160: the feature name of offline storage.
     OFFLINE = "msgoffline";
+    /// XEP-0166: calls and files.
+    JINGLE = "urn:xmpp:jingle:1";
     /// XEP-0172: nicknames.
     NICK = "http://jabber.org/protocol/nick";
     /// XEP-0184: receipts.

@@ -19,6 +19,7 @@ const BUNDLED: &[&RawModule] = &[
     &carbons::MODULE,
     &offline::MODULE,
     &csi::MODULE,
+    &push::MODULE,
     &basics::MODULE,
     &contact::MODULE,
     &extdisco::MODULE,

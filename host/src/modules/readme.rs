@@ -82,11 +82,12 @@ fn act(hook: &HookLine) -> String {
             let (ns, name) = (hook.word(2), hook.word(3));
             format!("answers {verb}: `{name}` of `{ns}`, asked of {whom}")
         }
-        "opened" | "resumed" | "closed" => format!("session {}", hook.kind()),
+        "opened" | "resumed" | "lost" | "closed" => format!("session {}", hook.kind()),
         "bound" => match word(1) {
             Some(feature) => format!("bound together with the login, offers `{feature}`"),
             None => "bound together with the login".to_owned(),
         },
+        "inactive" => "what a client gets that is not looked at".to_owned(),
         "stream-feature" => "adds a stream feature".to_owned(),
         kind @ ("disco-info" | "disco-items") => {
             let what = if kind == "disco-info" { "what it is and can do" } else { "its items" };
