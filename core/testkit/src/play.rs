@@ -84,7 +84,7 @@ impl Play<'_> {
                 }
             }
             Line::Offers(domain, features) => self.offers(domain, features),
-            Line::Restarts(domain) => self.world.restart(domain),
+            Line::Restarts(domain, modules) => self.world.restart(domain, modules.as_deref()),
             Line::Disconnects(name) => self.world.leave(name, true),
             Line::Closes(name) => self.world.leave(name, false),
             Line::IsClosed(name, why) => match self.world.client(name)?.closed {

@@ -45,8 +45,8 @@ pub enum Line {
     NeverShows(String),
     /// `capulet.example offers`, then the stream features.
     Offers(String, Vec<Flat>),
-    /// `capulet.example restarts`
-    Restarts(String),
+    /// `capulet.example restarts`, and with which modules if with others
+    Restarts(String, Option<Vec<String>>),
     /// `phone disconnects`: the connection is lost, with what was not received.
     Disconnects(String),
     /// `phone closes`: the client ends its stream.
@@ -196,7 +196,11 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
         ["the", "wire", "never", "shows", text] => Line::NeverShows((*text).to_owned()),
         [_, "is", "closed", "with", why] => Line::IsClosed(name(), (*why).to_owned()),
         [_, "receives", "nothing"] => Line::ReceivesNothing(name()),
-        [_, "restarts"] => Line::Restarts(name()),
+        [_, "restarts"] => Line::Restarts(name(), None),
+        [_, "restarts", "with", modules @ ..] => {
+            let modules = modules.iter().map(|name| name.trim_end_matches(',').to_owned());
+            Line::Restarts(name(), Some(modules.collect()))
+        }
         [_, "disconnects"] => Line::Disconnects(name()),
         [_, "closes"] => Line::Closes(name()),
         [_, "enables", "acknowledgements"] => Line::Enables(name(), false),
@@ -355,7 +359,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 49);
+        assert_eq!(sentences, 50);
     }
 
     #[test]

@@ -70,6 +70,13 @@ impl Server {
         self.starts = before.starts;
     }
 
+    /// Runs with other modules from the next start on.
+    pub(crate) fn use_modules(&mut self, modules: Option<&[String]>) {
+        if let Some(modules) = modules {
+            self.modules = modules.to_vec();
+        }
+    }
+
     /// Starts it with what is in the store, and returns what that causes, by shard.
     pub(crate) fn start(
         &mut self,

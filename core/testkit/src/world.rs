@@ -89,8 +89,15 @@ impl<'a> World<'a> {
         self.start(domain)
     }
 
-    /// Ends a server without a word and starts it from its store.
-    pub(crate) fn restart(&mut self, domain: &str) -> Result<(), String> {
+    /// Ends a server without a word and starts it from its store, with other modules if some are given.
+    pub(crate) fn restart(
+        &mut self,
+        domain: &str,
+        modules: Option<&[String]>,
+    ) -> Result<(), String> {
+        if let Some(server) = self.servers.get_mut(domain) {
+            server.use_modules(modules);
+        }
         for client in self.clients.values_mut().filter(|client| client.jid.domain() == domain) {
             client.is_connected = false;
             client.inbox.clear();
