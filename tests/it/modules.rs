@@ -66,6 +66,8 @@ fn a_slim_host_loads_every_module() {
         "disco",
         "pep",
         "displayed",
+        "vcard",
+        "private",
         "archive",
         "carbons",
         "offline",

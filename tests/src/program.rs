@@ -24,6 +24,8 @@ pub(crate) const MODULES: &[&str] = &[
     "disco",
     "pep",
     "displayed",
+    "vcard",
+    "private",
     "archive",
     "carbons",
     "offline",

@@ -111,3 +111,22 @@ pub struct Blocked {
 }
 
 record!(Blocked, 1);
+
+/// What clients of an account keep for themselves (XEP-0049), by namespace and name. Module `private`
+/// writes it.
+pub const PRIVATE: Table<(String, String), PrivateXml> = Table::account("private.items");
+
+/// Elements that a client keeps.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PrivateXml {
+    /// One or more elements with the same name as text, which says its own namespaces.
+    pub xml: String,
+}
+
+record!(PrivateXml, 1);
+
+impl std::fmt::Debug for PrivateXml {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrivateXml").finish_non_exhaustive()
+    }
+}

@@ -47,8 +47,12 @@ names! {
     MUC_USER = "http://jabber.org/protocol/muc#user";
     /// XEP-0027: messages encrypted with OpenPGP, the old way.
     PGP = "jabber:x:encrypted";
+    /// XEP-0049: what clients keep for themselves.
+    PRIVATE = "jabber:iq:private";
     /// XEP-0050: ad-hoc commands.
     COMMANDS = "http://jabber.org/protocol/commands";
+    /// XEP-0054: what people tell of themselves.
+    VCARD = "vcard-temp";
     /// XEP-0059: result sets.
     RSM = "http://jabber.org/protocol/rsm";
     /// XEP-0085: typing notifications.
@@ -71,6 +75,8 @@ names! {
     VALIDATE = "http://jabber.org/protocol/xdata-validate";
     /// XEP-0157: whom to write to about a server.
     SERVER_INFO = "http://jabber.org/network/serverinfo";
+    /// XEP-0153: presence that tells of a photo.
+    VCARD_UPDATE = "vcard-temp:x:update";
     /// XEP-0160: the feature name of offline storage.
     OFFLINE = "msgoffline";
     /// XEP-0166: calls and files.

@@ -15,6 +15,8 @@ const BUNDLED: &[&RawModule] = &[
     &disco::MODULE,
     &pep::MODULE,
     &displayed::MODULE,
+    &vcard::MODULE,
+    &private::MODULE,
     &archive::MODULE,
     &carbons::MODULE,
     &offline::MODULE,
