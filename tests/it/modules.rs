@@ -68,6 +68,7 @@ fn a_slim_host_loads_every_module() {
         "displayed",
         "vcard",
         "private",
+        "bookmarks",
         "archive",
         "carbons",
         "offline",

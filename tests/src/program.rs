@@ -26,6 +26,7 @@ pub(crate) const MODULES: &[&str] = &[
     "displayed",
     "vcard",
     "private",
+    "bookmarks",
     "archive",
     "carbons",
     "offline",

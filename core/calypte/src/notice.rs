@@ -124,3 +124,41 @@ pub struct PepPublish {
 impl Notice for PepPublish {
     const NAME: &'static str = "pep.publish";
 }
+
+/// A client replaced something in private storage (module `private`). The row of [`PRIVATE`] is as it
+/// is now, or gone.
+///
+/// [`PRIVATE`]: crate::tables::PRIVATE
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PrivateChanged {
+    /// The namespace.
+    pub ns: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Notice for PrivateChanged {
+    const NAME: &'static str = "private.changed";
+}
+
+/// A module replaces something in private storage: module `private` does it in the same step, and
+/// tells nobody.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PrivateKeep {
+    /// The namespace.
+    pub ns: String,
+    /// The name.
+    pub name: String,
+    /// One element that says its own namespace; empty to forget what is there.
+    pub xml: String,
+}
+
+impl Notice for PrivateKeep {
+    const NAME: &'static str = "private.keep";
+}
+
+impl std::fmt::Debug for PrivateKeep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrivateKeep").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -47,6 +47,8 @@ names! {
     MUC_USER = "http://jabber.org/protocol/muc#user";
     /// XEP-0027: messages encrypted with OpenPGP, the old way.
     PGP = "jabber:x:encrypted";
+    /// XEP-0048: the list of bookmarks.
+    OLD_BOOKMARKS = "storage:bookmarks";
     /// XEP-0049: what clients keep for themselves.
     PRIVATE = "jabber:iq:private";
     /// XEP-0050: ad-hoc commands.
@@ -55,6 +57,10 @@ names! {
     VCARD = "vcard-temp";
     /// XEP-0059: result sets.
     RSM = "http://jabber.org/protocol/rsm";
+    /// XEP-0084: the image of an avatar.
+    AVATAR_DATA = "urn:xmpp:avatar:data";
+    /// XEP-0084: what is said of an avatar.
+    AVATAR_METADATA = "urn:xmpp:avatar:metadata";
     /// XEP-0085: typing notifications.
     CHAT_STATES = "http://jabber.org/protocol/chatstates";
     /// XEP-0092: software version.
@@ -153,6 +159,16 @@ names! {
     CAPS_HASHES = "urn:xmpp:caps";
     /// XEP-0388: SASL2.
     SASL2 = "urn:xmpp:sasl:2";
+    /// XEP-0398: that avatars and photos of cards are the same.
+    AVATAR_CONVERSION = "urn:xmpp:pep-vcard-conversion:0";
+    /// XEP-0402: bookmarks, an item for each.
+    BOOKMARKS = "urn:xmpp:bookmarks:1";
+    /// XEP-0402: that they are the same in private storage.
+    BOOKMARKS_COMPAT = "urn:xmpp:bookmarks:1#compat";
+    /// XEP-0402: that they are the same as the list that is published.
+    BOOKMARKS_COMPAT_PEP = "urn:xmpp:bookmarks:1#compat-pep";
+    /// XEP-0411: that both lists of bookmarks are the same.
+    BOOKMARKS_CONVERSION = "urn:xmpp:bookmarks-conversion:0";
     /// XEP-0440: channel-binding types.
     CHANNEL_BINDING = "urn:xmpp:sasl-cb:0";
     /// XEP-0474: downgrade protection.

@@ -17,6 +17,7 @@ const BUNDLED: &[&RawModule] = &[
     &displayed::MODULE,
     &vcard::MODULE,
     &private::MODULE,
+    &bookmarks::MODULE,
     &archive::MODULE,
     &carbons::MODULE,
     &offline::MODULE,

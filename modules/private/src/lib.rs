@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use calypte::config::Size;
+use calypte::notice::{Notice, PrivateChanged, PrivateKeep};
 use calypte::prelude::*;
 use serde::Deserialize;
 use tables::{PRIVATE, PrivateXml};
@@ -55,6 +56,7 @@ impl Module for Private {
     const HOOKS: &'static [Hook<Self>] = &[
         Hook::iq_get(On::Account, ns::PRIVATE, "query", Self::tell),
         Hook::iq_set(On::Account, ns::PRIVATE, "query", Self::keep),
+        Hook::notice(PrivateKeep::NAME, Self::keep_for),
     ];
     type Config = Config;
 
@@ -99,8 +101,20 @@ impl Private {
             } else {
                 cx.put(&PRIVATE, &key, &PrivateXml { xml })?;
             }
+            let (ns, name) = key;
+            cx.tell(&PrivateChanged { ns, name })?;
         }
         Ok(Reply::Empty)
+    }
+
+    /// Keeps something for another module.
+    fn keep_for(&self, notified: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
+        let PrivateKeep { ns, name, xml } = notified.read()?;
+        let key = (ns, name);
+        if xml.is_empty() {
+            return cx.delete(&PRIVATE, &key);
+        }
+        cx.put(&PRIVATE, &key, &PrivateXml { xml })
     }
 
     /// Reads the elements of a request. Those that hold nothing are an empty text.

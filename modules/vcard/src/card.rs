@@ -3,6 +3,7 @@
 use bincode::{Decode, Encode};
 use calypte::prelude::*;
 
+use crate::avatar::{self, Audience};
 use crate::photo::{self, Photo};
 use crate::{Vcard, shown};
 
@@ -24,8 +25,10 @@ impl Vcard {
     /// Shows a card (XEP-0054 §3.1, §3.3).
     pub(crate) fn show(&self, request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
         let is_own = cx.is_own(request.from);
-        let is_shown = self.may_see(request.from, cx)?;
-        let card = if is_shown { read(cx)? } else { None };
+        let is_shown = self.may_see(request.from, Audience::Everyone, cx)?;
+        let audience = avatar::audience(cx)?;
+        let has_photo = is_shown && self.may_see(request.from, audience, cx)?;
+        let card = if is_shown { read(has_photo, cx)? } else { None };
         // Old clients ask for the own card before they set another, and go on only if there is one.
         let card = card.or_else(|| is_own.then(|| Element::new(ns::VCARD, "vCard")));
         // Who asks learns nothing of whether the address is an account.
@@ -42,15 +45,16 @@ impl Vcard {
         } else {
             cx.put(&CARD, KEY, &Card { xml: card.to_xml("") })?;
         }
-        shown::keep(photo, cx)?;
+        shown::keep(photo.clone(), cx)?;
+        self.publish(photo.as_ref(), cx)?;
         Ok(Reply::Empty)
     }
 }
 
-/// Returns the owner's card with its photo, where there is either.
-fn read(cx: &mut Context<'_, '_>) -> Result<Option<Element>, StanzaError> {
+/// Returns the owner's card with its photo, as far as there is either.
+fn read(has_photo: bool, cx: &mut Context<'_, '_>) -> Result<Option<Element>, StanzaError> {
     let card = cx.get(&CARD, KEY)?;
-    let photo = shown::photo(cx)?;
+    let photo = if has_photo { shown::photo(cx)? } else { None };
     if card.is_none() && photo.is_none() {
         return Ok(None);
     }

@@ -1,15 +1,19 @@
 //! What people tell of themselves (XEP-0054), with their photo, which others hear of by presence
-//! (XEP-0153).
+//! (XEP-0153) and by what is published (XEP-0084): both are the same (XEP-0398).
 //!
 //! The photo is kept apart from the rest: presence needs its hash only.
 
+mod avatar;
 mod card;
 mod photo;
 mod shown;
 
 use calypte::config::Size;
+use calypte::notice::{Notice, PepChanged};
 use calypte::prelude::*;
 use serde::Deserialize;
+
+use crate::avatar::{Audience, ImagePublished};
 
 /// The operator's settings, `[modules.vcard]`.
 #[derive(Debug, Deserialize)]
@@ -37,7 +41,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             bytes: Size { bytes: 64 << 10 },
-            photo: Size { bytes: 192 << 10 },
+            photo: Size { bytes: 160 << 10 },
             seen_by: SeenBy::Everyone,
         }
     }
@@ -52,8 +56,10 @@ calypte::export!(Vcard);
 impl Module for Vcard {
     const NAME: &'static str = "vcard";
     const ABOUT: &'static str = "What people tell of themselves, with their photo.";
-    const XEPS: &'static [Xep] = &[Xep("0054", "1.3.0"), Xep("0153", "1.1.1")];
-    const FEATURES: &'static [Feature] = &[Feature::Everywhere(ns::VCARD)];
+    const XEPS: &'static [Xep] =
+        &[Xep("0054", "1.3.0"), Xep("0084", "1.1.4"), Xep("0153", "1.1.1"), Xep("0398", "1.0.0")];
+    const FEATURES: &'static [Feature] =
+        &[Feature::Everywhere(ns::VCARD), Feature::Account(ns::AVATAR_CONVERSION)];
     const KEYS: &'static [ConfigKey] = &[
         ConfigKey {
             name: "bytes",
@@ -64,7 +70,7 @@ impl Module for Vcard {
         ConfigKey {
             name: "photo",
             kind: "size",
-            default: "\"192 KiB\"",
+            default: "\"160 KiB\"",
             about: "The largest photo, up to 512 KiB. A client sends a third more than that, in one \
                     stanza.",
         },
@@ -80,6 +86,8 @@ impl Module for Vcard {
         Hook::iq_get(On::AccountFromAnyone, ns::VCARD, "vCard", Self::show),
         Hook::iq_set(On::Account, ns::VCARD, "vCard", Self::keep),
         Hook::presence(Place::Sent, Phase::Rewrite, Self::add_hash),
+        Hook::notice(PepChanged::NAME, Self::avatar_changed),
+        Hook::notice(ImagePublished::NAME, Self::announce),
     ];
     type Config = Config;
 
@@ -93,16 +101,22 @@ impl Module for Vcard {
 }
 
 impl Vcard {
-    /// Tells whether somebody may see what the owner tells of itself.
+    /// Tells whether somebody may see what is for such an audience.
     fn may_see(
         &self,
         who: Option<JidRef<'_>>,
+        audience: Audience,
         cx: &mut Context<'_, '_>,
     ) -> Result<bool, StanzaError> {
         let Some(who) = who.filter(|who| !cx.is_own(Some(*who))) else { return Ok(true) };
-        match self.0.seen_by {
-            SeenBy::Everyone => Ok(true),
-            SeenBy::Contacts => {
+        let own = match self.0.seen_by {
+            SeenBy::Everyone => Audience::Everyone,
+            SeenBy::Contacts => Audience::Contacts,
+        };
+        match audience.max(own) {
+            Audience::Everyone => Ok(true),
+            Audience::Own => Ok(false),
+            Audience::Contacts => {
                 let contact = cx.get(&tables::ROSTER, who.bare_str())?;
                 Ok(contact.is_some_and(|contact| contact.from))
             }

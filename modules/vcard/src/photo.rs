@@ -33,6 +33,21 @@ impl Photo {
         digest(Hash::Sha1, &self.data).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Returns the image as text.
+    pub(crate) fn text(&self) -> String {
+        general_purpose::STANDARD.encode(&self.data)
+    }
+
+    /// Returns width and height in pixels, of a PNG.
+    pub(crate) fn size(&self) -> Option<(u32, u32)> {
+        let number = |at: usize| {
+            let bytes = self.data.get(at..at.checked_add(4)?)?;
+            Some(u32::from_be_bytes(bytes.try_into().ok()?))
+        };
+        let is_png = self.media_type == "image/png" && self.data.get(12..16)? == b"IHDR";
+        if is_png { Some((number(16)?, number(20)?)) } else { None }
+    }
+
     /// Writes it as it stands in a card.
     pub(crate) fn to_element(&self) -> Element {
         let part = |name: &str, text: &str| Element::new(ns::VCARD, name).with_text(text);
@@ -40,7 +55,7 @@ impl Photo {
         if !self.media_type.is_empty() {
             photo.push_child(part("TYPE", &self.media_type));
         }
-        photo.with_child(part("BINVAL", &general_purpose::STANDARD.encode(&self.data)))
+        photo.with_child(part("BINVAL", &self.text()))
     }
 }
 
@@ -113,6 +128,15 @@ mod tests {
         for said in ["", "text/html", "image/", "image/<x>", &format!("image/{}", "x".repeat(60))] {
             assert_eq!(media_type(b"else", said), "", "{said}");
         }
+    }
+
+    #[test]
+    fn a_png_says_how_large_it_is() {
+        let data = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x40\0\0\x01\0".to_vec();
+        let photo = Photo { media_type: "image/png".to_owned(), data };
+        assert_eq!(photo.size(), Some((64, 256)));
+        let cut = |bytes: usize| Photo { data: photo.data[..bytes].to_vec(), ..photo.clone() };
+        assert_eq!((cut(23).size(), cut(9).size()), (None, None));
     }
 
     #[test]

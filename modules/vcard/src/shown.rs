@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 use calypte::prelude::*;
 
 use crate::Vcard;
+use crate::avatar::{self, Audience};
 use crate::photo::Photo;
 
 /// What presence tells of the photo; one row, that is there once there was a photo.
@@ -48,6 +49,11 @@ pub(crate) fn keep(photo: Option<Photo>, cx: &mut Context<'_, '_>) -> Done {
     }
 }
 
+/// Returns the name of the owner's photo, empty when there is none.
+pub(crate) fn id(cx: &mut Context<'_, '_>) -> Result<String, StanzaError> {
+    Ok(cx.get(&SHOWN, KEY)?.unwrap_or_default().id)
+}
+
 /// Returns the owner's photo.
 pub(crate) fn photo(cx: &mut Context<'_, '_>) -> Result<Option<Photo>, StanzaError> {
     let Some(image) = cx.get(&IMAGE, KEY)? else { return Ok(None) };
@@ -72,8 +78,13 @@ impl Vcard {
         }
         // Of a photo that was never there nothing has to be said.
         let Some(shown) = cx.get(&SHOWN, KEY)? else { return Ok(Flow::Pass) };
-        // What is for everyone goes to those who may see the presence.
-        if presence.to.is_some() && !self.may_see(presence.to, cx)? {
+        let audience = avatar::audience(cx)?;
+        let is_shown = match presence.to {
+            Some(to) => self.may_see(Some(to), audience, cx)?,
+            // It goes to those who may see the presence.
+            None => audience != Audience::Own,
+        };
+        if !is_shown {
             return Ok(Flow::Pass);
         }
         presence.remove(ns::VCARD_UPDATE, "x");

@@ -1,5 +1,8 @@
 //! Plays the scenes of the module.
 
 fn main() {
-    testkit::main("scenes", &[&calypte_vcard::MODULE, &presence::MODULE, &roster::MODULE]);
+    testkit::main(
+        "scenes",
+        &[&calypte_vcard::MODULE, &disco::MODULE, &pep::MODULE, &presence::MODULE, &roster::MODULE],
+    );
 }

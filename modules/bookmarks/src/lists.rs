@@ -1,0 +1,164 @@
+//! Where bookmarks are: the items, the two lists, and what the lists last were.
+
+use std::collections::BTreeMap;
+
+use bincode::{Decode, Encode};
+use calypte::notice::{PepPublish, PrivateKeep};
+use calypte::prelude::*;
+use calypte::wire::Range;
+use tables::{PEP_ITEMS, PRIVATE};
+
+use crate::forms::{Bookmark, LIST_BYTES_MAX, room, room_of};
+
+/// What both lists last were; one row, that is there once the doors were united.
+const LIST: Table<str, List> = Table::account("bookmarks.list");
+/// The key of the row.
+const KEY: &str = "list";
+/// The id of the item with the list (XEP-0048 §3.1).
+pub(crate) const CURRENT: &str = "current";
+
+/// A list.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+struct List {
+    xml: String,
+}
+
+record!(List, 1);
+
+/// A room of the items.
+pub(crate) struct Room {
+    pub(crate) bookmark: Bookmark,
+    /// The id of its item, as the client wrote it.
+    pub(crate) id: String,
+    pub(crate) payload: Flat,
+    place: u64,
+}
+
+/// Returns what both lists last were.
+pub(crate) fn last(cx: &mut Context<'_, '_>) -> Result<Option<String>, StanzaError> {
+    Ok(cx.get(&LIST, KEY)?.map(|list| list.xml))
+}
+
+/// Returns the list in private storage.
+pub(crate) fn private(cx: &mut Context<'_, '_>) -> Result<Option<String>, StanzaError> {
+    let key = (ns::OLD_BOOKMARKS.to_owned(), "storage".to_owned());
+    Ok(cx.get(&PRIVATE, &key)?.map(|kept| kept.xml))
+}
+
+/// Returns an item of the old node.
+pub(crate) fn published(id: &str, cx: &mut Context<'_, '_>) -> Result<Option<String>, StanzaError> {
+    let key = (ns::OLD_BOOKMARKS.to_owned(), id.to_owned());
+    Ok(cx.get(&PEP_ITEMS, &key)?.map(|item| item.payload))
+}
+
+/// Returns the items of a node, by id.
+pub(crate) fn items(
+    node: &str,
+    cx: &mut Context<'_, '_>,
+) -> Result<Vec<(String, tables::PepItem)>, StanzaError> {
+    let from = [node.as_bytes(), &[0]].concat();
+    let to = [node.as_bytes(), &[1]].concat();
+    let range = Range { to: Some(to), limit: u32::MAX, reverse: false };
+    let rows = cx.scan(&PEP_ITEMS, &from, &range)?;
+    Ok(rows.into_iter().map(|((_, id), item)| (id, item)).collect())
+}
+
+/// Returns the items that are bookmarks, by room. What else is in the node is left alone.
+pub(crate) fn rooms(cx: &mut Context<'_, '_>) -> Result<BTreeMap<String, Room>, StanzaError> {
+    let mut rooms = BTreeMap::new();
+    for (id, item) in items(ns::BOOKMARKS, cx)? {
+        let Ok(payload) = Flat::parse_ours(&item.payload, "") else { continue };
+        let Some(room) = room(&id) else { continue };
+        if payload.root().is(ns::BOOKMARKS, "conference") {
+            let bookmark = Bookmark::read(payload.root());
+            rooms.entry(room).or_insert(Room { bookmark, id, payload, place: item.place });
+        }
+    }
+    Ok(rooms)
+}
+
+/// Writes the list that the items make of `base`: what is no room of it stays, rooms are as the items
+/// have them, new ones come last. Those for which there is no room any more are left out.
+pub(crate) fn rebuilt(base: Node<'_>, rooms: &BTreeMap<String, Room>) -> String {
+    let mut left: BTreeMap<&str, &Room> = rooms.iter().map(|(jid, room)| (&**jid, room)).collect();
+    let mut list = Element::new(ns::OLD_BOOKMARKS, "storage");
+    for child in base.children() {
+        let Some(jid) = room_of(child) else {
+            list.push_child(Element::from_node(child));
+            continue;
+        };
+        let Some(room) = left.remove(&*jid) else { continue };
+        list.push_child(if room.bookmark == Bookmark::read(child) {
+            Element::from_node(child)
+        } else {
+            room.bookmark.to_listed(&jid, Some(child))
+        });
+    }
+    let mut bytes = list.to_xml("").len();
+    let mut new: Vec<_> = left.into_iter().collect();
+    new.sort_unstable_by_key(|(_, room)| room.place);
+    for (jid, room) in new {
+        let listed = room.bookmark.to_listed(jid, None);
+        bytes = bytes.saturating_add(listed.to_xml(ns::OLD_BOOKMARKS).len());
+        if bytes <= LIST_BYTES_MAX {
+            list.push_child(listed);
+        }
+    }
+    list.to_xml("")
+}
+
+/// Changes items. Nobody but the account may see them (XEP-0411 §5).
+pub(crate) fn change_items(
+    publish: Vec<(String, String)>,
+    retract: Vec<String>,
+    cx: &mut Context<'_, '_>,
+) -> Done {
+    let config = config("max", "never");
+    cx.tell(&PepPublish { node: ns::BOOKMARKS.to_owned(), config, publish, retract })
+}
+
+/// Writes both lists where they are not so already.
+pub(crate) fn write(list: &str, cx: &mut Context<'_, '_>) -> Done {
+    let is_empty = Element::new(ns::OLD_BOOKMARKS, "storage").to_xml("") == list;
+    if last(cx)?.as_deref() != Some(list) {
+        cx.put(&LIST, KEY, &List { xml: list.to_owned() })?;
+    }
+    let there = private(cx)?;
+    if there.as_deref() != Some(list) && !(is_empty && there.is_none()) {
+        let xml = if is_empty { String::new() } else { list.to_owned() };
+        let (ns, name) = (ns::OLD_BOOKMARKS.to_owned(), "storage".to_owned());
+        cx.tell(&PrivateKeep { ns, name, xml })?;
+    }
+    let there = items(ns::OLD_BOOKMARKS, cx)?;
+    let is_so = matches!(&*there, [(id, item)] if id == CURRENT && item.payload == list);
+    if is_so || (is_empty && there.is_empty()) {
+        return Ok(());
+    }
+    // Clients that know of the conversion do not ask for the list: they are told of it (XEP-0411).
+    let config = config("1", "on_sub_and_presence");
+    let publish = vec![(CURRENT.to_owned(), list.to_owned())];
+    let node = ns::OLD_BOOKMARKS.to_owned();
+    // Where a client used another id its item makes room.
+    cx.tell(&PepPublish { node, config, publish, retract: vec![] })
+}
+
+fn config(max_items: &str, send_last: &str) -> Vec<(String, String)> {
+    let fields = [
+        ("pubsub#access_model", "whitelist"),
+        ("pubsub#persist_items", "true"),
+        ("pubsub#max_items", max_items),
+        ("pubsub#send_last_published_item", send_last),
+    ];
+    fields.map(|(field, value)| (field.to_owned(), value.to_owned())).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_keeps_its_bytes() {
+        assert_eq!(LIST.encode(&List { xml: "<s/>".to_owned() }), b"\x01\x04<s/>");
+        assert_eq!((LIST.name, KEY), ("bookmarks.list", "list"));
+    }
+}
