@@ -279,12 +279,15 @@ pub(crate) fn record(password: &str, iterations: u32) -> Result<Account, Account
         stored_key: verifier.stored_key,
         server_key: verifier.server_key,
     };
+    let mut name = [0; 16];
+    crypto::random(&mut name);
     Ok(Account {
-        sha1: keep(derived.sha1),
-        sha256: keep(derived.sha256),
-        sha512: keep(derived.sha512),
+        sha1: derived.sha1.map(keep),
+        sha256: derived.sha256.map(keep),
+        sha512: derived.sha512.map(keep),
         disabled: false,
         created_ms: crate::clock::now_ms(),
+        password: name,
     })
 }
 

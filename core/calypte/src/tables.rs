@@ -14,21 +14,56 @@ pub const ACCOUNTS: Table<str, Account> = Table::domain("accounts");
 pub const ROSTER: Table<str, Contact> = Table::account("roster.items");
 
 /// What the server keeps to check a password. The password itself is never stored.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Account {
-    /// For SCRAM-SHA-1.
-    pub sha1: Verifier,
+    /// For SCRAM-SHA-1. `None` here and below: the password is not known in this form.
+    pub sha1: Option<Verifier>,
     /// For SCRAM-SHA-256.
-    pub sha256: Verifier,
+    pub sha256: Option<Verifier>,
     /// For SCRAM-SHA-512.
-    pub sha512: Verifier,
+    pub sha512: Option<Verifier>,
     /// Whether logins are refused.
     pub disabled: bool,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: u64,
+    /// Stands for the password: another one has another name. What was given out for a password ends
+    /// with it.
+    pub password: [u8; 16],
 }
 
-record!(Account, 1);
+impl table::Record for Account {
+    const VERSION: u8 = 2;
+
+    fn encode(&self) -> Vec<u8> {
+        table::encode_body(self)
+    }
+
+    fn decode(version: u8, body: &[u8]) -> Result<Self, table::Broken> {
+        match version {
+            1 => table::decode_body(body).map(Account1::now),
+            2 => table::decode_body(body),
+            _ => Err(table::Broken { table: "" }),
+        }
+    }
+}
+
+/// An account before anything was given out for passwords.
+#[derive(Encode, Decode)]
+struct Account1 {
+    sha1: Verifier,
+    sha256: Verifier,
+    sha512: Verifier,
+    disabled: bool,
+    created_ms: u64,
+}
+
+impl Account1 {
+    fn now(self) -> Account {
+        let Self { sha1, sha256, sha512, disabled, created_ms } = self;
+        let [sha1, sha256, sha512] = [sha1, sha256, sha512].map(Some);
+        Account { sha1, sha256, sha512, disabled, created_ms, password: [0; 16] }
+    }
+}
 
 /// What SCRAM checks a password against (RFC 5802 §3).
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
@@ -128,5 +163,51 @@ record!(PrivateXml, 1);
 impl std::fmt::Debug for PrivateXml {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PrivateXml").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verifier(byte: u8) -> Verifier {
+        Verifier {
+            salt: vec![byte],
+            iterations: 4096,
+            stored_key: vec![byte, 1],
+            server_key: vec![byte, 2],
+        }
+    }
+
+    #[test]
+    fn accounts_keep_their_bytes() {
+        let account = Account {
+            sha1: Some(verifier(1)),
+            sha256: None,
+            sha512: Some(verifier(3)),
+            disabled: true,
+            created_ms: 7,
+            password: [9; 16],
+        };
+        let bytes = ACCOUNTS.encode(&account);
+        let one = b"\x01\x01\x01\xfb\x00\x10\x02\x01\x01\x02\x01\x02";
+        let three = b"\x01\x01\x03\xfb\x00\x10\x02\x03\x01\x02\x03\x02";
+        assert_eq!(bytes, [b"\x02", &one[..], b"\0", three, b"\x01\x07", &[9; 16]].concat());
+        assert!(ACCOUNTS.decode(&bytes).is_ok_and(|read| read == account));
+    }
+
+    #[test]
+    fn accounts_of_the_first_version_are_read() {
+        let old = Account1 {
+            sha1: verifier(1),
+            sha256: verifier(2),
+            sha512: verifier(3),
+            disabled: false,
+            created_ms: 7,
+        };
+        let bytes = [vec![1], table::encode_body(&old)].concat();
+        let read = ACCOUNTS.decode(&bytes).unwrap();
+        assert!(read.sha256 == Some(verifier(2)) && read.created_ms == 7);
+        assert_eq!(read.password, [0; 16]);
     }
 }

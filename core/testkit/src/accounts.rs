@@ -83,7 +83,7 @@ impl World<'_> {
     pub(crate) fn password(&self, account: &Jid) -> Option<String> {
         let server = self.servers.get(account.domain())?;
         let found = find(&server.store, account)?;
-        Some(String::from_utf8_lossy(&found.sha256.stored_key).into_owned())
+        Some(String::from_utf8_lossy(&found.sha256?.stored_key).into_owned())
     }
 
     /// Returns the tables that have rows of an account.
@@ -97,8 +97,9 @@ impl World<'_> {
 
 /// Returns the record of an account without a password.
 pub(crate) fn new(verifier: Verifier, now_ms: u64) -> Account {
-    let (sha1, sha512) = (verifier.clone(), verifier.clone());
-    Account { sha1, sha256: verifier, sha512, disabled: false, created_ms: now_ms }
+    let mut password = [0; 16];
+    password.iter_mut().zip(crypto::hash(&verifier.stored_key)).for_each(|(to, byte)| *to = byte);
+    Account { sha256: Some(verifier), created_ms: now_ms, password, ..Account::default() }
 }
 
 /// Returns what a password is checked against, in scenes.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use abi::Instance;
 use calypte::prelude::*;
-use calypte::tables::{ACCOUNTS, Account, Verifier};
+use calypte::tables::{ACCOUNTS, Account};
 use calypte::wire::LoginFacts;
 use engine::{Effect, Engine, Event, Limits, Manifest, Outcome, Pipeline, Setup, shard_of};
 use table::{Batch, Memory, full_key};
@@ -120,15 +120,7 @@ impl World {
         };
         let mut batch = Batch::default();
         for name in ["juliet", "nurse"] {
-            let row =
-                || Verifier { salt: vec![], iterations: 1, stored_key: vec![], server_key: vec![] };
-            let account = Account {
-                sha1: row(),
-                sha256: row(),
-                sha512: row(),
-                disabled: false,
-                created_ms: 0,
-            };
+            let account = Account::default();
             let key = full_key(ACCOUNTS.name, "", &ACCOUNTS.encode_key(name));
             batch.put(key, ACCOUNTS.encode(&account));
         }

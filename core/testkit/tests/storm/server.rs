@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use abi::{Instance, RawModule};
-use calypte::tables::{ACCOUNTS, Account, Verifier};
+use calypte::tables::{ACCOUNTS, Account};
 use engine::{Effect, Engine, Event, LeavingCount, Limits, Manifest, Outcome, Pipeline, Setup};
 use store::Crashing;
 use table::{Batch, Overlay, Ticket, full_key};
@@ -65,7 +65,7 @@ impl Server {
         let mut batch = Batch::default();
         for account in accounts {
             let key = ACCOUNTS.encode_key(account.local().unwrap());
-            batch.put(full_key(ACCOUNTS.name, "", &key), ACCOUNTS.encode(&nobody()));
+            batch.put(full_key(ACCOUNTS.name, "", &key), ACCOUNTS.encode(&Account::default()));
         }
         store.submit(batch);
         let durable = store.sync(1);
@@ -255,21 +255,4 @@ fn pipeline() -> Pipeline {
         pipeline.add(instance, Manifest::read(module.manifest()).unwrap());
     }
     pipeline
-}
-
-/// An account whose password nobody knows.
-fn nobody() -> Account {
-    let nothing = || Verifier {
-        salt: Vec::new(),
-        iterations: 4096,
-        stored_key: Vec::new(),
-        server_key: Vec::new(),
-    };
-    Account {
-        sha1: nothing(),
-        sha256: nothing(),
-        sha512: nothing(),
-        disabled: false,
-        created_ms: 0,
-    }
 }

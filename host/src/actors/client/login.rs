@@ -97,13 +97,9 @@ impl Client {
     /// Returns a record that no password fits.
     fn nobody(&self) -> Account {
         let iterations = self.hall.shared.config.load().login.iterations;
-        let row = || Row {
-            salt: vec![0; 16],
-            iterations,
-            stored_key: Vec::new(),
-            server_key: Vec::new(),
-        };
-        Account { sha1: row(), sha256: row(), sha512: row(), disabled: true, created_ms: 0 }
+        let (salt, stored_key, server_key) = (vec![0; 16], Vec::new(), Vec::new());
+        let row = Row { salt, iterations, stored_key, server_key };
+        Account { sha256: Some(row), disabled: true, ..Account::default() }
     }
 
     /// Takes the outcome of a password check.
@@ -194,11 +190,9 @@ fn chance() -> String {
 }
 
 fn verifiers(account: Account) -> Verifiers {
-    Verifiers {
-        sha1: verifier(account.sha1),
-        sha256: verifier(account.sha256),
-        sha512: verifier(account.sha512),
-    }
+    let [sha1, sha256, sha512] =
+        [account.sha1, account.sha256, account.sha512].map(|row| row.map(verifier));
+    Verifiers { sha1, sha256, sha512 }
 }
 
 fn verifier(row: Row) -> Verifier {
