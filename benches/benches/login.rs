@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use criterion::{Criterion, criterion_group, criterion_main};
 use crypto::{Hash, Secret, digest, hmac, pbkdf2};
 use stream::scram::Verifiers;
-use stream::{Channel, Facts, Settings, Stream, StreamEvent};
+use stream::{Bound, Channel, Facts, Settings, Stream, StreamEvent};
 use xmpp::Jid;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='a.example' version='1.0' \
@@ -39,7 +39,7 @@ impl Server {
                 StreamEvent::Account { .. } => stream.answer_account(Some(&self.verifiers)),
                 StreamEvent::Bind { .. } => {
                     let jid = Jid::parse("ana@a.example/phone").unwrap();
-                    stream.answer_bind(Ok(jid), Vec::new());
+                    stream.answer_bind(Ok(jid), Bound::default());
                 }
                 _ => {}
             }
@@ -91,6 +91,7 @@ fn login(criterion: &mut Criterion) {
         resume_seconds: 300,
         salt_secret: Secret::new(vec![1; 32]),
         more_features: Vec::new(),
+        takes_tokens: false,
         inline_features: Vec::new(),
     };
     let salts = [[1; 16], [2; 16], [3; 16]];

@@ -23,9 +23,7 @@ fn login() -> LoginFacts {
         mechanism: "SCRAM-SHA-256-PLUS".to_owned(),
         channel_bound: true,
         tls: "TLSv1.3".to_owned(),
-        exporter: None,
-        client_key: None,
-        user_agent: None,
+        ..LoginFacts::default()
     }
 }
 
@@ -52,6 +50,7 @@ impl Domain {
             software: ("Calypte".to_owned(), "0".to_owned()),
             started_ms: 1,
             seed: [7; 32],
+            secret: crypto::Secret::new(vec![8; 32]),
         };
         let mut store = Memory::default();
         let mut batch = Batch::default();

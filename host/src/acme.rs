@@ -18,7 +18,7 @@ use crate::tls::{Files, Served};
 use crate::{clock, ports, reload};
 
 mod challenges;
-mod files;
+pub(crate) mod files;
 mod order;
 
 pub(crate) use challenges::{ALPN, Challenges};

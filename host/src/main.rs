@@ -22,6 +22,7 @@ mod operate;
 mod ports;
 mod reach;
 mod reload;
+mod secret_key;
 mod server;
 mod start;
 mod text;

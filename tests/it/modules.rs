@@ -61,6 +61,7 @@ fn a_slim_host_loads_every_module() {
     let modules = [
         "blocklist",
         "required_tls",
+        "clients",
         "roster",
         "presence",
         "disco",

@@ -19,6 +19,7 @@ pub enum Form {
 pub(crate) const MODULES: &[&str] = &[
     "blocklist",
     "required_tls",
+    "clients",
     "roster",
     "presence",
     "disco",

@@ -409,6 +409,17 @@ impl Context<'_, '_> {
         Ok(self.random(letters)?.into_iter().map(|byte| char::from(letter(byte))).collect())
     }
 
+    /// Returns 32 bytes that nobody knows but this module on this server, always the same ones. They
+    /// are not in the store: who has a copy of it does not have them. A server that was restored without
+    /// its `secret.key` has others.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn secret(&mut self) -> Result<[u8; 32], StanzaError> {
+        self.op(op::SECRET, &[], &[])?.try_into().map_err(|_| StanzaError::INTERNAL)
+    }
+
     /// Adds to the module's counter `name`, shown as `calypte_<module>_<name>_total`.
     ///
     /// # Errors

@@ -172,11 +172,7 @@ fn run<M: Module>(
         }
         Run::Inactive(f) => {
             let view = view(call).ok_or(StanzaError::INTERNAL)?;
-            match f(module, view, cx)? {
-                When::Now => Ok(status::PASS),
-                When::Later => Ok(status::LATER),
-                When::Newest(name) => cx.op(op::REPLY, name.as_bytes(), &[]).map(|_| status::REPLY),
-            }
+            when(&f(module, view, cx)?, cx)
         }
         Run::Asked(f) => {
             let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
@@ -192,16 +188,12 @@ fn run<M: Module>(
                 reply => cx.op(op::REPLY, &wire::encode(&reply), &[]).map(|_| status::REPLY),
             }
         }
-        Run::Peer(f) => {
-            let facts = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
-            let verdict = f(module, &facts, cx)?;
-            cx.op(op::REPLY, &wire::encode(&verdict), &[]).map(|_| status::REPLY)
-        }
         Run::AccountDone(f) => {
             let AccountDone { cookie, fault } =
                 wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
             done(f(module, &cookie, fault.map_or(Ok(()), Err), cx))
         }
+        Run::Peer(_) | Run::Token(_) | Run::Grant(_) => judge(module, run, payload, cx),
         Run::Looked(f) => {
             let Looked { cookie, found } = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
             let found = found.as_deref().map_err(String::as_str);
@@ -219,6 +211,43 @@ fn reply(reply: Reply, cx: &mut Context<'_, '_>) -> Result<u32, StanzaError> {
             cx.op(op::REPLY, xml.as_bytes(), &[]).map(|_| status::REPLY)
         }
         Reply::Later => Ok(status::LATER),
+    }
+}
+
+/// Says when a client that is not looked at gets a stanza.
+fn when(when: &When, cx: &mut Context<'_, '_>) -> Result<u32, StanzaError> {
+    match when {
+        When::Now => Ok(status::PASS),
+        When::Later => Ok(status::LATER),
+        When::Newest(name) => cx.op(op::REPLY, name.as_bytes(), &[]).map(|_| status::REPLY),
+    }
+}
+
+/// Runs a function whose answer is a record.
+fn judge<M: Module>(
+    module: &M,
+    run: &Run<M>,
+    payload: &[u8],
+    cx: &mut Context<'_, '_>,
+) -> Result<u32, StanzaError> {
+    let answer = match run {
+        Run::Peer(f) => {
+            let facts = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            Some(wire::encode(&f(module, &facts, cx)?))
+        }
+        Run::Token(f) => {
+            let proof = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            Some(wire::encode(&f(module, &proof, cx)?))
+        }
+        Run::Grant(f) => {
+            let wish = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            f(module, &wish, cx)?.map(|token| wire::encode(&token))
+        }
+        _ => None,
+    };
+    match answer {
+        Some(answer) => cx.op(op::REPLY, &answer, &[]).map(|_| status::REPLY),
+        None => Ok(status::PASS),
     }
 }
 

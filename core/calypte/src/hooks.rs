@@ -1,10 +1,11 @@
 //! Where a module acts: places, phases and the other registrations.
 
-use xmpp::{StanzaError, StanzaRef};
+use xmpp::StanzaError;
 
-use crate::command::CommandResult;
-use crate::wire::{AccountFault, PeerFacts, PeerVerdict};
-use crate::{Asked, Bind, Context, Discovery, Login, Notified, Passing, Request, Shown};
+use crate::functions::{
+    AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
+    InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, TokenFn, WakeFn,
+};
 
 /// A place on the way of a stanza. Each runs for one owner: an account, a room or the domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,43 +170,6 @@ impl Command {
     }
 }
 
-/// The function of a stanza hook.
-pub type StanzaFn<M> = fn(&M, &mut Passing<'_>, &mut Context<'_, '_>) -> HookResult;
-/// The function that answers a request.
-pub type IqFn<M> = fn(&M, &Request<'_>, &mut Context<'_, '_>) -> IqResult;
-/// The function of a session hook, and of [`Hook::started`].
-pub type SessionFn<M> = fn(&M, &mut Context<'_, '_>) -> Done;
-/// The function that sees a login.
-pub type LoginFn<M> = fn(&M, &Login<'_>, &mut Context<'_, '_>) -> Done;
-/// The function of a timer.
-pub type WakeFn<M> = fn(&M, &str, &mut Context<'_, '_>) -> Done;
-/// The function that hears another module.
-pub type NoticeFn<M> = fn(&M, &Notified<'_>, &mut Context<'_, '_>) -> Done;
-/// The function that gets the answer to a request of ours.
-pub type AnswerFn<M> = fn(&M, &[u8], StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
-/// The function that hears which messages a client has.
-pub type AckedFn<M> = fn(&M, StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
-/// The function that says when an inactive client gets a stanza.
-pub type InactiveFn<M> = fn(&M, StanzaRef<'_>, &mut Context<'_, '_>) -> Result<When, StanzaError>;
-/// The function that writes a stream feature.
-pub type FeatureFn<M> = fn(&M, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
-/// The function that adds to an answer of service discovery.
-pub type DiscoveryFn<M> = fn(&M, &Discovery<'_>, &mut Context<'_, '_>) -> Shown;
-/// The function that does what a client asks for while it binds.
-pub type BoundFn<M> =
-    fn(&M, &Bind<'_>, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
-/// The function behind an HTTP path or a command.
-pub type AskedFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> Result<Vec<u8>, StanzaError>;
-/// The function of a command with forms.
-pub type CommandFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> CommandResult;
-/// The function that decides about a stream with another domain.
-pub type PeerFn<M> = fn(&M, &PeerFacts, &mut Context<'_, '_>) -> Result<PeerVerdict, StanzaError>;
-/// The function that gets what the host found.
-pub type LookedFn<M> = fn(&M, &[u8], Result<&[u8], &str>, &mut Context<'_, '_>) -> Done;
-
-/// The function that hears what became of a change of an account.
-pub type AccountFn<M> = fn(&M, &[u8], Result<(), AccountFault>, &mut Context<'_, '_>) -> Done;
-
 /// One registration of a module: what it wants, and its function.
 ///
 /// The list of hooks is a constant, so that a manifest can be read from a file without running it.
@@ -234,6 +198,8 @@ pub(crate) enum Run<M> {
     Bound(BoundFn<M>),
     Discovery(DiscoveryFn<M>),
     Inactive(InactiveFn<M>),
+    Token(TokenFn<M>),
+    Grant(GrantFn<M>),
 }
 
 /// A word of a hook that says nothing.
@@ -368,6 +334,22 @@ impl<M> Hook<M> {
     /// Sees how a client proved who it is, with the SCRAM client key where there is one.
     pub const fn authenticated(f: LoginFn<M>) -> Self {
         Self::of(["authenticated", ANY, ANY, ANY, ANY, ANY], Run::Login(f))
+    }
+
+    /// Checks a token that a client shows in place of the password (XEP-0484). The owner is the account
+    /// that it says it is, which may not exist. With such a hook, clients are offered mechanisms for
+    /// tokens.
+    ///
+    /// An error counts as [`Wrong`](TokenVerdict::Wrong); then nothing that was written counts, so a
+    /// function that notes wrong proofs returns that verdict.
+    pub const fn token(f: TokenFn<M>) -> Self {
+        Self::of(["token", ANY, ANY, ANY, ANY, ANY], Run::Token(f))
+    }
+
+    /// May give a token to a client that has logged in, and was bound or came back in the same breath.
+    /// It follows `opened` and `bound`, or `resumed`; the first token that a module gives counts.
+    pub const fn grant(f: GrantFn<M>) -> Self {
+        Self::of(["grant", ANY, ANY, ANY, ANY, ANY], Run::Grant(f))
     }
 
     /// A time asked for with [`Context::wake_at`] has come. It is forgotten before the call, also

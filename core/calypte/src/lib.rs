@@ -65,6 +65,8 @@
 //! | [`Hook::serve`] | for each stanza to an address at `label.domain` | that bare address |
 //! | [`Hook::claim`] | for stanzas to a bare address of the domain that is no account | that address |
 //! | [`Hook::channel`], [`Hook::authenticated`] | at each login and resumption, with [`Login`] | the account |
+//! | [`Hook::token`] | when a client shows a token in place of a password, with [`TokenProof`] | the account that it says it is |
+//! | [`Hook::grant`] | when a client that logged in may get a token, with [`TokenWish`] | the account |
 //! | [`Hook::started`] | when the server has started, and after each reload of modules | the domain |
 //! | [`Hook::opened`], [`Hook::resumed`], [`Hook::closed`] | when a session begins, comes back, ends | the account |
 //! | [`Hook::bound`] | when a client binds while it logs in, with what it asks for: [`Bind`] | the account |
@@ -199,6 +201,7 @@
 //! | a request's function panics | the asker gets `internal-server-error` |
 //! | a login's function refuses or panics | there is no session |
 //! | `peer` refuses; panics in a security module | the stream ends with `policy-violation` |
+//! | a `token` function refuses or panics | the token is wrong |
 //! | `opened` refuses; panics in a security module | the session is closed |
 //! | a module panics three times in a minute | it is switched off until the next reload, as if it were not there; a security module ([`Module::SECURITY`]) never is |
 //! | settings that [`Module::setup`] refuses | the server starts without the module, or not at all for a security module |
@@ -228,6 +231,7 @@ pub mod command;
 pub mod config;
 mod context;
 mod discovery;
+mod functions;
 #[doc(hidden)]
 pub mod glue;
 mod hooks;
@@ -244,17 +248,22 @@ pub use context::{Context, Ticket};
 /// Hashes, signatures and secrets, for modules that define a protocol.
 pub use crypto;
 pub use discovery::{Discovery, Shown};
+pub use functions::{
+    AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
+    InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, TokenFn, WakeFn,
+};
 pub use glue::{Asked, Bind, Login};
 pub use hooks::{
-    AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, Command, CommandFn, DiscoveryFn, Done,
-    FeatureFn, Flow, Hook, HookResult, InactiveFn, IqFn, IqResult, LoginFn, LookedFn, NoticeFn, On,
-    PeerFn, Phase, Place, Reply, SessionFn, StanzaFn, WakeFn, When, Who,
+    Command, Done, Flow, Hook, HookResult, IqResult, On, Phase, Place, Reply, When, Who,
 };
 pub use important::is_important;
 pub use module::{ConfigKey, Feature, Identity, Module, NoConfig, SetupError, Xep};
 pub use notice::Notified;
 pub use passing::{Passing, Request};
-pub use wire::{AccountFault, AccountWork, Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
+pub use wire::{
+    AccountFault, AccountWork, Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Token,
+    TokenProof, TokenVerdict, TokenWish,
+};
 
 /// What nearly every module uses.
 pub mod prelude {
@@ -264,7 +273,8 @@ pub mod prelude {
         AccountFault, AccountWork, Asked, Bind, Command, ConfigKey, Context, Discovery, Done,
         Feature, Flow, Hook, HookResult, Identity, IqResult, Login, Look, Module, NoConfig,
         Notified, On, Passing, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Phase, Place,
-        Reply, Request, SetupError, Shown, When, Who, Xep,
+        Reply, Request, SetupError, Shown, Token, TokenProof, TokenVerdict, TokenWish, When, Who,
+        Xep,
     };
     pub use table::{Record, Table, record};
     pub use xml::{Element, Flat, Node};

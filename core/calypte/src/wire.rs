@@ -8,10 +8,12 @@ use xmpp::{Condition, ErrorKind, StanzaError};
 mod account;
 mod discovery;
 mod peer;
+mod token;
 
 pub use account::{AccountDone, AccountFault, AccountWork, Password};
 pub use discovery::{DiscoveryAsked, DiscoveryShown};
 pub use peer::{Look, Looked, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
+pub use token::{Token, TokenProof, TokenVerdict, TokenWish};
 
 /// Parts of a call, by place.
 pub mod part {
@@ -136,6 +138,8 @@ pub mod op {
     /// Asks the other modules what service discovery shows of the owner or the domain. a =
     /// [`super::DiscoveryAsked`]. Returns [`super::DiscoveryShown`].
     pub const DISCOVER: u32 = 34;
+    /// Gives a secret of the module that is not in the store. Returns 32 bytes.
+    pub const SECRET: u32 = 40;
     /// Puts the answer off. Returns a ticket, 8 bytes little-endian.
     pub const LATER: u32 = 44;
     /// Gives an answer that was put off. a = ticket, b = as for `REPLY`.
@@ -273,7 +277,7 @@ impl std::fmt::Debug for Question {
 }
 
 /// A login as modules see it.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct LoginFacts {
     /// `SCRAM-SHA-256-PLUS`.
     pub mechanism: String,
@@ -289,6 +293,10 @@ pub struct LoginFacts {
     pub client_key: Option<Vec<u8>>,
     /// The client's own stable id (XEP-0388), where it gave one.
     pub user_agent: Option<String>,
+    /// What the client says its program is called.
+    pub software: Option<String>,
+    /// What it says the device is called.
+    pub device: Option<String>,
 }
 
 impl std::fmt::Debug for LoginFacts {

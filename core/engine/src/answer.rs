@@ -1,6 +1,6 @@
 //! Requests to accounts and to the domain, questions by HTTP and command, and what modules offer.
 
-use calypte::wire::{LoginFacts, encode, status};
+use calypte::wire::{LoginFacts, TokenWish, encode, status};
 use xmpp::{Jid, Stanza, StanzaError};
 
 use crate::calls::{Called, Cause};
@@ -182,8 +182,15 @@ impl Step<'_> {
         outcome
     }
 
-    /// Does what a client asked for while it bound.
-    pub(crate) fn bind(&mut self, number: u64, wishes: &[String]) {
+    /// Does what a client asked for while it bound. All of it is one effect, so that nothing is
+    /// written to the client before it is told.
+    pub(crate) fn bind(
+        &mut self,
+        number: u64,
+        wishes: &[String],
+        enable: Option<bool>,
+        wish: Option<&TokenWish>,
+    ) {
         let Some(session) = self.state.sessions.get(number) else { return };
         let jid = session.jid.clone();
         let owner = jid.bare();
@@ -201,7 +208,9 @@ impl Step<'_> {
                 Called::Ran(..) | Called::Failed | Called::Off => {}
             }
         }
-        self.effects.push(Effect::Bound { session: number, answers });
+        let enabled = enable.and_then(|resume| self.turn_on(number, resume));
+        let token = wish.and_then(|wish| self.grant(&jid, wish));
+        self.effects.push(Effect::Bound { session: number, answers, enabled, token });
     }
 
     pub(crate) fn stream_features(&mut self) -> Vec<String> {

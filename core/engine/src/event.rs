@@ -3,8 +3,10 @@
 use std::fmt;
 
 use calypte::wire::{
-    AccountFault, AccountWork, LoginFacts, Look, PeerFacts, PeerVerdict, Question,
+    AccountFault, AccountWork, LoginFacts, Look, PeerFacts, PeerVerdict, Question, Token,
+    TokenProof, TokenVerdict, TokenWish,
 };
+use crypto::Secret;
 use table::Batch;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
@@ -27,6 +29,8 @@ pub struct Setup {
     pub admins: Vec<Jid>,
     /// Where all randomness comes from. Must be unpredictable and different at each start.
     pub seed: [u8; 32],
+    /// What the secrets of modules derive from: the same at each start, and not in the store.
+    pub secret: Secret,
 }
 
 impl fmt::Debug for Setup {
@@ -127,12 +131,25 @@ pub enum Event {
         /// What its sender is told, if it may be answered at all.
         error: StanzaError,
     },
+    /// A client shows a token in place of a password (XEP-0484).
+    Token {
+        /// The number of its connection, which has no session yet.
+        session: u64,
+        /// Who it says it is.
+        account: Jid,
+        /// What it shows.
+        proof: Box<TokenProof>,
+    },
     /// A client that was just bound did that while it logged in (XEP-0386).
     Bind {
         /// Who.
         session: u64,
         /// What else it asks for: elements that say their own namespaces.
         wishes: Vec<String>,
+        /// Whether it wants acknowledgements, and to come back after a lost connection (XEP-0198).
+        enable: Option<bool>,
+        /// Whether it may get a token.
+        token: Option<Box<TokenWish>>,
     },
     /// A client turned acknowledgements on (XEP-0198).
     Enable {
@@ -177,6 +194,8 @@ pub enum Event {
         h: u32,
         /// How it logged in over the new connection.
         login: Box<LoginFacts>,
+        /// Whether it may get a token for the next time.
+        fresh: Option<Box<TokenWish>>,
     },
     /// An account was changed, disabled or deleted.
     Account {
@@ -282,12 +301,23 @@ pub enum Effect {
         /// When it was decided, in milliseconds since 1970.
         since_ms: u64,
     },
+    /// A token was checked.
+    TokenChecked {
+        /// The connection.
+        session: u64,
+        /// What it is worth.
+        verdict: TokenVerdict,
+    },
     /// What a client asked for while it bound is done.
     Bound {
         /// Whose.
         session: u64,
         /// What to tell the client of it: elements that say their own namespaces.
         answers: Vec<String>,
+        /// With acknowledgements: the name to come back by, where that is possible.
+        enabled: Option<Option<String>>,
+        /// A token for the next time.
+        token: Option<Token>,
     },
     /// Acknowledgements are on.
     Enabled {
@@ -310,6 +340,8 @@ pub enum Effect {
         before: Option<u64>,
         /// What the client has not received.
         unacked: Vec<Stanza>,
+        /// A token for the next time.
+        fresh: Option<Token>,
     },
     /// The earlier session is gone.
     ResumeRefused {

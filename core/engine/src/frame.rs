@@ -145,19 +145,13 @@ impl Frame<'_, '_> {
                 self.said.content_type = Some(text.to_owned());
                 Ok(())
             }
+            op::SECRET => self.secret(out),
             op::SESSIONS => {
                 let rows = self.step.state.sessions.rows(self.owner);
                 *out = wire::encode(&rows.map(|(_, session)| session.row()).collect::<Vec<_>>());
                 Ok(())
             }
-            op::SESSION => {
-                let resource = std::str::from_utf8(a).map_err(|_| fault::MALFORMED)?;
-                let sessions = &self.step.state.sessions;
-                let number = sessions.find(self.owner, resource).ok_or(fault::MISSING)?;
-                let session = sessions.get(number).ok_or(fault::MISSING)?;
-                *out = wire::encode(&session.row());
-                Ok(())
-            }
+            op::SESSION => self.session(a, out),
             op::SET_VALUE => self.set_value(a, b),
             op::WAKE => self.wake(a, b),
             op::NOTICE => self.notice(a, b),
@@ -391,6 +385,23 @@ impl Frame<'_, '_> {
         Ok(())
     }
 
+    fn session(&self, resource: &[u8], out: &mut Vec<u8>) -> Done {
+        let resource = std::str::from_utf8(resource).map_err(|_| fault::MALFORMED)?;
+        let sessions = &self.step.state.sessions;
+        let number = sessions.find(self.owner, resource).ok_or(fault::MISSING)?;
+        let session = sessions.get(number).ok_or(fault::MISSING)?;
+        *out = wire::encode(&session.row());
+        Ok(())
+    }
+
+    /// Gives the module's own secret.
+    fn secret(&self, out: &mut Vec<u8>) -> Done {
+        let secret = self.step.state.setup.secret.expose();
+        let material = [secret, self.module.as_bytes()].concat();
+        out.extend(crypto::derive_key("calypte v0 secret of a module", &material));
+        Ok(())
+    }
+
     fn close(&mut self, resource: &[u8], why: &[u8]) -> Done {
         let resource = std::str::from_utf8(resource).map_err(|_| fault::MALFORMED)?;
         let why = std::str::from_utf8(why).ok().and_then(StreamError::of);
@@ -442,7 +453,7 @@ impl Frame<'_, '_> {
                 Later::Wake(at, name) => step.wake_at(at, owner, &module, &name),
                 Later::Notice(told) => step.notices.push_back(told),
                 Later::Request(stanza, cookie) => step.ask_out(stanza, &module, owner, &cookie),
-                Later::Close(number, why) => step.close_stream(number, why),
+                Later::Close(number, why) => step.close(number, why),
                 Later::Look(look, cookie) => step.look(look, waiting(&module, owner, cookie)),
                 Later::Account(work, cookie) => step.work(work, waiting(&module, owner, cookie)),
                 Later::Answer(ticket, answer) => step.pay(ticket, answer),

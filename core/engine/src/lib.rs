@@ -25,6 +25,7 @@ mod send;
 mod session;
 mod shard;
 mod step;
+mod tokens;
 mod wakes;
 
 pub use event::{Ask, Effect, Event, Leg, Limits, Outcome, Setup};

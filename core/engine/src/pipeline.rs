@@ -180,6 +180,12 @@ impl Pipeline {
         names
     }
 
+    /// Tells whether clients can log in by tokens (XEP-0484).
+    #[must_use]
+    pub fn takes_tokens(&self) -> bool {
+        self.plain.contains_key("token")
+    }
+
     fn stanza_hooks(&self, (place, phase): (Place, Phase)) -> &[StanzaHook] {
         let place = self.stanza.get(place as usize);
         place.and_then(|phases| phases.get(phase as usize)).map_or(&[], Vec::as_slice)

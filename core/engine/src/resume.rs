@@ -1,7 +1,7 @@
 //! Sessions: opened, lost, resumed (XEP-0198) and ended.
 
 use calypte::notice::{Notice, PresenceMissed};
-use calypte::wire::{LoginFacts, encode};
+use calypte::wire::{LoginFacts, TokenWish, encode};
 use xmpp::{IqKind, Jid, Kind, MessageKind, PresenceKind, Stanza, StanzaError, StreamError};
 
 use crate::calls::{Called, Cause};
@@ -46,15 +46,23 @@ impl Step<'_> {
 
     /// A client turned acknowledgements on.
     pub(crate) fn enable(&mut self, number: u64, resume: bool) {
+        if let Some(token) = self.turn_on(number, resume) {
+            self.effects.push(Effect::Enabled { session: number, token });
+        }
+    }
+
+    /// Counts what a session sends and receives from here on, and returns the name that it comes back
+    /// by, where it can.
+    pub(crate) fn turn_on(&mut self, number: u64, resume: bool) -> Option<Option<String>> {
         let can_resume = resume && self.state.setup.limits.resume_ms > 0;
         let token = can_resume.then(|| {
             self.random(TOKEN_BYTES).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
         });
-        let Some(session) = self.state.sessions.get_mut(number) else { return };
+        let session = self.state.sessions.get_mut(number)?;
         session.sm = Some(Sm { token: token.clone(), ..Sm::default() });
         self.keep_session(number);
         self.keep_handled(number);
-        self.effects.push(Effect::Enabled { session: number, token });
+        Some(token)
     }
 
     /// A client says how much it received.
@@ -202,7 +210,7 @@ impl Step<'_> {
         number: u64,
         account: &Jid,
         (token, h): (&str, u32),
-        login: &LoginFacts,
+        (login, fresh): (&LoginFacts, Option<&TokenWish>),
     ) {
         let refused = Effect::ResumeRefused { session: number };
         let earlier = self.state.sessions.find_token(account.as_ref().bare_str(), token);
@@ -239,6 +247,7 @@ impl Step<'_> {
             self.number_anew(number);
         }
         self.tell_acked(number, &done);
+        let fresh = fresh.and_then(|wish| self.grant(&jid, wish));
         self.effects.push(Effect::Resumed {
             session: number,
             jid: jid.clone(),
@@ -246,6 +255,7 @@ impl Step<'_> {
             handled,
             before,
             unacked,
+            fresh,
         });
         if let Err(error) = self.tell_session("resumed", &jid) {
             self.log(2, "engine", format!("a module failed at a resumption: {error}"));
@@ -272,6 +282,15 @@ impl Step<'_> {
             self.write(key, None);
         }
         self.keep_queue(number);
+    }
+
+    /// A module ends a session. One whose connection is lost does not come back.
+    pub(crate) fn close(&mut self, number: u64, why: StreamError) {
+        if self.state.sessions.get(number).is_some_and(|session| session.away) {
+            self.end(number, None);
+        } else {
+            self.close_stream(number, why);
+        }
     }
 
     /// A session is over: its modules are told, and what it did not receive goes elsewhere.

@@ -221,14 +221,17 @@ impl Step<'_> {
             Event::Undeliverable { row, stanza, error } => {
                 self.undeliverable(row, &stanza, &error);
             }
-            Event::Bind { session, wishes } => self.bind(session, &wishes),
+            Event::Token { session, account, proof } => self.check_token(session, &account, &proof),
+            Event::Bind { session, wishes, enable, token } => {
+                self.bind(session, &wishes, enable, token.as_deref());
+            }
             Event::Enable { session, resume } => self.enable(session, resume),
             Event::Acked { session, h } => self.acked(session, h),
             Event::Active { session, active } => self.set_active(session, active),
             Event::Detached { session } => self.detach(session),
             Event::Closed { session } => self.end(session, None),
-            Event::Resume { session, account, token, h, login } => {
-                self.resume(session, &account, (&token, h), &login);
+            Event::Resume { session, account, token, h, login, fresh } => {
+                self.resume(session, &account, (&token, h), (&login, fresh.as_deref()));
             }
             Event::Account { account, is_gone } => self.account_changed(&account, is_gone),
             Event::AccountEnds { account } => self.account_ends(&account),

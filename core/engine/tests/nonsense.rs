@@ -108,17 +108,11 @@ fn start() -> Engine {
         software: ("Calypte".to_owned(), "1".to_owned()),
         started_ms: 0,
         seed: [1; 32],
+        secret: crypto::Secret::new(vec![1; 32]),
     };
     let (mut engine, _) = Engine::new(setup, pipeline, &Memory::default(), 0).unwrap();
     let jid = Jid::parse("ana@a.example/r").unwrap();
-    let login = Box::new(LoginFacts {
-        mechanism: "PLAIN".to_owned(),
-        channel_bound: false,
-        tls: String::new(),
-        exporter: None,
-        client_key: None,
-        user_agent: None,
-    });
+    let login = Box::new(LoginFacts { mechanism: "PLAIN".to_owned(), ..LoginFacts::default() });
     engine.step(0, Event::Opened { session: 1, jid, login }, &Memory::default());
     engine
 }

@@ -5,7 +5,7 @@ use xmpp::{Jid, StanzaError, StreamError, ns};
 
 use crate::machine::{Question, Stage, Stream};
 use crate::sm::is_true;
-use crate::{Inline, StreamEvent};
+use crate::{Inline, StreamEvent, Token, TokenWish};
 
 /// The most that a client may ask to be done inline.
 const INLINE_MAX: usize = 8;
@@ -41,6 +41,17 @@ impl BindRequest {
     }
 }
 
+/// What became of what a client asked for while it bound.
+#[derive(Clone, Debug, Default)]
+pub struct Bound {
+    /// Elements that say their own namespaces.
+    pub inline: Vec<String>,
+    /// With acknowledgements: the name to come back by, where that is possible.
+    pub enabled: Option<Option<String>>,
+    /// A token for the next login.
+    pub token: Option<Token>,
+}
+
 impl Stream {
     /// An iq came before the session was bound: only a bind request is right.
     pub(crate) fn take_bind(&mut self, stanza: Node<'_>) {
@@ -52,22 +63,23 @@ impl Stream {
         };
         let resource = bind.child_text(ns::BIND, "resource");
         let resource = resource.filter(|text| !text.is_empty()).map(|text| text.into_owned());
-        let event = StreamEvent::Bind { resource, tag: None, inline: None };
+        let event =
+            StreamEvent::Bind { resource, tag: None, inline: None, enable: None, token: None };
         self.ask(Question::Bind { id }, event);
     }
 
     /// The login asks for a resource too.
-    pub(crate) fn bind_inline(&mut self, request: BindRequest) {
+    pub(crate) fn bind_inline(&mut self, request: BindRequest, token: Option<TokenWish>) {
         let BindRequest { tag, enable, inline } = request;
-        let event = StreamEvent::Bind { resource: None, tag, inline: Some(inline) };
-        self.ask(Question::BindInline { enable }, event);
+        let event = StreamEvent::Bind { resource: None, tag, inline: Some(inline), enable, token };
+        self.ask(Question::BindInline, event);
     }
 
     /// Answers [`StreamEvent::Bind`] with the full address, or says why not.
     ///
-    /// `inline` says what became of what the client asked for in the same breath: elements that
-    /// say their own namespaces. Only a client that binds while it logs in gets them.
-    pub fn answer_bind(&mut self, bound: Result<Jid, StanzaError>, inline: Vec<String>) {
+    /// `told` says what became of what the client asked for in the same breath. Only a client that
+    /// binds while it logs in is told.
+    pub fn answer_bind(&mut self, bound: Result<Jid, StanzaError>, told: Bound) {
         match (self.question.take(), bound) {
             (Some(Question::Bind { id }), Ok(jid)) => {
                 let address = Element::new(ns::BIND, "jid").with_text(jid.as_str());
@@ -87,35 +99,23 @@ impl Stream {
                     .with_child(error.to_element());
                 self.write_element(&reply);
             }
-            (Some(Question::BindInline { enable }), Ok(jid)) => {
-                self.session = Some(jid);
+            (Some(Question::BindInline), Ok(jid)) => {
                 self.stage = Stage::Bound;
-                match enable {
-                    Some(resume) => {
-                        let question = Question::Enable { inline: Some(inline) };
-                        self.ask(question, StreamEvent::Enable { resume });
-                    }
-                    None => self.bound_inline(inline, None),
+                let mut bound = Element::new(ns::BIND2, "bound");
+                for answer in told.inline {
+                    bound.push_raw(answer);
                 }
+                if let Some(name) = told.enabled {
+                    bound.push_child(self.begin_counting(name.as_deref()));
+                }
+                self.session = Some(jid.clone());
+                self.finish_login(&jid, None, Some(bound), told.token);
             }
-            (Some(Question::BindInline { .. }), Err(_)) => {
+            (Some(Question::BindInline), Err(_)) => {
                 self.fail(StreamError::InternalServerError);
             }
             (question, _) => self.question = question,
         }
-    }
-
-    /// The resource is there, with or without acknowledgements: the login is done.
-    pub(crate) fn bound_inline(&mut self, inline: Vec<String>, enabled: Option<Element>) {
-        let Some(jid) = self.session.clone() else { return };
-        let mut bound = Element::new(ns::BIND2, "bound");
-        for answer in inline {
-            bound.push_raw(answer);
-        }
-        if let Some(enabled) = enabled {
-            bound.push_child(enabled);
-        }
-        self.finish_login(&jid, None, Some(bound));
     }
 
     /// A client still asks for what RFC 3921 called a session.

@@ -4,6 +4,8 @@ use crypto::Secret;
 use xml::Flat;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
+use crate::{TokenProof, TokenWish};
+
 /// Something happened on the stream. Those marked *question* stop it until they are answered.
 #[derive(Debug)]
 pub enum StreamEvent {
@@ -20,6 +22,13 @@ pub enum StreamEvent {
         username: String,
         /// The password as the client sent it.
         password: Secret,
+    },
+    /// *Question*: does the user have this token? [`crate::Stream::answer_token`].
+    Token {
+        /// The local part, prepared.
+        username: String,
+        /// What the client shows.
+        proof: TokenProof,
     },
     /// The client proved who it is.
     Authenticated {
@@ -48,6 +57,10 @@ pub enum StreamEvent {
         /// What else is to be done when bound; `None` when the client does not bind while it logs
         /// in.
         inline: Option<Vec<Inline>>,
+        /// Together with the login: whether acknowledgements are asked for, and to come back.
+        enable: Option<bool>,
+        /// Whether the client may get a token for the next login.
+        token: Option<TokenWish>,
     },
     /// *Question*: acknowledgements? [`crate::Stream::answer_enable`].
     Enable {
@@ -62,6 +75,8 @@ pub enum StreamEvent {
         token: String,
         /// How many stanzas the client received.
         h: u32,
+        /// Whether the client may get a token for the next login.
+        fresh: Option<TokenWish>,
     },
     /// A stanza, `from` stamped.
     Stanza(Stanza),

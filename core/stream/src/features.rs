@@ -19,7 +19,7 @@ pub(crate) fn before_login(settings: &Settings, channel: &Channel) -> Element {
         sasl.push_child(Element::new(ns::SASL, "mechanism").with_text(name));
         sasl2.push_child(Element::new(ns::SASL2, "mechanism").with_text(name));
     }
-    sasl2.push_child(inline(settings));
+    sasl2.push_child(inline(settings, channel));
     let mut features = Element::new(ns::STREAMS, "features").with_child(sasl).with_child(sasl2);
     if let Channel::Tls(facts) = channel
         && !facts.bindings().is_empty()
@@ -34,8 +34,8 @@ pub(crate) fn before_login(settings: &Settings, channel: &Channel) -> Element {
     features.with_child(limits(crate::wire::BEFORE_LOGIN.stanza_bytes))
 }
 
-/// What can be done together with the login (XEP-0388 §2.2, XEP-0386 §3).
-fn inline(settings: &Settings) -> Element {
+/// What can be done together with the login (XEP-0388 §2.2, XEP-0386 §3, XEP-0484 §3.1).
+fn inline(settings: &Settings, channel: &Channel) -> Element {
     let mut inside = Element::new(ns::BIND2, "inline");
     for name in &settings.inline_features {
         inside.push_child(Element::new(ns::BIND2, "feature").with_attr("var", name));
@@ -45,6 +45,15 @@ fn inline(settings: &Settings) -> Element {
     let mut inline = Element::new(ns::SASL2, "inline").with_child(bind);
     if settings.resume_seconds > 0 {
         inline.push_child(Element::new(ns::SM, "sm"));
+    }
+    // Without `tls-0rtt`: our TLS takes no early data.
+    let mut tokens = mechanism::for_tokens(settings, channel).peekable();
+    if tokens.peek().is_some() {
+        let mut fast = Element::new(ns::FAST, "fast");
+        for (_, name) in tokens {
+            fast.push_child(Element::new(ns::FAST, "mechanism").with_text(name));
+        }
+        inline.push_child(fast);
     }
     inline
 }

@@ -14,9 +14,12 @@ mod sasl;
 pub mod scram;
 mod settings;
 mod sm;
+mod token;
 mod wire;
 
+pub use bind::Bound;
 pub use event::{Inline, StreamEvent, UserAgent};
 pub use machine::Stream;
 pub use settings::{Channel, Facts, Settings};
 pub use sm::Resumed;
+pub use token::{Token, TokenProof, TokenRefusal, TokenWish};

@@ -64,20 +64,11 @@ pub(crate) enum Question {
     Tls,
     Account,
     Password,
-    Bind {
-        id: String,
-    },
-    BindInline {
-        enable: Option<bool>,
-    },
-    /// Inside a login: what else the client is told of its binding.
-    Enable {
-        inline: Option<Vec<String>>,
-    },
-    Resume {
-        inline: bool,
-        h: u32,
-    },
+    Bind { id: String },
+    Token,
+    BindInline,
+    Enable,
+    Resume { inline: bool, h: u32 },
 }
 
 impl Stream {

@@ -7,8 +7,15 @@ use crate::{Channel, Settings};
 /// A mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mechanism {
-    Scram { hash: Hash, is_bound: bool },
+    Scram {
+        hash: Hash,
+        is_bound: bool,
+    },
     Plain,
+    /// A hashed token, with the type of channel binding.
+    Token {
+        binding: Option<&'static str>,
+    },
 }
 
 /// All of them, best first.
@@ -21,6 +28,41 @@ const ALL: [(Mechanism, &str); 7] = [
     (Mechanism::Scram { hash: Hash::Sha1, is_bound: false }, "SCRAM-SHA-1"),
     (Mechanism::Plain, "PLAIN"),
 ];
+
+/// Those for tokens, best first.
+const TOKENS: [(Mechanism, &str); 3] = [
+    (Mechanism::Token { binding: Some("tls-exporter") }, "HT-SHA-256-EXPR"),
+    (Mechanism::Token { binding: Some("tls-server-end-point") }, "HT-SHA-256-ENDP"),
+    (Mechanism::Token { binding: None }, "HT-SHA-256-NONE"),
+];
+
+impl Mechanism {
+    /// Tells whether its proof includes the channel.
+    pub(crate) fn is_bound(self) -> bool {
+        match self {
+            Self::Scram { is_bound, .. } => is_bound,
+            Self::Plain => false,
+            Self::Token { binding } => binding.is_some(),
+        }
+    }
+}
+
+/// Returns what is offered on a channel for tokens, best first (XEP-0484 §3.1).
+pub(crate) fn for_tokens<'a>(
+    settings: &'a Settings,
+    channel: &'a Channel,
+) -> impl Iterator<Item = (Mechanism, &'static str)> + 'a {
+    TOKENS.into_iter().filter(move |(mechanism, _)| {
+        settings.takes_tokens
+            && match (mechanism, channel) {
+                (_, Channel::Plain) => false,
+                (Mechanism::Token { binding: Some(name) }, Channel::Tls(facts)) => {
+                    facts.binding(name).is_some()
+                }
+                (_, Channel::Tls(_)) => true,
+            }
+    })
+}
 
 /// Returns what is offered on a channel, best first. Nothing without TLS.
 pub(crate) fn offered(
@@ -37,6 +79,7 @@ pub(crate) fn offered(
             && match mechanism {
                 Mechanism::Scram { is_bound, .. } => !is_bound || can_bind,
                 Mechanism::Plain => plain,
+                Mechanism::Token { .. } => false,
             }
     })
 }

@@ -10,7 +10,8 @@ use crate::bind::BindRequest;
 use crate::machine::{Question, Stage, Stream};
 use crate::mechanism::{self, Mechanism};
 use crate::scram::{Binding, Challenge, ClientFirst, Ground, Refusal, Verifiers};
-use crate::{Channel, StreamEvent, UserAgent, sm};
+use crate::token::TokenUse;
+use crate::{Channel, StreamEvent, Token, TokenWish, UserAgent, sm};
 
 /// Failures after which the stream ends (RFC 6120 §6.4.5).
 const TRIES_MAX: u8 = 3;
@@ -27,8 +28,9 @@ pub(crate) struct Attempt {
     user_agent: Option<UserAgent>,
     resume: Option<(String, u32)>,
     bind: Option<BindRequest>,
+    tokens: TokenUse,
     /// The last word of the mechanism, for the client to check us.
-    final_word: Option<String>,
+    final_word: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -39,13 +41,14 @@ enum AttemptStep {
     Asked(ClientFirst, Vec<u8>),
     /// The client has our challenge.
     Proof(Box<Challenge>),
-    /// The password is being checked.
+    /// The password or the token is being checked.
     Checking,
     Done,
 }
 
 /// Why a login fails, as SASL names it.
-enum Failure {
+#[derive(Debug)]
+pub(crate) enum Failure {
     Condition(&'static str),
     /// The client chose a way that cannot work; not a guess at a password.
     Way(&'static str),
@@ -73,7 +76,11 @@ impl Stream {
 
     fn begin(&mut self, node: Node<'_>, is_sasl2: bool) {
         let wanted = node.attr("mechanism");
+        // XEP-0484 §3.4. Who shows a token says so.
+        let is_token = is_sasl2 && node.has_child(ns::FAST, "fast");
+        let tokens = is_token.then(|| mechanism::for_tokens(&self.settings, &self.channel));
         let found = mechanism::offered(&self.settings, &self.channel)
+            .chain(tokens.into_iter().flatten())
             .find(|(_, name)| wanted.as_deref() == Some(*name));
         let mut attempt = Attempt {
             is_sasl2,
@@ -83,9 +90,12 @@ impl Stream {
             user_agent: None,
             resume: None,
             bind: None,
+            tokens: TokenUse::default(),
             final_word: None,
         };
+        let mut tokens = Ok(TokenUse::default());
         if is_sasl2 {
+            tokens = self.read_tokens(node);
             attempt.user_agent = node.child(ns::SASL2, "user-agent").map(user_agent);
             attempt.resume = node
                 .child(ns::SM, "resume")
@@ -93,8 +103,11 @@ impl Stream {
             attempt.bind = node.child(ns::BIND2, "bind").map(BindRequest::read);
         }
         self.attempt = Some(attempt);
-        if found.is_none() {
-            return self.fail_login(Failure::Way("invalid-mechanism"));
+        match (tokens, &mut self.attempt) {
+            _ if found.is_none() => return self.fail_login(Failure::Way("invalid-mechanism")),
+            (Ok(tokens), Some(attempt)) => attempt.tokens = tokens,
+            (Err(failure), _) => return self.fail_login(failure),
+            (Ok(_), None) => {}
         }
         let initial = if is_sasl2 {
             node.child_text(ns::SASL2, "initial-response")
@@ -120,6 +133,7 @@ impl Stream {
                 self.scram_first(&data, is_bound)
             }
             (AttemptStep::First, Mechanism::Plain) => self.plain(&data),
+            (AttemptStep::First, Mechanism::Token { binding }) => self.token(&data, binding),
             (AttemptStep::Proof(challenge), _) => self.scram_proof(*challenge, &data),
             _ => Err(Failure::Condition("malformed-request")),
         };
@@ -164,7 +178,11 @@ impl Stream {
     }
 
     /// Finds the account that a name stands for; `Ok(None)` when none can have it.
-    fn account_of(&self, name: &str, authzid: Option<&str>) -> Result<Option<Jid>, Failure> {
+    pub(crate) fn account_of(
+        &self,
+        name: &str,
+        authzid: Option<&str>,
+    ) -> Result<Option<Jid>, Failure> {
         let domain = &self.settings.domain;
         let is_local = !name.contains(['@', '/']);
         let parsed = is_local.then(|| Jid::parse(&format!("{name}@{domain}")).ok()).flatten();
@@ -213,7 +231,7 @@ impl Stream {
     fn scram_proof(&mut self, challenge: Challenge, data: &[u8]) -> Result<(), Failure> {
         let proved = challenge.prove(data).map_err(refused)?;
         if let Some(attempt) = &mut self.attempt {
-            attempt.final_word = Some(proved.server_final);
+            attempt.final_word = Some(proved.server_final.into_bytes());
         }
         self.authenticated(Some(proved.client_key));
         Ok(())
@@ -256,12 +274,29 @@ impl Stream {
         }
     }
 
+    /// Notes that a token is about to be checked. Returns the mechanism, the client's id for itself,
+    /// and what it says of tokens; `None` when it has no id, and so no tokens (XEP-0484 §4.1).
+    pub(crate) fn begin_checking(&mut self) -> Option<(&'static str, String, TokenUse)> {
+        let attempt = self.attempt.as_mut()?;
+        let client = attempt.user_agent.as_ref()?.id.clone()?;
+        attempt.step = AttemptStep::Checking;
+        Some((attempt.name, client, attempt.tokens.clone()))
+    }
+
+    /// A token is right; `word` proves us to the client.
+    pub(crate) fn proved(&mut self, word: Vec<u8>) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.final_word = Some(word);
+        }
+        self.authenticated(None);
+    }
+
     fn authenticated(&mut self, client_key: Option<Secret>) {
         let (Some(jid), Some(attempt)) = (self.claimed.take(), &mut self.attempt) else { return };
         let event = StreamEvent::Authenticated {
             jid: jid.clone(),
             mechanism: attempt.name,
-            channel_bound: matches!(attempt.mechanism, Mechanism::Scram { is_bound: true, .. }),
+            channel_bound: attempt.mechanism.is_bound(),
             client_key,
             user_agent: attempt.user_agent.clone(),
         };
@@ -279,7 +314,8 @@ impl Stream {
         match resume {
             Some((token, h)) => {
                 let question = Question::Resume { inline: true, h };
-                self.ask(question, StreamEvent::Resume { account: jid, token, h });
+                let fresh = self.token_wish();
+                self.ask(question, StreamEvent::Resume { account: jid, token, h, fresh });
             }
             None => self.bind_or_finish(),
         }
@@ -294,10 +330,22 @@ impl Stream {
     fn bind_or_finish(&mut self) {
         let bind = self.attempt.as_mut().and_then(|attempt| attempt.bind.take());
         match (bind, self.account.clone()) {
-            (Some(request), _) => self.bind_inline(request),
-            (None, Some(account)) => self.finish_login(&account, None, None),
+            (Some(request), _) => {
+                let token = self.token_wish();
+                self.bind_inline(request, token);
+            }
+            (None, Some(account)) => self.finish_login(&account, None, None, None),
             (None, None) => {}
         }
+    }
+
+    /// Tells whether the client may get a token: it asks for one, or one that it has may be due.
+    fn token_wish(&self) -> Option<TokenWish> {
+        let attempt = self.attempt.as_ref()?;
+        let client = attempt.user_agent.as_ref()?.id.clone()?;
+        let wanted = attempt.tokens.wanted;
+        let had_one = matches!(attempt.mechanism, Mechanism::Token { .. });
+        (wanted.is_some() || had_one).then_some(TokenWish { client, wanted })
     }
 
     /// Writes the success of SASL2, and the features of a new session, which follow it at once.
@@ -306,6 +354,7 @@ impl Stream {
         jid: &Jid,
         resumed: Option<Element>,
         bound: Option<Element>,
+        token: Option<Token>,
     ) {
         let mut success = Element::new(ns::SASL2, "success");
         if let Some(word) = self.attempt.take().and_then(|attempt| attempt.final_word) {
@@ -315,7 +364,8 @@ impl Stream {
         let who = Element::new(ns::SASL2, "authorization-identifier").with_text(jid.as_str());
         success.push_child(who);
         let is_resumed = resumed.is_some();
-        for part in [self.resume_failure.take(), resumed, bound].into_iter().flatten() {
+        let token = token.map(|token| token.to_element());
+        for part in [self.resume_failure.take(), resumed, bound, token].into_iter().flatten() {
             success.push_child(part);
         }
         self.write_element(&success);
@@ -331,7 +381,7 @@ impl Stream {
         self.write_element(&Element::new(ns, "challenge").with_text(&text));
     }
 
-    fn fail_login(&mut self, failure: Failure) {
+    pub(crate) fn fail_login(&mut self, failure: Failure) {
         let attempt = self.attempt.take();
         self.claimed = None;
         let (condition, counts) = match failure {

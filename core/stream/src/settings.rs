@@ -21,6 +21,8 @@ pub struct Settings {
     pub salt_secret: Secret,
     /// Stream features that modules add, as XML.
     pub more_features: Vec<String>,
+    /// Whether clients can log in by tokens (XEP-0484).
+    pub takes_tokens: bool,
     /// Names of features that Bind 2 offers inline (XEP-0386).
     pub inline_features: Vec<String>,
 }

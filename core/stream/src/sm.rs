@@ -3,8 +3,8 @@
 use xml::{Element, Node};
 use xmpp::{Jid, StreamError, ns};
 
-use crate::StreamEvent;
 use crate::machine::{Question, Stage, Stream};
+use crate::{StreamEvent, Token};
 
 /// The stream's counts.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Resumed {
     pub token: String,
     /// How many stanzas of the client were handled, modulo 2³².
     pub handled: u32,
+    /// A token for the next login.
+    pub fresh: Option<Token>,
 }
 
 impl Counts {
@@ -67,7 +69,7 @@ impl Stream {
             ("a", Stage::Bound) if self.counts.is_on => self.take_ack(node),
             ("enable", Stage::Bound) if !self.counts.is_on => {
                 let resume = is_true(node.attr("resume").as_deref());
-                self.ask(Question::Enable { inline: None }, StreamEvent::Enable { resume });
+                self.ask(Question::Enable, StreamEvent::Enable { resume });
             }
             ("resume", Stage::Authenticated) => self.take_resume(node),
             ("enable" | "resume", Stage::Bound | Stage::Authenticated) => {
@@ -95,12 +97,18 @@ impl Stream {
             return self.fail(StreamError::BadFormat);
         };
         let question = Question::Resume { inline: false, h };
-        self.ask(question, StreamEvent::Resume { account, token, h });
+        self.ask(question, StreamEvent::Resume { account, token, h, fresh: None });
     }
 
     /// Answers [`StreamEvent::Enable`]: on, with the name to come back by where that is possible.
     pub fn answer_enable(&mut self, token: Option<&str>) {
-        let Some(Question::Enable { inline }) = self.question.take() else { return };
+        let Some(Question::Enable) = self.question.take() else { return };
+        let enabled = self.begin_counting(token);
+        self.write_element(&enabled);
+    }
+
+    /// Counts from here on, and returns what the client is told.
+    pub(crate) fn begin_counting(&mut self, token: Option<&str>) -> Element {
         self.counts = Counts::start();
         let mut enabled = Element::new(ns::SM, "enabled");
         if let Some(token) = token {
@@ -108,10 +116,7 @@ impl Stream {
             enabled.push_attr("resume", "true");
             enabled.push_attr("max", &self.settings.resume_seconds.to_string());
         }
-        if let Some(inline) = inline {
-            return self.bound_inline(inline, Some(enabled));
-        }
-        self.write_element(&enabled);
+        enabled
     }
 
     /// Answers [`StreamEvent::Resume`]: the session, or `None` when there is none.
@@ -119,7 +124,7 @@ impl Stream {
     /// Then send again what the client has not received.
     pub fn answer_resume(&mut self, resumed: Option<Resumed>) {
         let Some(Question::Resume { inline, h }) = self.question.take() else { return };
-        let Some(Resumed { jid, token, handled }) = resumed else {
+        let Some(Resumed { jid, token, handled, fresh }) = resumed else {
             let failed = failed("item-not-found");
             return if inline { self.resume_failed(failed) } else { self.write_element(&failed) };
         };
@@ -130,7 +135,7 @@ impl Stream {
         self.session = Some(jid.clone());
         self.stage = Stage::Bound;
         if inline {
-            self.finish_login(&jid, Some(resumed), None);
+            self.finish_login(&jid, Some(resumed), None, fresh);
         } else {
             self.write_element(&resumed);
         }

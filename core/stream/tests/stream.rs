@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crypto::{Hash, Secret, digest, hmac, pbkdf2};
 use stream::scram::Verifiers;
-use stream::{Channel, Facts, Inline, Resumed, Settings, Stream, StreamEvent};
+use stream::{Bound, Channel, Facts, Inline, Resumed, Settings, Stream, StreamEvent};
 use xmpp::{Jid, Stanza, StreamError};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='a.example' version='1.0' \
@@ -32,6 +32,7 @@ fn settings() -> Settings {
         salt_secret: Secret::new(vec![1; 32]),
         more_features: vec!["<ver xmlns='urn:xmpp:features:rosterver'/>".into()],
         inline_features: vec!["urn:xmpp:carbons:2".into()],
+        takes_tokens: false,
     }
 }
 
@@ -81,20 +82,21 @@ impl Client {
             StreamEvent::Password { password, .. } => {
                 self.stream.answer_password(verifiers.check(password));
             }
-            StreamEvent::Bind { resource, tag, inline } => {
+            StreamEvent::Bind { resource, tag, inline, enable, .. } => {
                 let resource =
                     resource.clone().or_else(|| tag.clone()).unwrap_or_else(|| "r".into());
                 let jid = Jid::parse(&format!("user@a.example/{resource}")).unwrap();
                 let answer = |Inline(flat): &Inline| format!("<did xmlns='{}'/>", flat.root().ns());
-                let answers = inline.iter().flatten().map(answer).collect();
-                self.stream.answer_bind(Ok(jid), answers);
+                let inline = inline.iter().flatten().map(answer).collect();
+                let enabled = enable.map(|resume| resume.then(|| "token".to_owned()));
+                self.stream.answer_bind(Ok(jid), Bound { inline, enabled, token: None });
             }
             StreamEvent::Enable { resume } => {
                 self.stream.answer_enable(resume.then_some("token"));
             }
             StreamEvent::Resume { token, .. } => {
                 let jid = Jid::parse("user@a.example/old").unwrap();
-                let resumed = Resumed { jid, token: token.clone(), handled: 7 };
+                let resumed = Resumed { jid, token: token.clone(), handled: 7, fresh: None };
                 self.stream.answer_resume((token == "token").then_some(resumed));
             }
             _ => {}

@@ -65,6 +65,17 @@ impl World<'_> {
         Ok(())
     }
 
+    /// Gives an account another password, as an operator does.
+    pub(crate) fn change_password(&mut self, account: &Jid) -> Result<(), String> {
+        let before = self.password(account).ok_or("there is no such account")?;
+        let name = account.local().unwrap_or("").to_owned();
+        let work =
+            AccountWork::SetPassword { name, password: Password::new(&format!("new {before}")) };
+        let changed = self.try_work(account.domain(), &work, |_| {});
+        changed.map_err(|fault| fault.to_string())?;
+        self.settle()
+    }
+
     /// Removes an account, as an operator does.
     pub(crate) fn remove(&mut self, account: &Jid) -> Result<(), String> {
         let name = account.local().unwrap_or("").to_owned();

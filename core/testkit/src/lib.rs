@@ -10,6 +10,7 @@ mod play;
 mod script;
 mod server;
 mod streams;
+mod tokens;
 mod ways;
 mod world;
 

@@ -22,7 +22,8 @@ pub(crate) fn play(
     form: Form,
     shards: u16,
 ) -> Result<(), ScriptError> {
-    let mut play = Play { world: World::new(catalog, form, shards), names: Names::new() };
+    let world = World::new(catalog, form, shards);
+    let mut play = Play { world, names: Names::new(), shown: "not there" };
     for (line, step) in &scene.lines {
         play.line(step).map_err(|problem| play.explained(*line, problem))?;
     }
@@ -35,6 +36,8 @@ pub(crate) fn play(
 struct Play<'a> {
     world: World<'a>,
     names: Names,
+    /// What the last token that was shown is worth.
+    shown: &'static str,
 }
 
 impl Play<'_> {
@@ -105,6 +108,13 @@ impl Play<'_> {
                 self.world.bind(name, wishes)
             }
             Line::IsBound(name, answers) => self.is_bound(name, answers),
+            Line::IsGiven(name, token, wanted) => {
+                self.is_given(name, token.as_ref(), wanted.as_ref())
+            }
+            Line::Shows(account, token, table) => self.show(account, token, table),
+            Line::TokenIs(expected) if self.shown == expected => Ok(()),
+            Line::TokenIs(_) => Err(format!("the token is {}", self.shown)),
+            Line::Password(account) => self.world.change_password(account),
             Line::After(ms) => self.world.pass(*ms),
             Line::Way(to, way) => self.world.set_way(to, *way),
             _ => self.operate(line),
@@ -304,6 +314,34 @@ impl Play<'_> {
         }
     }
 
+    fn show(
+        &mut self,
+        account: &xmpp::Jid,
+        token: &str,
+        table: &toml::Table,
+    ) -> Result<(), String> {
+        let token = fill(token, &self.names, str::to_owned);
+        self.shown = self.world.show_token(account, &token, table, &self.names)?;
+        Ok(())
+    }
+
+    fn is_given(
+        &mut self,
+        name: &str,
+        token: Option<&String>,
+        wanted: Option<&String>,
+    ) -> Result<(), String> {
+        match (self.world.ask_for_token(name, wanted.cloned())?, token) {
+            (Some(given), Some(token)) => {
+                self.names.insert(token.clone(), given);
+                Ok(())
+            }
+            (None, None) => Ok(()),
+            (Some(_), None) => Err(format!("{name} was given a token")),
+            (None, Some(_)) => Err(format!("{name} was given no token")),
+        }
+    }
+
     fn offers(&mut self, domain: &str, features: &[Flat]) -> Result<(), String> {
         let now_ms = self.world.now_ms;
         let server = self.world.servers.get_mut(domain).ok_or("no such server")?;
@@ -359,7 +397,8 @@ mod tests {
     #[test]
     fn a_failure_tells_what_was_logged() {
         let catalog = Catalog::new(&[]);
-        let mut play = Play { world: World::new(&catalog, Form::Bundled, 1), names: Names::new() };
+        let world = World::new(&catalog, Form::Bundled, 1);
+        let mut play = Play { world, names: Names::new(), shown: "not there" };
         play.world.add_server("capulet.example", &[], &toml::Table::new()).unwrap();
         play.world.told("capulet.example").unwrap().log.push("probe: no such row".to_owned());
         let error = play.explained(7, "nurse received nothing".to_owned());

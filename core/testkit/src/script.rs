@@ -63,6 +63,15 @@ pub enum Line {
     IsBound(String, Vec<Flat>),
     /// `phone becomes inactive`, `phone becomes active`
     Becomes(String, bool),
+    /// `phone is given token $a for HT-SHA-256-EXPR`: it binds once more with its login and asks for
+    /// one (XEP-0484); without a mechanism it asks for none. `phone is given no token`.
+    IsGiven(String, Option<String>, Option<String>),
+    /// `juliet@capulet.example shows token $a`, then what is unusual as TOML.
+    Shows(Jid, String, toml::Table),
+    /// `the token is right`
+    TokenIs(String),
+    /// `juliet@capulet.example has a new password`
+    Password(Jid),
     /// `phone acks`: it counts what it received.
     Acks(String),
     /// `after 5 minutes`
@@ -177,6 +186,9 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
     let name = || words.first().copied().unwrap_or_default().to_owned();
     let line = match words.as_slice() {
         [_, "hides", "its", "binding", "from", "somebody"] => Line::Hides(name()),
+        ["the", "token", "is", what] => Line::TokenIs((*what).to_owned()),
+        [jid, "has", "a", "new", "password"] => Line::Password(address(jid)?),
+        [_, "is", "given", rest @ ..] => given(name(), rest).ok_or("given what?")?,
         ["the", "stream", "is", how @ ..] => Line::StreamIs(how.join(" ")),
         [jid, "is", "an", "admin"] => Line::Admin(address(jid)?),
         [_, "answers", "with", words @ ..] => Line::AnswersWith(name(), words.join(" ")),
@@ -218,6 +230,20 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
         words => of_ways(words).ok_or_else(|| format!("not understood: {text}"))?,
     };
     if block.body.is_empty() { Ok(line) } else { Err(format!("nothing belongs below: {text}")) }
+}
+
+/// Reads which token a client is given, and what for.
+fn given(name: String, words: &[&str]) -> Option<Line> {
+    let (token, rest) = match words {
+        ["no", "token", rest @ ..] => (None, rest),
+        ["token", token, rest @ ..] => (Some(token.trim_start_matches('$').to_owned()), rest),
+        _ => return None,
+    };
+    match rest {
+        [] => Some(Line::IsGiven(name, token, None)),
+        ["for", mechanism] => Some(Line::IsGiven(name, token, Some((*mechanism).to_owned()))),
+        _ => None,
+    }
 }
 
 /// Reads what is said about ways to other domains.
@@ -263,6 +289,9 @@ fn with_body(words: &[&str], block: &Block<'_>) -> Result<Option<Line>, String> 
         [_, "is", "asked", "about", "a", "peer"] => Some(Line::Asked(name(), settings(block)?)),
         [_, "connects", "to", other] => {
             Some(Line::Connects(name(), (*other).to_owned(), settings(block)?))
+        }
+        [jid, "shows", "token", token] => {
+            Some(Line::Shows(address(jid)?, (*token).to_owned(), settings(block)?))
         }
         [_, "decides"] => Some(Line::Decides(name(), settings(block)?)),
         [_, "looks", "up", target] => {
@@ -359,7 +388,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 50);
+        assert_eq!(sentences, 56);
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl Server {
                 software: ("Calypte".to_owned(), "1.2.3".to_owned()),
                 started_ms: now_ms,
                 seed: crypto::hash(seed.as_bytes()),
+                secret: crypto::Secret::from(self.domain.clone()),
             };
             let (engine, outcome) = Engine::new(setup, pipeline, &self.store, now_ms)
                 .map_err(|error| error.to_string())?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use calypte::wire::{AccountWork, LoginFacts, Password, Question};
+use calypte::wire::{AccountWork, LoginFacts, Password, Question, TokenVerdict};
 use engine::{Ask, Effect, Event, Outcome};
 use xmpp::{Jid, Stanza, StanzaError};
 
@@ -36,24 +36,28 @@ pub(crate) struct World<'a> {
     pub(crate) streams: u64,
     /// How the last of them came out, in words.
     pub(crate) stream: Option<String>,
+    /// What the last token that was shown is worth.
+    pub(crate) verdict: Option<TokenVerdict>,
 }
 
 /// A client and its connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) jid: Jid,
-    session: u64,
+    pub(crate) session: u64,
     pub(crate) inbox: VecDeque<Stanza>,
     pub(crate) is_connected: bool,
     /// Why the server ended the stream.
     pub(crate) closed: Option<&'static str>,
     token: Option<String>,
+    /// The token that it was given for its next login (XEP-0484).
+    pub(crate) granted: Option<calypte::wire::Token>,
     /// What it was told of its binding (XEP-0386).
     pub(crate) bound: Option<Vec<String>>,
     /// How many stanzas it received since it turned acknowledgements on.
     pub(crate) received: u32,
     is_resumed: bool,
-    login: Box<LoginFacts>,
+    pub(crate) login: Box<LoginFacts>,
 }
 
 impl<'a> World<'a> {
@@ -69,6 +73,7 @@ impl<'a> World<'a> {
             sessions: 0,
             streams: 0,
             stream: None,
+            verdict: None,
             waiting: VecDeque::new(),
             works: VecDeque::new(),
             ways: Ways::default(),
@@ -115,6 +120,7 @@ impl<'a> World<'a> {
         self.settle()
     }
 
+    /// Makes an account, unless it is there.
     pub(crate) fn add_account(&mut self, jid: &Jid) -> Result<(), String> {
         let domain = jid.domain();
         let server = self.servers.get_mut(domain).ok_or_else(|| no_server(domain))?;
@@ -189,6 +195,7 @@ impl<'a> World<'a> {
             closed: None,
             token: None,
             bound: None,
+            granted: None,
             received: 0,
             is_resumed: false,
             login: login.clone(),
@@ -201,7 +208,7 @@ impl<'a> World<'a> {
         self.clients.get_mut(name).ok_or_else(|| format!("nobody is called {name}"))
     }
 
-    fn connected(&mut self, name: &str) -> Result<&mut Client, String> {
+    pub(crate) fn connected(&mut self, name: &str) -> Result<&mut Client, String> {
         let client = self.client(name)?;
         if client.is_connected { Ok(client) } else { Err(format!("{name} is not connected")) }
     }
@@ -224,7 +231,7 @@ impl<'a> World<'a> {
     pub(crate) fn bind(&mut self, name: &str, wishes: Vec<String>) -> Result<(), String> {
         let client = self.connected(name)?;
         let (session, jid) = (client.session, client.jid.clone());
-        self.tell(&jid, Event::Bind { session, wishes })
+        self.tell(&jid, Event::Bind { session, wishes, enable: None, token: None })
     }
 
     pub(crate) fn set_active(&mut self, name: &str, active: bool) -> Result<(), String> {
@@ -261,7 +268,7 @@ impl<'a> World<'a> {
         client.inbox.clear();
         let (jid, h) = (client.jid.clone(), client.received);
         let (account, login) = (jid.bare(), client.login.clone());
-        self.tell(&jid, Event::Resume { session, account, token, h, login })?;
+        self.tell(&jid, Event::Resume { session, account, token, h, login, fresh: None })?;
         let client = self.client(name)?;
         client.is_connected = client.is_resumed;
         Ok(client.is_resumed)
@@ -347,9 +354,11 @@ impl<'a> World<'a> {
                 Effect::Leaving { domain: to, stanza, row, .. } => {
                     self.part(Parting { from: domain.to_owned(), shard, to, stanza, row });
                 }
-                Effect::Bound { session, answers } => {
+                Effect::TokenChecked { verdict, .. } => self.verdict = Some(verdict),
+                Effect::Bound { session, answers, token, .. } => {
                     if let Some(client) = self.by_session(session) {
                         client.bound = Some(answers);
+                        client.granted = token;
                     }
                 }
                 Effect::Enabled { session, token } => {
@@ -428,7 +437,7 @@ fn facts(login: &toml::Table) -> Result<LoginFacts, String> {
         tls: "TLSv1.3".to_owned(),
         exporter: Some(vec![7; 32]),
         client_key: Some(vec![8; 32]),
-        user_agent: None,
+        ..LoginFacts::default()
     };
     for (name, value) in login {
         let text = value.as_str().unwrap_or_default().to_owned();
@@ -436,6 +445,8 @@ fn facts(login: &toml::Table) -> Result<LoginFacts, String> {
             "mechanism" => facts.mechanism = text,
             "tls" => facts.tls = text,
             "user_agent" => facts.user_agent = Some(text),
+            "software" => facts.software = Some(text),
+            "device" => facts.device = Some(text),
             "channel_bound" => facts.channel_bound = value.as_bool() == Some(true),
             "exporter" if value.as_bool() == Some(false) => facts.exporter = None,
             "client_key" if value.as_bool() == Some(false) => facts.client_key = None,

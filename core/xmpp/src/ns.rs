@@ -157,6 +157,10 @@ names! {
     BIND2 = "urn:xmpp:bind:0";
     /// XEP-0390: hashes of what an entity can do.
     CAPS_HASHES = "urn:xmpp:caps";
+    /// XEP-0484: tokens in place of passwords.
+    FAST = "urn:xmpp:fast:0";
+    /// XEP-0494: which apps may use an account.
+    CLIENTS = "urn:xmpp:cam:0";
     /// XEP-0388: SASL2.
     SASL2 = "urn:xmpp:sasl:2";
     /// XEP-0398: that avatars and photos of cards are the same.

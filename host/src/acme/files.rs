@@ -34,7 +34,7 @@ pub(super) fn make(folder: &Path) -> Result<(), String> {
 /// # Errors
 ///
 /// A sentence.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let failed = |error| format!("{} cannot be written: {error}", path.display());
     try_write(path, bytes).map_err(failed)
 }

@@ -59,6 +59,8 @@ pub(crate) struct Client {
     facts: Option<Box<Facts>>,
     /// How it logged in, until the session is opened.
     login: Option<Box<LoginFacts>>,
+    /// What stands for the password that was asked for.
+    password: Option<[u8; 16]>,
     /// The account, once it is proved.
     account: Option<Jid>,
     /// The full address of a client whose binding is not answered.
@@ -137,6 +139,7 @@ impl Client {
             stage: Stage::Open,
             facts: None,
             login: None,
+            password: None,
             account: None,
             binding: None,
             is_linked: false,

@@ -22,6 +22,7 @@ use super::supervisor::{Died, Supervisor};
 use super::verdicts::Verdicts;
 use crate::clock;
 use crate::federation::Federation;
+use crate::secret_key;
 use crate::server::Shared;
 
 /// The most that the engine keeps for a session which does not acknowledge, as a multiple of what
@@ -37,6 +38,8 @@ pub(crate) struct Features {
     pub(crate) bound: Vec<String>,
     /// To what can be asked for together with the resource (XEP-0386).
     pub(crate) inline: Vec<String>,
+    /// Whether a module takes tokens in place of passwords (XEP-0484).
+    pub(crate) takes_tokens: bool,
 }
 
 /// See the file.
@@ -59,6 +62,8 @@ pub(crate) struct Hall {
     pub(crate) verdicts: Verdicts,
     /// Keys of other servers that are being checked.
     pub(crate) checks: Arc<Checks>,
+    /// What the secrets of modules derive from.
+    pub(crate) module_secret: Secret,
     settings: ArcSwap<Settings>,
     features: ArcSwap<Features>,
     secret: Secret,
@@ -98,6 +103,7 @@ impl Hall {
             federation,
             verdicts: Verdicts::default(),
             checks: Arc::default(),
+            module_secret: secret_key::read(&config.data)?,
             settings: ArcSwap::from_pointee(settings),
             secret,
             features: ArcSwap::default(),
@@ -252,6 +258,7 @@ fn settings(shared: &Shared, salt_secret: Secret, features: &Features) -> Settin
         salt_secret,
         more_features: features.bound.clone(),
         inline_features: features.inline.clone(),
+        takes_tokens: features.takes_tokens,
     }
 }
 

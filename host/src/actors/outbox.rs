@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use calypte::wire::{Token, TokenVerdict};
 use xmpp::{Jid, Stanza, StreamError};
 
 use crate::federation::route::Route;
@@ -14,8 +15,10 @@ use crate::federation::route::Route;
 pub(crate) enum Word {
     /// Write a stanza.
     Stanza(Stanza),
+    /// A token was checked.
+    TokenChecked(TokenVerdict),
     /// What the client asked for while it bound is done; what to tell it of that.
-    Bound(Vec<String>),
+    Bound(Box<Bound>),
     /// Acknowledgements are on.
     Enabled(Option<String>),
     /// An earlier session goes on here.
@@ -41,6 +44,19 @@ pub(crate) struct Resumed {
     pub(crate) handled: u32,
     /// What the client has not received.
     pub(crate) unacked: Vec<Stanza>,
+    /// A token for the next login.
+    pub(crate) fresh: Option<Token>,
+}
+
+/// What became of what a client asked for while it bound.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    /// Elements that say their own namespaces.
+    pub(crate) answers: Vec<String>,
+    /// With acknowledgements: the name to come back by.
+    pub(crate) enabled: Option<Option<String>>,
+    /// A token for the next login.
+    pub(crate) token: Option<Token>,
 }
 
 /// The meeting point of a connection and the shards.
@@ -258,7 +274,7 @@ impl Word {
         match self {
             Self::Stanza(stanza) => stanza.bytes(),
             // The engine bounds what a session may have unacknowledged.
-            Self::Resumed(_) | Self::Bound(_) | Self::Enabled(_) => 0,
+            Self::Resumed(_) | Self::Bound(_) | Self::Enabled(_) | Self::TokenChecked(_) => 0,
             Self::ResumeRefused | Self::Close(_) | Self::Farewell | Self::Carry(_) => 0,
         }
     }

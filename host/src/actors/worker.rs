@@ -16,7 +16,7 @@ use super::hall::{Features, Hall};
 use super::inbox::Parcel;
 use super::link::{self, Leaving};
 use super::looks;
-use super::outbox::{Outbox, Receipt, Resumed, Word};
+use super::outbox::{Bound, Outbox, Receipt, Resumed, Word};
 use super::works;
 use crate::server::Answer;
 use crate::{clock, fault};
@@ -138,6 +138,7 @@ impl Worker {
             software: ("Calypte".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             started_ms: self.hall.started_ms,
             seed,
+            secret: self.hall.module_secret.clone(),
         };
         // One that served before knows sessions that the new one does not.
         self.part(StreamError::InternalServerError);
@@ -184,8 +185,9 @@ impl Worker {
         let store = self.overlay.over(&*self.reader);
         let Some(engine) = &mut self.engine else { return Features::default() };
         let inline = engine.pipeline().inline_features();
+        let takes_tokens = engine.pipeline().takes_tokens();
         let features = AssertUnwindSafe(|| engine.stream_features(&store, clock::now_ms()));
-        Features { bound: catch_unwind(features).unwrap_or_default(), inline }
+        Features { bound: catch_unwind(features).unwrap_or_default(), inline, takes_tokens }
     }
 
     /// Does what a parcel asks for.
@@ -370,14 +372,21 @@ impl Worker {
                 let leaving = Leaving { stanza, row, since_ms };
                 link::send(&self.hall, self.number, &domain, leaving);
             }
-            Effect::Bound { session, answers } => self.tell(session, Word::Bound(answers)),
+            Effect::TokenChecked { session, verdict } => {
+                self.tell(session, Word::TokenChecked(verdict));
+                // Nobody has logged in. It is linked again when it binds.
+                self.links.remove(&session);
+            }
+            Effect::Bound { session, answers, enabled, token } => {
+                self.tell(session, Word::Bound(Box::new(Bound { answers, enabled, token })));
+            }
             Effect::Enabled { session, token } => self.tell(session, Word::Enabled(token)),
-            Effect::Resumed { session, jid, token, handled, before, unacked } => {
+            Effect::Resumed { session, jid, token, handled, before, unacked, fresh } => {
                 if let Some(link) = before.and_then(|before| self.links.remove(&before)) {
                     link.push(Word::Close(StreamError::Conflict));
                 }
                 self.hall.shared.metrics.resumed.one();
-                let resumed = Resumed { jid, token, handled, unacked };
+                let resumed = Resumed { jid, token, handled, unacked, fresh };
                 self.tell(session, Word::Resumed(Box::new(resumed)));
             }
             Effect::ResumeRefused { session } => {

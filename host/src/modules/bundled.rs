@@ -10,6 +10,7 @@ use super::{Code, Known};
 const BUNDLED: &[&RawModule] = &[
     &blocklist::MODULE,
     &required_tls::MODULE,
+    &clients::MODULE,
     &roster::MODULE,
     &presence::MODULE,
     &disco::MODULE,

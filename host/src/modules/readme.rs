@@ -96,6 +96,8 @@ fn act(hook: &HookLine) -> String {
         "wake" => "timers of its own".to_owned(),
         "answer" => "answers to its requests".to_owned(),
         "peer" => "streams with other domains".to_owned(),
+        "token" => "checks tokens in place of passwords".to_owned(),
+        "grant" => "gives tokens out".to_owned(),
         "looked" => "what the server looks up for it".to_owned(),
         kind => [Some(kind), word(1)].into_iter().flatten().collect::<Vec<_>>().join(" "),
     }

@@ -31,7 +31,7 @@ pub(crate) fn wanted(manifest: &Manifest, text: &str) -> BTreeSet<String> {
         "iq" => &["requests"],
         "stanza" => &["messages", "presence", "requests"],
         "opened" | "bound" | "resumed" | "closed" => &["sessions"],
-        "channel" | "authenticated" => &["logins"],
+        "channel" | "authenticated" | "token" | "grant" => &["logins"],
         "serve" | "claim" => &["addresses"],
         "stream-feature" => &["stream"],
         "http" => &["http"],

@@ -85,11 +85,8 @@ pub(crate) fn stanza(xml: &str) -> Stanza {
 pub(crate) fn login(tls: &str) -> Box<LoginFacts> {
     Box::new(LoginFacts {
         mechanism: "SCRAM-SHA-256".into(),
-        channel_bound: false,
         tls: tls.into(),
-        exporter: None,
-        client_key: None,
-        user_agent: None,
+        ..LoginFacts::default()
     })
 }
 
@@ -153,6 +150,7 @@ impl World {
             software: ("Calypte".into(), "1".into()),
             started_ms: self.now_ms,
             seed: [u8::try_from(shard).unwrap(); 32],
+            secret: crypto::Secret::new(vec![1; 32]),
         };
         let (engine, outcome) = Engine::new(setup, pipeline, &self.store, self.now_ms).unwrap();
         self.shards.push(engine);
@@ -220,7 +218,8 @@ impl World {
 
     pub(crate) fn resume(&mut self, session: u64, token: &str, h: u32, tls: &str) {
         let (account, token) = (jid(JULIET), token.to_owned());
-        let event = Event::Resume { session, account, token, h, login: login(tls) };
+        let login = login(tls);
+        let event = Event::Resume { session, account, token, h, login, fresh: None };
         self.tell(JULIET, event);
     }
 

@@ -193,6 +193,7 @@ impl World {
             }
             Effect::Log { level: 1 | 2, module, text } => panic!("{module} complains: {text}"),
             Effect::Bound { .. }
+            | Effect::TokenChecked { .. }
             | Effect::Answer { .. }
             | Effect::Count { .. }
             | Effect::Log { .. }
@@ -319,7 +320,8 @@ impl World {
         let events = match client.token.clone() {
             Some(token) => {
                 let (account, h) = (jid.bare(), client.received);
-                vec![Event::Resume { session, account, token, h, login: login() }]
+                let login = login();
+                vec![Event::Resume { session, account, token, h, login, fresh: None }]
             }
             None => {
                 client.forget();
@@ -431,10 +433,7 @@ fn short(down: &Down) -> String {
 fn login() -> Box<LoginFacts> {
     Box::new(LoginFacts {
         mechanism: "SCRAM-SHA-256".to_owned(),
-        channel_bound: false,
         tls: "TLSv1.3".to_owned(),
-        exporter: None,
-        client_key: None,
-        user_agent: None,
+        ..LoginFacts::default()
     })
 }

@@ -1,10 +1,12 @@
 //! What shards say to a connection.
 
-use stream::Resumed as Answer;
+use calypte::wire::{Token, TokenVerdict};
+use crypto::Secret;
+use stream::{Bound as Told, Resumed as Answer, TokenRefusal};
 use xmpp::StreamError;
 
 use super::{Client, Stage};
-use crate::actors::outbox::{Resumed, Word};
+use crate::actors::outbox::{Bound, Resumed, Word};
 
 impl Client {
     /// Does what a shard, the gate or the supervisor says.
@@ -14,9 +16,22 @@ impl Client {
         }
         match word {
             Word::Stanza(stanza) => self.wrote(&stanza),
-            Word::Bound(answers) => {
+            Word::TokenChecked(verdict) => {
+                self.stream.answer_token(match verdict {
+                    TokenVerdict::Right(word) => Ok(word),
+                    TokenVerdict::Wrong => Err(TokenRefusal::Wrong),
+                    TokenVerdict::Expired => Err(TokenRefusal::Expired),
+                });
+                self.go_on();
+            }
+            Word::Bound(bound) => {
                 if let Some(jid) = self.binding.take() {
-                    self.stream.answer_bind(Ok(jid), answers);
+                    let Bound { answers: inline, enabled, token } = *bound;
+                    if enabled.is_some() {
+                        self.acks.base = Some((self.acks.taken, 0));
+                    }
+                    let told = Told { inline, enabled, token: token.map(fresh) };
+                    self.stream.answer_bind(Ok(jid), told);
                     self.go_on();
                 }
             }
@@ -39,11 +54,12 @@ impl Client {
     }
 
     fn resumed(&mut self, resumed: Resumed) {
-        let Resumed { jid, token, handled, unacked } = resumed;
+        let Resumed { jid, token, handled, unacked, fresh: given } = resumed;
         self.login = None;
         self.welcome();
         self.acks.base = Some((self.acks.taken, handled));
-        self.stream.answer_resume(Some(Answer { jid, token, handled }));
+        let fresh = given.map(fresh);
+        self.stream.answer_resume(Some(Answer { jid, token, handled, fresh }));
         for stanza in &unacked {
             self.wrote(stanza);
         }
@@ -56,4 +72,10 @@ impl Client {
         self.take_events();
         self.submit();
     }
+}
+
+/// Hands a token on to the stream.
+fn fresh(token: Token) -> stream::Token {
+    let Token { token, expires_ms } = token;
+    stream::Token { token: Secret::from(token), expires_ms }
 }

@@ -1,14 +1,14 @@
 //! From a name to a session: accounts, passwords, resources.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context as Poller, Poll};
 
 use calypte::tables::{ACCOUNTS, Account, Verifier as Row};
-use calypte::wire::LoginFacts;
+use calypte::wire::{LoginFacts, TokenProof, TokenWish};
 use crypto::Secret;
 use engine::Event;
 use stream::scram::{Verifier, Verifiers};
-use stream::{Inline, StreamEvent};
+use stream::{Bound, Inline, StreamEvent, TokenProof as Shown, TokenRefusal, UserAgent};
 use tokio::sync::Semaphore;
 use xmpp::{Jid, StreamError};
 
@@ -32,12 +32,14 @@ impl Client {
             StreamEvent::StartTls => self.stage = Stage::Securing,
             StreamEvent::Account { username } => {
                 let found = self.find(&username).filter(|(_, account)| !account.disabled);
+                self.password = found.as_ref().map(|(_, account)| account.password);
                 let verifiers = found.map(|(_, account)| verifiers(account));
                 self.stream.answer_account(verifiers.as_ref());
             }
             StreamEvent::Password { username, password } => {
                 self.begin_check(&username, password);
             }
+            StreamEvent::Token { username, proof } => self.begin_token(&username, proof),
             StreamEvent::LoginFailed => self.hall.shared.metrics.login_failures.one(),
             StreamEvent::BindingHidden => {
                 if let Some(inbox) = self.hall.inbox(self.hall.shard_of(&self.hall.domain)) {
@@ -45,17 +47,19 @@ impl Client {
                 }
             }
             StreamEvent::Authenticated { .. } => self.authenticated(question),
-            StreamEvent::Bind { resource, tag, inline } => self.bind(resource, tag, inline),
+            bind @ StreamEvent::Bind { .. } => self.bind(bind),
             StreamEvent::Enable { resume, .. } => {
                 self.batch.events.push(Event::Enable { session, resume });
                 self.stage = Stage::Asking;
             }
-            StreamEvent::Resume { account, token, h } => {
+            StreamEvent::Resume { account, token, h, fresh } => {
                 // It is needed again when there is nothing to resume.
-                let Some(login) = self.login.clone() else {
+                let login = self.login.clone().filter(|_| self.may_still(&account));
+                let Some(login) = login else {
                     return self.end(Some(StreamError::NotAuthorized), true);
                 };
-                self.batch.events.push(Event::Resume { session, account, token, h, login });
+                let fresh = fresh.map(|wish| Box::new(token_wish(wish, &login)));
+                self.batch.events.push(Event::Resume { session, account, token, h, login, fresh });
                 self.stage = Stage::Asking;
             }
             _ => {}
@@ -85,6 +89,7 @@ impl Client {
     fn begin_check(&mut self, username: &str, password: Secret) {
         let found = self.find(username).filter(|(_, account)| !account.disabled);
         let is_account = found.is_some();
+        self.password = found.as_ref().map(|(_, account)| account.password);
         let row = found.map_or_else(|| self.nobody(), |(_, account)| account);
         let verifiers = verifiers(row);
         self.check = Some(Box::pin(async move {
@@ -92,6 +97,24 @@ impl Client {
             let check = tokio::task::spawn_blocking(move || verifiers.check(&password));
             check.await.ok().flatten().filter(|_| is_account)
         }));
+    }
+
+    /// Has the shard of an account check a token. Whether there is such an account is found out there,
+    /// so that a wrong guess takes as long as one at nobody's.
+    fn begin_token(&mut self, username: &str, proof: Shown) {
+        let Ok(account) = Jid::parse(&format!("{username}@{}", self.hall.domain)) else {
+            return self.stream.answer_token(Err(TokenRefusal::Wrong));
+        };
+        let Shown { client, mechanism, channel, proof, count, invalidate } = proof;
+        let mechanism = mechanism.to_owned();
+        let proof = TokenProof { client, mechanism, channel, proof, count, invalidate };
+        let shard = self.hall.shard_of(&account);
+        let (session, proof) = (self.outbox.id(), Box::new(proof));
+        let events = vec![Event::Token { session, account, proof }];
+        let link = Some(Arc::clone(&self.outbox));
+        self.password = None;
+        self.stage = Stage::Asking;
+        Worker::hand(&self.hall, shard, Parcel::Client { link, events, receipt: None });
     }
 
     /// Returns a record that no password fits.
@@ -123,14 +146,16 @@ impl Client {
         let metrics = &self.hall.shared.metrics;
         metrics.logins.of(mechanism).one();
         let facts = self.facts.take().unwrap_or_default();
-        let agent = user_agent.and_then(|agent| agent.id);
+        let UserAgent { id, software, device } = user_agent.unwrap_or_default();
         self.login = Some(Box::new(LoginFacts {
             mechanism: mechanism.to_owned(),
             channel_bound,
             tls: facts.version,
             exporter: facts.exporter,
             client_key: client_key.map(|key| key.expose().to_vec()),
-            user_agent: agent,
+            user_agent: id,
+            software,
+            device,
         }));
         if !Worker::is_here(self.hall.shard_of(&jid)) {
             self.stage = Stage::Moving;
@@ -144,13 +169,14 @@ impl Client {
         self.pace.logged_in();
     }
 
-    fn bind(&mut self, wish: Option<String>, tag: Option<String>, inline: Option<Vec<Inline>>) {
+    fn bind(&mut self, asked: StreamEvent) {
+        let StreamEvent::Bind { resource: wish, tag, inline, enable, token } = asked else {
+            return;
+        };
         let (Some(account), Some(login)) = (self.account.clone(), self.login.take()) else {
             return self.end(Some(StreamError::NotAuthorized), true);
         };
-        // It may have been removed since the password was checked.
-        let username = account.local().unwrap_or("");
-        if self.find(username).is_none_or(|(_, record)| record.disabled) {
+        if !self.may_still(&account) {
             return self.end(Some(StreamError::NotAuthorized), true);
         }
         let wish = wish.or_else(|| tag.map(|tag| self.tagged(&account, &tag, &login)));
@@ -161,17 +187,27 @@ impl Client {
         };
         let session = self.outbox.id();
         let (who, mechanism) = (log::who(&jid), &login.mechanism);
+        let token = token.map(|wish| Box::new(token_wish(wish, &login)));
         tracing::debug!(conn = session, ?who, mechanism, "A client logged in.");
         self.batch.events.push(Event::Opened { session, jid: jid.clone(), login });
         self.welcome();
         let Some(inline) = inline else {
-            return self.stream.answer_bind(Ok(jid), Vec::new());
+            return self.stream.answer_bind(Ok(jid), Bound::default());
         };
         // Modules do what else it asks for, and say what came of it.
         let wishes = inline.iter().map(|Inline(wish)| wish.raw().to_owned()).collect();
-        self.batch.events.push(Event::Bind { session, wishes });
+        self.batch.events.push(Event::Bind { session, wishes, enable, token });
         self.binding = Some(jid);
         self.stage = Stage::Asking;
+    }
+
+    /// Tells whether an account is still there and has the password that was proved. A client may
+    /// take its time between the challenge and the proof.
+    fn may_still(&self, account: &Jid) -> bool {
+        let found = self.find(account.local().unwrap_or(""));
+        found.is_some_and(|(_, record)| {
+            !record.disabled && self.password.is_none_or(|password| password == record.password)
+        })
     }
 
     /// Returns a resource that begins with the name of the program (XEP-0386 §5): the same one for
@@ -180,6 +216,13 @@ impl Client {
         let part = login.user_agent.as_ref().map(|agent| self.hall.blur(account, agent));
         format!("{tag}/{}", part.unwrap_or_else(chance))
     }
+}
+
+/// Says which token a client may get, with how it logged in.
+fn token_wish(wish: stream::TokenWish, login: &LoginFacts) -> TokenWish {
+    let stream::TokenWish { client, wanted } = wish;
+    let (mechanism, channel_bound) = (login.mechanism.clone(), login.channel_bound);
+    TokenWish { client, wanted: wanted.map(str::to_owned), mechanism, channel_bound }
 }
 
 /// Returns a resource that nobody can guess.

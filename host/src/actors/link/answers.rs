@@ -19,6 +19,7 @@ impl Link {
                 // Those are for clients.
                 Word::Stanza(_)
                 | Word::Bound(_)
+                | Word::TokenChecked(_)
                 | Word::Enabled(_)
                 | Word::Resumed(_)
                 | Word::ResumeRefused => {}

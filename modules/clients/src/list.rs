@@ -1,0 +1,133 @@
+//! The list of apps, and throwing one out (XEP-0494).
+
+use calypte::prelude::*;
+use calypte::wire::SessionRow;
+
+use crate::Clients;
+use crate::rows::{
+    CLIENTS, CLIENTS_MAX, Client, Password, SINCE, app_of, name_of_session, password, value,
+};
+
+impl Clients {
+    /// Lists what has access to the account.
+    pub(crate) fn list(&self, _: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+        let (password, now_ms, sessions) = (password(cx)?, cx.now_ms(), cx.sessions()?);
+        let mut list = Element::new(ns::CLIENTS, "clients");
+        let mut all = cx.all(&CLIENTS, CLIENTS_MAX)?;
+        all.sort_by_key(|(_, client)| client.first_ms);
+        for (app, client) in all {
+            let is_here = sessions.iter().any(|session| app_of(session) == Some(app.as_str()));
+            let has_token = client.has_token(password, now_ms);
+            if is_here || has_token || client.knows(password) {
+                list.push_child(of_app(&app, &client, is_here, (password, now_ms)));
+            }
+        }
+        for session in sessions.iter().filter(|session| app_of(session).is_none()) {
+            list.push_child(of_session(&name_of_session(&session.resource, cx), session, now_ms));
+        }
+        Ok(Reply::With(list))
+    }
+
+    /// Takes an app's token, ends its sessions, and says whether that is enough.
+    pub(crate) fn revoke(&self, request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+        let id = request.payload().and_then(|payload| payload.attr("id"));
+        let id = id.ok_or(StanzaError::BAD_REQUEST)?.into_owned();
+        let own = cx.session()?.resource;
+        let sessions = cx.sessions()?;
+        let client = cx.get(&CLIENTS, id.as_str())?;
+        let is_meant = |session: &&SessionRow| match app_of(session) {
+            Some(app) => app == id,
+            None => client.is_none() && name_of_session(&session.resource, cx) == id,
+        };
+        let meant: Vec<_> = sessions.iter().filter(is_meant).collect();
+        if client.is_none() && meant.is_empty() {
+            return Err(StanzaError::ITEM_NOT_FOUND);
+        }
+        for session in meant {
+            // Who throws out itself can go by itself, and wants the answer.
+            if session.resource != own {
+                cx.close(&session.resource, StreamError::NotAuthorized)?;
+            }
+        }
+        let knows_password = match client {
+            None => true,
+            Some(mut client) => {
+                let knows = client.knows(password(cx)?);
+                (client.current, client.next) = (None, None);
+                if knows {
+                    cx.put(&CLIENTS, id.as_str(), &client)?;
+                } else {
+                    cx.delete(&CLIENTS, id.as_str())?;
+                }
+                knows
+            }
+        };
+        if knows_password { tell_half(request, cx) } else { Ok(Reply::Empty) }
+    }
+}
+
+/// Says that an app may know the password (XEP-0494 §3.2). As an error of the request that would take
+/// back what was done.
+fn tell_half(request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+    let condition = Element::new(ns::STANZA_ERRORS, "service-unavailable");
+    let hint = Element::new(ns::CLIENTS, "password-reset-required");
+    let error = Element::new(ns::CLIENT, "error")
+        .with_attr("type", "cancel")
+        .with_child(condition)
+        .with_child(hint);
+    let mut iq = Element::new(ns::CLIENT, "iq").with_attr("type", "error").with_child(error);
+    if let Some(id) = request.id {
+        iq.push_attr("id", id);
+    }
+    let asker = cx.session_jid().ok_or(StanzaError::NOT_AUTHORIZED)?.to_jid();
+    iq.push_attr("to", asker.as_str());
+    cx.send(&iq)?;
+    Ok(Reply::Later)
+}
+
+fn of_app(
+    app: &str,
+    client: &Client,
+    is_here: bool,
+    (password, now_ms): (Option<Password>, u64),
+) -> Element {
+    let mut auth = Element::new(ns::CLIENTS, "auth");
+    if client.knows(password) {
+        auth.push_child(Element::new(ns::CLIENTS, "password"));
+    }
+    if client.has_token(password, now_ms) {
+        auth.push_child(Element::new(ns::CLIENTS, "fast"));
+    }
+    let last_ms = if is_here { now_ms } else { client.last_ms };
+    let mut element = entry(app, is_here, (client.first_ms, last_ms), auth);
+    let said = [("software", &client.software), ("device", &client.device)];
+    let mut agent = Element::new(ns::CLIENTS, "user-agent");
+    for (name, text) in said {
+        if let Some(text) = text {
+            agent.push_child(Element::new(ns::CLIENTS, name).with_text(text));
+        }
+    }
+    element.push_child(agent);
+    element
+}
+
+/// Describes a session that does not say which app it is of: one more is there as long as it is.
+fn of_session(id: &str, session: &SessionRow, now_ms: u64) -> Element {
+    let since = value(session, SINCE).and_then(|bytes| bytes.try_into().ok());
+    let since_ms = since.map_or(now_ms, u64::from_le_bytes);
+    let password = Element::new(ns::CLIENTS, "password");
+    let auth = Element::new(ns::CLIENTS, "auth").with_child(password);
+    entry(id, true, (since_ms, now_ms), auth)
+}
+
+fn entry(id: &str, is_here: bool, (first_ms, last_ms): (u64, u64), auth: Element) -> Element {
+    let time = |name, ms| Element::new(ns::CLIENTS, name).with_text(&xep::delay::date_time(ms));
+    Element::new(ns::CLIENTS, "client")
+        .with_attr("connected", if is_here { "true" } else { "false" })
+        .with_attr("id", id)
+        .with_attr("type", "session")
+        .with_child(time("first-seen", first_ms))
+        .with_child(time("last-seen", last_ms))
+        .with_child(auth)
+        .with_child(Element::new(ns::CLIENTS, "permission").with_attr("status", "unrestricted"))
+}
