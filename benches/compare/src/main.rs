@@ -107,13 +107,15 @@ fn measure(
 ) -> Result<Value, String> {
     let server = servers.start(which)?;
     let mut command = Command::new(load);
-    command.args(scenario.args.split(' ')).args(["--domain", servers::DOMAIN]).arg("--ca");
+    let instead = scenario.instead.filter(|_| which == Which::Prosody);
+    let args = instead.unwrap_or(scenario.args);
+    command.args(args.split(' ')).args(["--domain", servers::DOMAIN]).arg("--ca");
     command.arg(servers.ca()).args(["--to", &server.to.to_string()]);
     command.args(["--pids", &server.pid().to_string()]).stderr(Stdio::null());
     let output = command.output().map_err(|error| error.to_string())?;
     drop(server);
     serde_json::from_slice(&output.stdout)
-        .map_err(|_| format!("{which:?}: `{}` ended with {}", scenario.args, output.status))
+        .map_err(|_| format!("{which:?}: `{args}` ended with {}", output.status))
 }
 
 /// Returns the smallest, the median and the largest.

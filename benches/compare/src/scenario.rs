@@ -18,6 +18,8 @@ pub(crate) struct Figure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) args: &'static str,
+    /// What Prosody does instead, where it has no such thing.
+    pub(crate) instead: Option<&'static str>,
     /// Whether once is enough: memory does not change from run to run.
     pub(crate) is_steady: bool,
     pub(crate) figures: &'static [Figure],
@@ -37,6 +39,7 @@ const fn cost(name: &'static str, path: &'static str, goals: Option<(f64, f64)>)
 pub(crate) const QUICK: &[Scenario] = &[
     Scenario {
         args: "chat --window 3 --warm-up 1 --repeat 1",
+        instead: None,
         is_steady: true,
         figures: &[Figure {
             floor: Some(CHAT_FLOOR),
@@ -45,6 +48,7 @@ pub(crate) const QUICK: &[Scenario] = &[
     },
     Scenario {
         args: "chat --in-flight 16 --window 3 --warm-up 1 --repeat 1",
+        instead: None,
         is_steady: true,
         figures: &[Figure {
             floor: Some(FLIGHT_FLOOR),
@@ -53,6 +57,7 @@ pub(crate) const QUICK: &[Scenario] = &[
     },
     Scenario {
         args: "login --accounts 200 --repeat 1",
+        instead: None,
         is_steady: true,
         figures: &[Figure {
             floor: Some(LOGIN_FLOOR),
@@ -71,26 +76,44 @@ const LOGIN_FLOOR: f64 = 1.7;
 pub(crate) const FULL: &[Scenario] = &[
     Scenario {
         args: "chat --repeat 1",
+        instead: None,
         is_steady: false,
         figures: &[rate("chat, ping-pong: messages", PER_CPU, Some((60_000.0, 90_000.0)))],
     },
     Scenario {
         args: "chat --in-flight 16 --repeat 1",
+        instead: None,
         is_steady: false,
         figures: &[rate("chat, 16 in flight: messages", PER_CPU, Some((200_000.0, 400_000.0)))],
     },
     Scenario {
         args: "chat --sm --repeat 1",
+        instead: None,
         is_steady: false,
         figures: &[rate("chat with XEP-0198: messages", PER_CPU, Some((50_000.0, 80_000.0)))],
     },
     Scenario {
         args: "login --repeat 1",
+        instead: None,
         is_steady: false,
         figures: &[rate("login, SCRAM-SHA-1: logins", PER_CPU, Some((3000.0, 4500.0)))],
     },
+    // Debian's Prosody has no SASL2: it does the login above.
+    Scenario {
+        args: "login --way sasl2 --repeat 1",
+        instead: Some("login --repeat 1"),
+        is_steady: false,
+        figures: &[rate("login, SASL2 and Bind 2: logins", PER_CPU, None)],
+    },
+    Scenario {
+        args: "login --way fast --repeat 1",
+        instead: Some("login --repeat 1"),
+        is_steady: false,
+        figures: &[rate("login, by token: logins", PER_CPU, None)],
+    },
     Scenario {
         args: "offline --sm --repeat 1",
+        instead: None,
         is_steady: false,
         figures: &[
             rate(
@@ -108,6 +131,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "idle --accounts 2000 --hold 10",
+        instead: None,
         is_steady: true,
         figures: &[
             cost("idle session: KiB", "/result/kib_each", Some((20.0, 14.0))),
@@ -116,6 +140,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "slow --seconds 20",
+        instead: None,
         is_steady: true,
         figures: &[
             cost("slow reader: MiB more", "/result/more_mib", Some((32.0, 8.0))),

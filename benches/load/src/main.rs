@@ -35,7 +35,7 @@ use conn::Res;
 use probe::Probe;
 use scenario::{Setting, chat, durability, idle, login, offline, slow};
 use scram::Mech;
-use target::{Target, Tls};
+use target::{Target, Tls, Way};
 
 const NOT_HERE: &str = "only servers on loopback are measured";
 
@@ -71,6 +71,9 @@ struct Common {
     /// How to log in
     #[arg(long, global = true, value_enum, default_value = "scram-sha-1")]
     mech: Mech,
+    /// Which way to a session: two steps, one, or one by a token that the first login gets
+    #[arg(long, global = true, value_enum, default_value = "sasl")]
+    way: Way,
     /// Turn acknowledgements on (XEP-0198)
     #[arg(long, global = true)]
     sm: bool,
@@ -273,6 +276,8 @@ fn setting(common: Common) -> Res<Setting> {
         sources: common.sources,
         sm: common.sm,
         sm_every: common.sm_every,
+        way: common.way,
+        tokens: Arc::default(),
     };
     Ok(Setting {
         target: Arc::new(target),

@@ -82,7 +82,7 @@ fn joined<T>(done: Result<T, tokio::task::JoinError>) -> Res<T> {
 impl Setting {
     /// Returns the same for accounts of another domain.
     fn at(&self, (addr, domain): (SocketAddr, String)) -> Self {
-        let target = Target { addr, domain, ..Target::clone(&self.target) };
+        let target = Target { addr, domain, tokens: Arc::default(), ..Target::clone(&self.target) };
         Self { target: Arc::new(target), ..self.clone() }
     }
 

@@ -1,9 +1,11 @@
 //! The server that is measured, and the way to a session on it.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::ClientConfig;
@@ -16,13 +18,24 @@ use tokio_rustls::TlsConnector;
 
 use crate::conn::{Conn, Res, Sm, header};
 use crate::scram::{Exchange, Mech};
-use crate::xml::{has, text_of};
+use crate::xml::{attr, has, text_of};
 
 /// How TLS begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Tls {
     Direct,
     Starttls,
+}
+
+/// The way to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Way {
+    /// SASL, then a resource (RFC 6120).
+    Sasl,
+    /// Both together (XEP-0388, XEP-0386).
+    Sasl2,
+    /// The same by a token (XEP-0484), which the first login gets for the password.
+    Fast,
 }
 
 /// See the file.
@@ -40,6 +53,9 @@ pub(crate) struct Target {
     pub(crate) sources: u32,
     pub(crate) sm: bool,
     pub(crate) sm_every: u32,
+    pub(crate) way: Way,
+    /// By the number of the account.
+    pub(crate) tokens: Arc<Mutex<BTreeMap<usize, String>>>,
 }
 
 /// Returns TLS for clients. Without post-quantum exchange by default, so that servers with and
@@ -132,7 +148,23 @@ impl Target {
     async fn go(&self, number: usize, is_available: bool, buffer: Option<u32>) -> Res<Conn> {
         let mut conn = self.connect(number, buffer).await?;
         let features = conn.open(&self.domain).await?;
-        self.authenticate(&mut conn, &self.user(number), &features).await?;
+        if self.way == Way::Sasl {
+            self.authenticate(&mut conn, &self.user(number), &features).await?;
+            self.bind(&mut conn, number).await?;
+        } else {
+            self.authenticate_and_bind(&mut conn, number, &features).await?;
+        }
+        conn.bare = self.bare(number);
+        let roster = "<iq type='get' id='ro'><query xmlns='jabber:iq:roster'/></iq>";
+        conn.ask("ro", roster).await?;
+        if is_available {
+            conn.send("<presence/>");
+            conn.flush().await?;
+        }
+        Ok(conn)
+    }
+
+    async fn bind(&self, conn: &mut Conn, number: usize) -> Res<()> {
         let features = conn.open(&self.domain).await?;
         if !has(&features, "xmpp-bind") {
             return Err(format!("no bind in {}", String::from_utf8_lossy(&features)));
@@ -143,7 +175,6 @@ impl Target {
         );
         let bound = conn.ask("b", &bind).await?;
         conn.jid = String::from_utf8_lossy(text_of(&bound, "jid").unwrap_or(b"")).into_owned();
-        conn.bare = self.bare(number);
         if self.sm {
             conn.raw(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
             let enabled = conn.next().await?;
@@ -152,13 +183,67 @@ impl Target {
             }
             conn.sm = Some(Sm::new(self.sm_every));
         }
-        let roster = "<iq type='get' id='ro'><query xmlns='jabber:iq:roster'/></iq>";
-        conn.ask("ro", roster).await?;
-        if is_available {
-            conn.send("<presence/>");
-            conn.flush().await?;
+        Ok(())
+    }
+
+    /// Logs in by SASL2 and binds with it, by a token where there is one.
+    async fn authenticate_and_bind(
+        &self,
+        conn: &mut Conn,
+        number: usize,
+        features: &[u8],
+    ) -> Res<()> {
+        let user = self.user(number);
+        let tokens = || self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = tokens().get(&number).cloned();
+        let wanted = match (&known, self.way) {
+            (Some(_), _) => "<fast xmlns='urn:xmpp:fast:0'/>",
+            (None, Way::Fast) => {
+                "<request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/>"
+            }
+            (None, _) => "",
+        };
+        let name = if known.is_some() { "HT-SHA-256-NONE" } else { self.mech.name() };
+        if !has(features, &format!("<mechanism>{name}</mechanism>")) {
+            return Err(format!("no {name} in {}", String::from_utf8_lossy(features)));
         }
-        Ok(conn)
+        let exchange = Exchange::new(self.mech, &user);
+        let first = match (&known, self.mech) {
+            (Some(token), _) => {
+                BASE64.encode([format!("{user}\0").as_bytes(), &hashed(token)].concat())
+            }
+            (None, Mech::Plain) => BASE64.encode(format!("\0{user}\0{}", self.password)),
+            (None, _) => exchange.first(),
+        };
+        let enable = if self.sm { "<enable xmlns='urn:xmpp:sm:3' resume='true'/>" } else { "" };
+        let login = format!(
+            "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='{name}'>\
+             <initial-response>{first}</initial-response>\
+             <user-agent id='00000000-0000-4000-8000-{number:012}'/>\
+             <bind xmlns='urn:xmpp:bind:0'><tag>load</tag>{enable}</bind>{wanted}</authenticate>"
+        );
+        conn.raw(login.as_bytes());
+        let mut heard = conn.next().await?;
+        if known.is_none() && self.mech != Mech::Plain {
+            let challenge = text_of(&heard, "challenge").ok_or_else(|| refused(&heard))?;
+            let (answer, proved) = exchange.answer(challenge, &self.password)?;
+            let answer = format!("<response xmlns='urn:xmpp:sasl:2'>{answer}</response>");
+            conn.raw(answer.as_bytes());
+            heard = conn.next().await?;
+            proved.check(text_of(&heard, "additional-data").ok_or_else(|| refused(&heard))?)?;
+        }
+        let jid = text_of(&heard, "authorization-identifier").ok_or_else(|| refused(&heard))?;
+        conn.jid = String::from_utf8_lossy(jid).into_owned();
+        if let Some(token) = token_in(&heard) {
+            tokens().insert(number, token);
+        } else if self.way == Way::Fast && known.is_none() {
+            return Err(format!("no token in {}", String::from_utf8_lossy(&heard)));
+        }
+        if self.sm {
+            conn.sm = Some(Sm::new(self.sm_every));
+        }
+        // The features of the session follow at once.
+        conn.next().await.map(drop)
     }
 
     async fn authenticate(&self, conn: &mut Conn, user: &str, features: &[u8]) -> Res<()> {
@@ -191,6 +276,20 @@ impl Target {
         }
         if heard.starts_with(b"<success") { Ok(()) } else { Err(refused(&heard)) }
     }
+}
+
+/// Returns the proof of a token that is not bound to the channel.
+fn hashed(token: &str) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
+    hmac::sign(&key, b"Initiator").as_ref().to_vec()
+}
+
+/// Returns the token that a server gives with its success.
+fn token_in(success: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(success).ok()?;
+    let (_, token) = text.split_once("<token ")?;
+    attr(format!("<token {token}").as_bytes(), "token")
+        .and_then(|token| String::from_utf8(token.to_vec()).ok())
 }
 
 fn response(text: &str) -> String {
