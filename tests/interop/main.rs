@@ -38,7 +38,7 @@ const STORIES: [Story; 5] = [
         name: "xmppjs",
         script: "xmppjs_client.mjs",
         steps: "foreign-certificate wrong-password login-starttls login-tls sasl2 roster \
-                subscribe presence chat offline resume-after-cut resume-after-kill logout",
+                subscribe presence chat offline fast resume-after-cut resume-after-kill logout",
     },
     Story {
         name: "profanity",

@@ -20,3 +20,4 @@ mod modules;
 mod serving;
 mod speaking;
 mod tidy;
+mod tokens;
