@@ -49,6 +49,7 @@ impl Domain {
             admins: Vec::new(),
             software: ("Calypte".to_owned(), "0".to_owned()),
             started_ms: 1,
+            components: Vec::new(),
             seed: [7; 32],
             secret: crypto::Secret::new(vec![8; 32]),
         };

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use crate::server::Prepared;
 
 mod client;
+mod component;
+mod components;
 mod gate;
 mod hall;
 mod inbox;

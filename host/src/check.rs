@@ -6,6 +6,7 @@ use std::path::Path;
 use xmpp::Jid;
 
 use crate::acme;
+use crate::components;
 use crate::config::federation::With;
 use crate::config::problem::{Problem, Problems};
 use crate::config::{Config, Draft};
@@ -55,7 +56,17 @@ pub(crate) fn check(
     check_data(&config, &mut draft);
     let served = check_tls(&config, &mut draft);
     check_federation(&config, &mut draft);
+    check_components(&config, &mut draft);
     let modules = Modules::choose(&config, depth, &mut draft.notes);
+    for label in modules.served_labels() {
+        let domain = format!("{label}.{}", config.domain);
+        if config.components.iter().any(|component| component.domain.as_str() == domain) {
+            let at = draft.notes.place(&format!("components#{domain}"));
+            let what = format!("a module serves {domain} already");
+            let hint = "give the component another domain, or disable the module";
+            draft.notes.problems.push(Problem::error(at, what, hint));
+        }
+    }
     for refused in &modules.refused {
         let Refused { at, what, hint, is_required } = refused.clone();
         let problem = match tolerance {
@@ -133,6 +144,15 @@ fn check_federation(config: &Config, draft: &mut Draft) {
             let hint = "the server must be able to read certificates in PEM form there";
             draft.notes.problems.push(Problem::error(at, why, hint));
         }
+    }
+}
+
+fn check_components(config: &Config, draft: &mut Draft) {
+    if let Err((component, why)) = components::secrets(config) {
+        let at = draft.notes.place(&format!("components#{}", component.domain));
+        let hint =
+            "make one: (umask 027; openssl rand -hex 32 > FILE), and give it to the component";
+        draft.notes.problems.push(Problem::error(at, why, hint));
     }
 }
 

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 use xmpp::Jid;
 
 mod acme;
+pub(crate) mod components;
 pub(crate) mod example;
 pub(crate) mod federation;
 pub(crate) mod modules;
@@ -15,6 +16,7 @@ pub(crate) mod settings;
 pub(crate) mod units;
 pub(crate) mod value;
 
+use components::Component;
 use modules::{Load, ModuleTables};
 use problem::{Problem, Problems};
 use schema::{Notes, Section, SectionKeys, Table};
@@ -31,6 +33,7 @@ pub(crate) const SECTIONS: &[SectionKeys] = &[
     Listen::SECTION,
     Modules::SECTION,
     settings::Load::SECTION,
+    settings::Component::SECTION,
     Federation::SECTION,
     Limits::SECTION,
     Login::SECTION,
@@ -59,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) settings: ModuleTables,
     /// `[[modules.load]]`
     pub(crate) loads: Vec<Load>,
+    /// `[[components]]`
+    pub(crate) components: Vec<Component>,
     /// `[federation]`
     pub(crate) federation: Federation,
     /// `[limits]`
@@ -102,6 +107,7 @@ impl Config {
             modules: Modules::read(&mut Table::new("", None, none)),
             settings: ModuleTables::default(),
             loads: Vec::new(),
+            components: Vec::new(),
             federation: Federation::read(&mut Table::new("", None, none)),
             limits: Limits::read(&mut Table::new("", None, none)),
             login: Login::read(&mut Table::new("", None, none)),
@@ -150,6 +156,9 @@ impl Config {
         compare(&self.server, &new.server, &mut changes);
         if self.loads != new.loads {
             changes.push(("modules.load".to_owned(), true));
+        }
+        if self.components != new.components {
+            changes.push(("components".to_owned(), false));
         }
         for name in self.settings.keys().chain(new.settings.keys()) {
             let key = format!("modules.{name}");
@@ -251,6 +260,7 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
     let acme = section::<Acme>(document, notes);
     let listen = section::<Listen>(document, notes);
     let (modules, settings, loads) = modules::read(document, notes);
+    let components = components::read(document, notes);
     let federation = section::<Federation>(document, notes);
     let limits = section::<Limits>(document, notes);
     let login = section::<Login>(document, notes);
@@ -260,6 +270,7 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
     let domain = match general.domain {
         Some(domain) => {
             check_admins(&general.admins, &domain.0, notes);
+            components::check(&components, &domain.0, notes);
             federation::check(&federation, Some(&domain.0), notes);
             domain.0
         }
@@ -297,6 +308,7 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
         modules,
         settings,
         loads,
+        components: components::based(components, base),
         federation,
         limits,
         login,

@@ -185,9 +185,7 @@ impl Federation {
 
     /// Takes a stanza from `local` to `remote`.
     pub(crate) fn push(&self, local: &str, remote: &str, entry: Entry) -> Sent {
-        if let Some(row) = &entry.row
-            && !lock(&self.rows).insert(row.clone())
-        {
+        if !self.notes(&entry) {
             // A shard that was made anew gives what is here already.
             return Sent::Waits;
         }
@@ -208,6 +206,11 @@ impl Federation {
             Pushed::Full(entry) => refuse(entry, trouble::full(remote)),
             Pushed::Hopeless(entry, trouble) => refuse(entry, trouble.error(remote)),
         }
+    }
+
+    /// Notes the row of a stanza. Returns false when it is here already.
+    pub(crate) fn notes(&self, entry: &Entry) -> bool {
+        entry.row.as_ref().is_none_or(|row| lock(&self.rows).insert(row.clone()))
     }
 
     /// Returns the route of two domains, if something waits or waited a short time ago.
@@ -271,8 +274,10 @@ fn settings(shared: &Shared, dialback_secret: Secret) -> PeerSettings {
     let domain = config.domain.as_str();
     let labels = shared.modules.load().served_labels();
     let below = labels.into_iter().map(|label| format!("{label}.{domain}"));
+    // Other servers reach components, too.
+    let components = config.components.iter().map(|one| one.domain.as_str().to_owned());
     PeerSettings {
-        domains: std::iter::once(domain.to_owned()).chain(below).collect(),
+        domains: std::iter::once(domain.to_owned()).chain(below).chain(components).collect(),
         stanza_bytes: config.limits.stanza.bytes(),
         dialback_secret,
     }

@@ -8,6 +8,7 @@ mod certs;
 mod check;
 mod cli;
 mod clock;
+mod components;
 mod config;
 mod dns;
 mod doctor;

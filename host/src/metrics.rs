@@ -213,6 +213,18 @@ metrics! {
     s2s_waiting: Gauge = "calypte_s2s_waiting",
     /// The bytes of these.
     s2s_waiting_bytes: Gauge = "calypte_s2s_waiting_bytes",
+    /// Connections of components that are open.
+    components: Gauge = "calypte_component_connections",
+    /// Connections of components that have not proved their domain yet.
+    components_strangers: Gauge = "calypte_component_connections_unproved",
+    /// Connections of components accepted since the start.
+    components_accepted: Counter = "calypte_component_connections_total",
+    /// Connections of components that were refused, by reason.
+    components_refused: Family("reason", REFUSALS) = "calypte_component_refused_total",
+    /// Stanzas from components, by kind.
+    components_stanzas_in: Family("kind", KINDS) = "calypte_component_stanzas_in_total",
+    /// Stanzas to components, by kind.
+    components_stanzas_out: Family("kind", KINDS) = "calypte_component_stanzas_out_total",
     /// Batches handed to the disk.
     commits: Counter = "calypte_store_batches_total",
     /// Batches handed to the disk and not durable yet.

@@ -73,6 +73,8 @@ pub(crate) struct Ports {
     pub(crate) s2s: Vec<TcpListener>,
     /// Servers with TLS from the first byte.
     pub(crate) s2s_tls: Vec<TcpListener>,
+    /// Components.
+    pub(crate) components: Vec<TcpListener>,
     /// Figures and health.
     pub(crate) http: Vec<TcpListener>,
     /// What the world may fetch.
@@ -93,6 +95,10 @@ impl Ports {
             c2s_tls: ports::bind_all(&listen.c2s_tls)?,
             s2s: for_servers(&listen.s2s)?,
             s2s_tls: for_servers(&listen.s2s_tls)?,
+            components: match config.components.as_slice() {
+                [] => Vec::new(),
+                _ => ports::bind_all(&listen.components)?,
+            },
             http: ports::bind_all(&listen.http)?,
             https: ports::bind_all(&listen.https)?,
             http_acme: match config.acme.challenge {
@@ -110,6 +116,7 @@ impl Ports {
             (Guests::Clients, Port::Direct, take(&mut self.c2s_tls)),
             (Guests::Servers, Port::StartTls, take(&mut self.s2s)),
             (Guests::Servers, Port::Direct, take(&mut self.s2s_tls)),
+            (Guests::Components, Port::StartTls, take(&mut self.components)),
         ]
     }
 }

@@ -10,6 +10,7 @@
 
 mod acme;
 mod certificates;
+mod components;
 mod disks;
 mod ending;
 mod floods;

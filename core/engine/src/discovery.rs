@@ -38,7 +38,8 @@ impl Step<'_> {
     pub(crate) fn served(&self) -> Vec<String> {
         let domain = self.state.setup.domain.domain();
         let hooks = self.pipeline.plain("serve");
-        hooks.into_iter().map(|hook| format!("{}.{domain}", hook.word)).collect()
+        let served = hooks.into_iter().map(|hook| format!("{}.{domain}", hook.word));
+        served.chain(self.state.setup.components.iter().cloned()).collect()
     }
 
     /// Asks the modules what they show, in the operator's order.

@@ -27,6 +27,8 @@ pub struct Setup {
     pub started_ms: u64,
     /// Who may run the operator's commands: bare addresses.
     pub admins: Vec<Jid>,
+    /// The domains of components, which the host connects: items of the domain (XEP-0030).
+    pub components: Vec<String>,
     /// Where all randomness comes from. Must be unpredictable and different at each start.
     pub seed: [u8; 32],
     /// What the secrets of modules derive from: the same at each start, and not in the store.

@@ -107,6 +107,7 @@ fn start() -> Engine {
         admins: Vec::new(),
         software: ("Calypte".to_owned(), "1".to_owned()),
         started_ms: 0,
+        components: Vec::new(),
         seed: [1; 32],
         secret: crypto::Secret::new(vec![1; 32]),
     };

@@ -1,10 +1,11 @@
 //! One XMPP stream, without I/O: of a client (headers, STARTTLS, SASL, bind, resumption, limits)
-//! or between two servers ([`s2s`]).
+//! between two servers ([`s2s`]), or of a component.
 //!
 //! The caller feeds bytes, polls events, answers the questions among them and writes the output.
 //! While a question is open, input waits, within the limits.
 
 mod bind;
+mod component;
 mod event;
 mod features;
 mod machine;
@@ -18,6 +19,7 @@ mod token;
 mod wire;
 
 pub use bind::Bound;
+pub use component::{ComponentEvent, ComponentSettings, ComponentStream};
 pub use event::{Inline, StreamEvent, UserAgent};
 pub use machine::Stream;
 pub use settings::{Channel, Facts, Settings};

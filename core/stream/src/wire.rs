@@ -1,7 +1,8 @@
 //! What all streams do alike: pieces in; headers, elements, errors and the end out.
 
+use memchr::memmem;
 use xml::{Element, Flat, Header, Item, Limits, Reader, XmlError, escape_attr};
-use xmpp::{StreamError, ns};
+use xmpp::{Stanza, StreamError, ns};
 
 /// What a peer may send before it is authenticated.
 pub(crate) const BEFORE_LOGIN: Limits = Limits::before_login();
@@ -10,7 +11,7 @@ pub(crate) const BEFORE_LOGIN: Limits = Limits::before_login();
 pub(crate) struct Wire {
     reader: Reader,
     pub(crate) output: Vec<u8>,
-    /// The namespace of stanzas: `jabber:client` or `jabber:server`.
+    /// The namespace of stanzas: `jabber:client`, `jabber:server` or that of components.
     content: &'static str,
     is_open: bool,
     /// Whether our header was written on this connection before.
@@ -97,7 +98,10 @@ impl Wire {
         if self.content == ns::SERVER {
             text.extend([" xmlns:db='", ns::DIALBACK, "'"]);
         }
-        text.push_str(" version='1.0' xml:lang='en'");
+        // Components know no features, which the version would promise.
+        if self.content != ns::COMPONENT {
+            text.push_str(" version='1.0' xml:lang='en'");
+        }
         let from = Some(opening.from);
         for (name, value) in [(" id='", opening.id), (" from='", from), (" to='", opening.to)] {
             if let Some(value) = value {
@@ -163,6 +167,18 @@ impl Wire {
 pub(crate) fn is_version_1(header: &Header) -> bool {
     let major = header.version.as_deref().and_then(|version| version.split('.').next());
     major.and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 1)
+}
+
+/// Writes a stanza as it goes out over a stream whose stanzas are in the namespace `content`.
+pub(crate) fn outside(stanza: &Stanza, content: &str) -> Option<String> {
+    let xml = stanza.to_xml();
+    // Where nothing names the namespace, the stream says which it is.
+    if memmem::find(xml.as_bytes(), ns::CLIENT.as_bytes()).is_none() {
+        return Some(xml);
+    }
+    let mut element = Element::from_node(Flat::parse_ours(&xml, ns::CLIENT).ok()?.root());
+    element.rename_ns(ns::CLIENT, content);
+    Some(element.to_xml(content))
 }
 
 fn new_reader(content: &'static str) -> Reader {

@@ -103,6 +103,7 @@ impl Server {
                 admins: self.admins.clone(),
                 software: ("Calypte".to_owned(), "1.2.3".to_owned()),
                 started_ms: now_ms,
+                components: Vec::new(),
                 seed: crypto::hash(seed.as_bytes()),
                 secret: crypto::Secret::from(self.domain.clone()),
             };

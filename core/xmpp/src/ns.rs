@@ -75,6 +75,8 @@ names! {
     PUBSUB_PUBLISH_OPTIONS = "http://jabber.org/protocol/pubsub#publish-options";
     /// XEP-0060: what somebody published.
     PUBSUB_EVENT = "http://jabber.org/protocol/pubsub#event";
+    /// XEP-0114: stanzas between a component and its server.
+    COMPONENT = "jabber:component:accept";
     /// XEP-0115: entity capabilities.
     CAPS = "http://jabber.org/protocol/caps";
     /// XEP-0122: what a field may hold.

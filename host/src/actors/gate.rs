@@ -22,7 +22,12 @@ pub(crate) enum Guests {
     Clients,
     /// Other servers.
     Servers,
+    /// Components.
+    Components,
 }
+
+/// How many components may be connected.
+const COMPONENTS: u32 = 256;
 
 /// All connections of one kind.
 #[derive(Debug)]
@@ -174,6 +179,7 @@ impl Guests {
         match self {
             Self::Clients => "clients",
             Self::Servers => "servers",
+            Self::Components => "components",
         }
     }
 
@@ -188,6 +194,11 @@ impl Guests {
                 all: limits.peers,
                 strangers: limits.peers.div_ceil(4),
                 of_one_address: limits.peers_per_address,
+            },
+            Self::Components => Bounds {
+                all: COMPONENTS,
+                strangers: COMPONENTS.div_ceil(4),
+                of_one_address: COMPONENTS,
             },
         }
     }
@@ -205,6 +216,12 @@ impl Guests {
                 refused: &metrics.s2s_refused,
                 all: &metrics.s2s_in,
                 strangers: &metrics.s2s_strangers,
+            },
+            Self::Components => Figures {
+                accepted: &metrics.components_accepted,
+                refused: &metrics.components_refused,
+                all: &metrics.components,
+                strangers: &metrics.components_strangers,
             },
         }
     }

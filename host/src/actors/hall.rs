@@ -13,6 +13,7 @@ use stream::Settings;
 use table::Batch;
 use xmpp::Jid;
 
+use super::components::Components;
 use super::gate::{Gate, Guests};
 use super::inbox::{Inbox, Parcel};
 use super::link::{self, Checks};
@@ -54,6 +55,10 @@ pub(crate) struct Hall {
     pub(crate) gate: Arc<Gate>,
     /// The servers that connected to us.
     pub(crate) peer_gate: Arc<Gate>,
+    /// The components that are connected.
+    pub(crate) component_gate: Arc<Gate>,
+    /// Components.
+    pub(crate) components: Components,
     /// Other domains.
     pub(crate) federation: Federation,
     /// What modules have looked up.
@@ -100,6 +105,8 @@ impl Hall {
             started_ms: clock::now_ms(),
             gate: Arc::new(Gate::new(Guests::Clients, Arc::clone(&shared))),
             peer_gate: Arc::new(Gate::new(Guests::Servers, Arc::clone(&shared))),
+            component_gate: Arc::new(Gate::new(Guests::Components, Arc::clone(&shared))),
+            components: Components::new(&shared)?,
             federation,
             verdicts: Verdicts::default(),
             checks: Arc::default(),
@@ -123,7 +130,18 @@ impl Hall {
         match guests {
             Guests::Clients => &self.gate,
             Guests::Servers => &self.peer_gate,
+            Guests::Components => &self.component_gate,
         }
+    }
+
+    /// Tells whether `domain` is served here: ours, or below it by a module.
+    pub(crate) fn serves(&self, domain: &str) -> bool {
+        if domain == self.domain.as_str() {
+            return true;
+        }
+        let label = domain.strip_suffix(self.domain.as_str()).and_then(|one| one.strip_suffix('.'));
+        let labels = || self.shared.modules.load().served_labels();
+        label.is_some_and(|label| labels().iter().any(|served| served == label))
     }
 
     /// Returns how many shards there are.
@@ -200,7 +218,7 @@ impl Hall {
     }
 
     /// Ends what has to do with domains that the operator does not want to talk with any more.
-    pub(crate) fn part_with_refused(&self) {
+    pub(crate) fn part_with_refused(self: &Arc<Self>) {
         link::part_with(self, |domain| !self.federation.permits(domain));
     }
 
@@ -228,6 +246,7 @@ impl Hall {
         for route in self.federation.unattended() {
             link::attend(self, route);
         }
+        self.components.give_back(self);
         let (stanzas, bytes) = self.federation.waiting();
         let of = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.shared.metrics.s2s_waiting.set(of(stanzas));

@@ -50,6 +50,7 @@ use transport::{Channel, Transport};
 pub(crate) use check::Checks;
 pub(crate) use courier::attend;
 pub(crate) use send::{Leaving, part_with, send};
+pub(super) use send::{give_back, offer};
 pub(crate) use trace::{Step, trace};
 
 /// How long a peer may take to end its side after we ended ours.
@@ -275,7 +276,7 @@ fn peering(settings: Arc<PeerSettings>, role: Role, is_tls: bool) -> Box<Peering
     Box::new(Peering::new(settings, role, is_tls, chance))
 }
 
-fn prepare(socket: &TcpStream) -> io::Result<()> {
+pub(super) fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = socket2::SockRef::from(socket);
     socket.set_tcp_user_timeout(Some(SOCKET_WITHIN))?;

@@ -9,6 +9,7 @@ use actix::prelude::*;
 use tokio::net::TcpListener;
 
 use super::client::{Client, Port};
+use super::component::Component;
 use super::gate::Guests;
 use super::hall::Hall;
 use super::link::Link;
@@ -57,6 +58,7 @@ impl Listener {
             let begun = match guests {
                 Guests::Clients => Client::new(hall, port, stream, outbox, place)
                     .map(|client| Box::new(client).start()),
+                Guests::Components => Component::start(hall, stream, outbox, place),
                 Guests::Servers => {
                     Link::incoming(hall, port, stream, outbox, place).map(Link::start)
                 }

@@ -124,7 +124,8 @@ impl Supervisor {
                 .map_err(|error| format!("{at} cannot be served: {error}"))?;
             self.listeners.push(listener.start());
             let who = guests.name();
-            tracing::info!(at, tls = port.name(), "Listening for {who}.");
+            let tls = if guests == Guests::Components { "none" } else { port.name() };
+            tracing::info!(at, tls, "Listening for {who}.");
         }
         Ok(())
     }
@@ -193,6 +194,7 @@ impl Supervisor {
         }
         self.hall.gate.close();
         self.hall.peer_gate.close();
+        self.hall.component_gate.close();
         self.hall.federation.close();
         let until = Instant::now() + self.hall.shared.config.load().server.goodbye.0;
         context.run_interval(LOOK, move |supervisor, context| {

@@ -137,6 +137,7 @@ impl Worker {
             admins: self.hall.shared.config.load().admins.clone(),
             software: ("Calypte".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             started_ms: self.hall.started_ms,
+            components: self.hall.components.domains(),
             seed,
             secret: self.hall.module_secret.clone(),
         };

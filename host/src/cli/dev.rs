@@ -86,6 +86,7 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
         c2s_tls: choose(None, 5223)?,
         s2s: Vec::new(),
         s2s_tls: Vec::new(),
+        components: Vec::new(),
         http: choose(None, 5280)?,
         https: Vec::new(),
         http_acme: Vec::new(),

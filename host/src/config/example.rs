@@ -19,7 +19,7 @@ pub(crate) fn example() -> String {
         comment(&mut out, section.about);
         match section.path {
             "" => {}
-            "modules.load" => out.push_str("# [[modules.load]]\n"),
+            list @ ("modules.load" | "components") => out.push_str(&format!("# [[{list}]]\n")),
             // It takes the place of [tls].
             "acme" => out.push_str("# [acme]\n"),
             path => out.push_str(&format!("[{path}]\n")),
@@ -56,6 +56,8 @@ fn sample(path: &str, key: &Key) -> (String, bool) {
         ("acme", "trust") => "\"/etc/calypte/authority.pem\"",
         ("listen", "admin") => "\"/run/calypte/admin.sock\"",
         ("modules", "enable") => "[\"roster\", \"presence\", \"disco\", \"offline\", \"basics\"]",
+        ("components", "domain") => "\"irc.example.org\"",
+        ("components", "secret_file") => "\"/etc/calypte/irc.secret\"",
         ("modules.load", "file") => "\"/usr/lib/calypte/libcalypte_hello.so\"",
         ("modules.load", "blake3") => BLAKE3,
         _ => key.default,
@@ -105,7 +107,7 @@ pub(crate) fn explain(name: Option<&str>) -> Result<String, String> {
 fn overview(section: &SectionKeys) -> String {
     let mut out = match section.path {
         "" => String::new(),
-        "modules.load" => "[[modules.load]]\n".to_owned(),
+        list @ ("modules.load" | "components") => format!("[[{list}]]\n"),
         path => format!("[{path}]\n"),
     };
     for line in section.about {

@@ -80,6 +80,9 @@ section! {
         /// Where an authority asks whether the domain is ours. Opened with [acme] and `challenge =
         /// "http-01"` only. Authorities ask at port 80; a web server there can hand them on.
         http_acme: Vec<SocketAddr> = "[\"0.0.0.0:80\", \"[::]:80\"]"; RESTART
+        /// Components (XEP-0114), such as bridges to other networks. Opened with [[components]] only.
+        /// What passes here is not encrypted: leave it on this machine, or on a network of your own.
+        components: Vec<SocketAddr> = "[\"127.0.0.1:5347\", \"[::1]:5347\"]"; RESTART
         /// The addresses by which others reach this machine, when it listens on all of them: for
         /// host-meta and `calypte dns`. Without them both leave addresses to you.
         public: Vec<IpAddr> = "[]"; RESTART
@@ -226,6 +229,18 @@ section! {
         grant: Vec<String> = "[]"; LIVE
         /// Whether the server refuses to start without it. It always does for a security module.
         required: bool = "false"; LIVE
+    }
+}
+
+section! {
+    /// A program beside the server that speaks for a domain of its own, such as a bridge to another
+    /// network: one [[components]] for each.
+    Component "components" {
+        /// Its domain. Other servers reach it too where DNS and the certificate have that name.
+        domain: Option<Domain> = ""; RESTART
+        /// A file with the secret that it shares with the server, in one line. Others than its owner
+        /// and its group must not be able to read it.
+        secret_file: Option<PathBuf> = ""; RESTART
     }
 }
 

@@ -296,6 +296,11 @@ impl Route {
         entry
     }
 
+    /// Tells whether a connection carries it.
+    pub(crate) fn is_carried(&self) -> bool {
+        self.lock().carrier.is_some()
+    }
+
     /// Tells whether nothing waits to be taken.
     pub(crate) fn is_idle(&self) -> bool {
         self.lock().queue.is_empty()

@@ -149,6 +149,7 @@ impl World {
             admins: Vec::new(),
             software: ("Calypte".into(), "1".into()),
             started_ms: self.now_ms,
+            components: Vec::new(),
             seed: [u8::try_from(shard).unwrap(); 32],
             secret: crypto::Secret::new(vec![1; 32]),
         };

@@ -1,12 +1,12 @@
 //! Stanzas between servers: `jabber:server` outside, `jabber:client` inside.
 
-use memchr::memmem;
 use xml::{Element, Flat, Item, Node};
 use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
 
 use super::PeerEvent;
 use super::header::domain;
 use super::peering::{Enabling, Peering, Stage};
+use crate::wire::outside;
 
 impl Peering {
     /// Tells whether stanzas from a domain of ours to one of the peer may be sent.
@@ -28,7 +28,7 @@ impl Peering {
         let Some(limit) = self.offered.limits.filter(|limit| stanza.bytes() > *limit / 2) else {
             return true;
         };
-        outside(stanza).is_some_and(|xml| xml.len() <= limit)
+        outside(stanza, ns::SERVER).is_some_and(|xml| xml.len() <= limit)
     }
 
     /// Writes a stanza and counts it. `false`: it was not written, because its addresses are no
@@ -38,7 +38,7 @@ impl Peering {
         if !self.may_send(from.domain(), to.domain()) {
             return false;
         }
-        let Some(xml) = outside(stanza) else { return false };
+        let Some(xml) = outside(stanza, ns::SERVER) else { return false };
         self.wire.write(&xml);
         self.counts.sent_one();
         true
@@ -138,16 +138,4 @@ fn nearest(text: &str) -> Option<Jid> {
         let front = text.split_once('/').map_or(text, |(front, _)| front);
         domain(front.split_once('@').map_or(front, |(_, domain)| domain))
     })
-}
-
-/// Writes a stanza as it goes between servers.
-fn outside(stanza: &Stanza) -> Option<String> {
-    let xml = stanza.to_xml();
-    // Where nothing names the namespace, the stream says which it is.
-    if memmem::find(xml.as_bytes(), ns::CLIENT.as_bytes()).is_none() {
-        return Some(xml);
-    }
-    let mut element = Element::from_node(Flat::parse_ours(&xml, ns::CLIENT).ok()?.root());
-    element.rename_ns(ns::CLIENT, ns::SERVER);
-    Some(element.to_xml(ns::SERVER))
 }

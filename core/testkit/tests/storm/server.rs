@@ -104,6 +104,7 @@ impl Server {
             admins: Vec::new(),
             software: ("Calypte".to_owned(), "1".to_owned()),
             started_ms: now_ms,
+            components: Vec::new(),
             seed,
             secret: crypto::Secret::new(vec![1; 32]),
         }

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use xmpp::{Stanza, StanzaError};
 
 use super::{Link, Stage};
+use crate::actors::components;
 use crate::actors::inbox::Parcel;
 use crate::actors::worker::Worker;
 use crate::clock;
@@ -51,6 +52,12 @@ impl Link {
         self.busy_at = Instant::now();
         self.hall.shared.metrics.s2s_stanzas_in.of(stanza.kind.name()).one();
         let to = stanza.to.as_ref().unwrap_or(&self.hall.domain);
+        if self.hall.components.has(to.domain()) {
+            self.submit();
+            self.intake.taken = self.intake.taken.saturating_add(1);
+            drop(self.outbox.receipt(self.intake.taken, 1, stanza.bytes()));
+            return components::pass(&self.hall, stanza);
+        }
         let shard = self.hall.shard_of(to);
         if self.intake.run.shard != shard {
             self.submit();

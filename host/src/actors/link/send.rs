@@ -6,6 +6,7 @@ use engine::Event;
 use xmpp::{Stanza, StanzaError, StreamError};
 
 use super::attend;
+use crate::actors::components::bounce;
 use crate::actors::hall::Hall;
 use crate::actors::inbox::Parcel;
 use crate::actors::outbox::Word;
@@ -36,26 +37,40 @@ pub(crate) struct Leaving {
 
 /// Sends something of the server's own. When it cannot leave, nobody is told.
 pub(super) fn give(hall: &Arc<Hall>, local: &str, remote: &str, entry: Entry) {
-    if let Sent::Attend(route) = hall.federation.push(local, remote, entry) {
-        attend(hall, route);
+    drop(offer(hall, local, remote, entry));
+}
+
+/// Sends something to another domain or to a component. Returns what cannot leave, and why.
+pub(in crate::actors) fn offer(
+    hall: &Arc<Hall>,
+    local: &str,
+    remote: &str,
+    entry: Entry,
+) -> Option<(Entry, StanzaError)> {
+    let sent = match hall.components.route(remote) {
+        Some(route) => hall.components.push(hall, route, entry),
+        None => hall.federation.push(local, remote, entry),
+    };
+    match sent {
+        Sent::Waits => None,
+        Sent::Attend(route) => {
+            attend(hall, route);
+            None
+        }
+        Sent::Refused(refused) => Some(*refused),
     }
 }
 
 fn give_from(hall: &Arc<Hall>, shard: u16, local: &str, remote: &str, entry: Entry) {
-    match hall.federation.push(local, remote, entry) {
-        Sent::Waits => {}
-        Sent::Attend(route) => attend(hall, route),
-        Sent::Refused(refused) => {
-            let (entry, error) = *refused;
-            hall.shared.metrics.s2s_bounced.of(error.condition.name()).one();
-            undeliverable(hall, shard, entry, error);
-        }
+    if let Some((entry, error)) = offer(hall, local, remote, entry) {
+        hall.shared.metrics.s2s_bounced.of(error.condition.name()).one();
+        undeliverable(hall, shard, entry, error);
     }
 }
 
 /// Gives entries of a route back to their shards.
-pub(super) fn give_back(
-    hall: &Hall,
+pub(in crate::actors) fn give_back(
+    hall: &Arc<Hall>,
     route: &Route,
     entries: Vec<Entry>,
     error: impl Fn(&Entry) -> StanzaError,
@@ -71,7 +86,7 @@ pub(super) fn give_back(
 }
 
 /// Ends what has to do with domains that the operator does not want to talk with any more.
-pub(crate) fn part_with(hall: &Hall, is_refused: impl Fn(&str) -> bool) {
+pub(crate) fn part_with(hall: &Arc<Hall>, is_refused: impl Fn(&str) -> bool) {
     hall.federation.tell(&is_refused, || Word::Close(StreamError::PolicyViolation));
     for route in hall.federation.routes() {
         if is_refused(&route.remote) {
@@ -81,8 +96,12 @@ pub(crate) fn part_with(hall: &Hall, is_refused: impl Fn(&str) -> bool) {
     }
 }
 
-fn undeliverable(hall: &Hall, shard: u16, entry: Entry, error: StanzaError) {
+fn undeliverable(hall: &Arc<Hall>, shard: u16, entry: Entry, error: StanzaError) {
     let Entry { stanza, row, .. } = entry;
+    // What only passes through has no shard that would answer it.
+    if stanza.from.as_ref().is_some_and(|from| !hall.serves(from.domain())) {
+        return bounce(hall, &stanza, &error);
+    }
     let row = row.map(|row| row.key);
     if let Some(inbox) = hall.inbox(shard) {
         inbox.push(Parcel::Event(Box::new(Event::Undeliverable { row, stanza, error })));

@@ -1,0 +1,285 @@
+//! Components (XEP-0114): a bridge speaks for its domain, and for nothing else.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use calypte_tests::{Client, DOMAIN, Server, Setup, free_ports, wait};
+
+const IRC: &str = "irc.chat.example";
+const WEB: &str = "web.chat.example";
+
+/// A program that speaks as a component.
+struct Component {
+    socket: TcpStream,
+    got: String,
+}
+
+impl Component {
+    /// Opens a stream for `domain`; also returns its name.
+    fn open(port: u16, domain: &str) -> (Self, String) {
+        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let mut component = Self { socket, got: String::new() };
+        component.say(&format!(
+            "<stream:stream xmlns='jabber:component:accept' \
+             xmlns:stream='http://etherx.jabber.org/streams' to='{domain}'>"
+        ));
+        let header = component.expect(&["<stream:stream", ">"]);
+        let id = header.split(" id='").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+        // What ends the stream may come with it.
+        component.got = header;
+        (component, id)
+    }
+
+    fn shake(&mut self, id: &str, secret: &str) {
+        let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{id}{secret}").as_bytes());
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.say(&format!("<handshake>{hash}</handshake>"));
+    }
+
+    fn connect(port: u16, domain: &str) -> Self {
+        let (mut component, id) = Self::open(port, domain);
+        component.shake(&id, &format!("secret of {domain}"));
+        component.expect(&["<handshake/>"]);
+        component
+    }
+
+    fn say(&mut self, xml: &str) {
+        self.socket.write_all(xml.as_bytes()).unwrap();
+    }
+
+    /// Waits until all of these words came, and returns and forgets what came.
+    #[track_caller]
+    fn expect(&mut self, words: &[&str]) -> String {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !words.iter().all(|word| self.got.contains(word)) {
+            assert!(Instant::now() < until && self.hear(), "{words:?} did not come: {}", self.got);
+        }
+        std::mem::take(&mut self.got)
+    }
+
+    /// Waits for the end of the stream and returns what came.
+    #[track_caller]
+    fn ended(mut self) -> String {
+        let until = Instant::now() + Duration::from_secs(20);
+        while self.hear() {
+            assert!(Instant::now() < until, "it does not end: {}", self.got);
+        }
+        self.got
+    }
+
+    /// Reads for a moment. `false`: nothing comes any more.
+    fn hear(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        match self.socket.read(&mut bytes) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.got.push_str(&String::from_utf8_lossy(&bytes[..count]));
+                true
+            }
+            Err(error) => matches!(
+                error.kind(),
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+            ),
+        }
+    }
+}
+
+fn start() -> (Server, u16) {
+    let [port] = free_ports();
+    let tables: String = [IRC, WEB]
+        .map(|domain| {
+            format!("[[components]]\ndomain = \"{domain}\"\nsecret_file = \"{domain}.secret\"\n")
+        })
+        .concat();
+    let setup = Setup::new().set("listen.components", &format!("[\"127.0.0.1:{port}\"]"));
+    let mut server = setup.raw(&tables).prepare();
+    for domain in [IRC, WEB] {
+        let path = server.file(&format!("{domain}.secret"));
+        std::fs::write(&path, format!("secret of {domain}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    server.launch();
+    (server, port)
+}
+
+#[test]
+fn a_bridge_talks_with_people() {
+    let (server, port) = start();
+    let mut ana = Client::login(&server, "ana");
+    ana.send("<presence/>");
+    ana.ping();
+
+    // It is an item of the domain, and nobody is there yet.
+    ana.send(&format!(
+        "<iq type='get' id='items' to='{DOMAIN}'>\
+         <query xmlns='http://jabber.org/protocol/disco#items'/></iq>"
+    ));
+    let items = ana.expect(&["<iq", "items"]);
+    assert!(items.contains(IRC) && items.contains(WEB), "{items}");
+    ana.send(&format!("<message to='x@{IRC}' type='chat' id='away'><body>early</body></message>"));
+    ana.expect(&["<message", "away", "service-unavailable"]);
+
+    let mut irc = Component::connect(port, IRC);
+    irc.say(&format!(
+        "<message from='x@{IRC}/phone' to='ana@{DOMAIN}' type='chat'><body>from irc</body></message>"
+    ));
+    let got = ana.expect(&["<message", "from irc"]);
+    assert!(got.contains(&format!("x@{IRC}/phone")), "{got}");
+    ana.send(&format!("<message to='x@{IRC}/phone' type='chat'><body>to irc</body></message>"));
+    let got = irc.expect(&["to irc", "</message>"]);
+    assert!(
+        got.contains(&format!("from=\"{}\"", ana.jid())) && !got.contains("jabber:client"),
+        "{got}"
+    );
+
+    // A question of the server, and one to somebody who is not there.
+    irc.say(&format!(
+        "<iq type='get' id='ping' from='{IRC}' to='{DOMAIN}'><ping xmlns='urn:xmpp:ping'/></iq>"
+    ));
+    irc.expect(&["ping", "result"]);
+    irc.say(&format!(
+        "<message from='{IRC}' to='nobody@{DOMAIN}' id='no'><body>x</body></message>"
+    ));
+    irc.expect(&["id=\"no\"", "service-unavailable"]);
+
+    // Components reach each other.
+    irc.say(&format!("<message from='x@{IRC}' to='y@{WEB}' id='web'><body>x</body></message>"));
+    irc.expect(&["id=\"web\"", "service-unavailable"]);
+    let mut web = Component::connect(port, WEB);
+    irc.say(&format!("<message from='x@{IRC}' to='y@{WEB}'><body>to web</body></message>"));
+    web.expect(&["to web", "</message>"]);
+
+    // A second one is refused, and the first one stays.
+    let (mut second, id) = Component::open(port, IRC);
+    second.shake(&id, &format!("secret of {IRC}"));
+    assert!(second.ended().contains("<conflict"));
+    ana.send(&format!("<message to='x@{IRC}' type='chat'><body>still</body></message>"));
+    irc.expect(&["still"]);
+
+    // It goes, and comes again.
+    irc.say("</stream:stream>");
+    irc.ended();
+    wait("it is gone", || {
+        ana.send(&format!(
+            "<message to='x@{IRC}' type='chat' id='gone'><body>late</body></message>"
+        ));
+        let back = ana.drain(Duration::from_millis(200)).concat();
+        back.contains("service-unavailable")
+    });
+    let mut irc = Component::connect(port, IRC);
+    ana.send(&format!("<message to='x@{IRC}' type='chat'><body>again</body></message>"));
+    irc.expect(&["again"]);
+    let log = server.log();
+    assert!(!log.contains("secret of"), "{log}");
+}
+
+#[test]
+fn a_component_speaks_for_its_domain_only() {
+    let (server, port) = start();
+    let mut ana = Client::login(&server, "ana");
+    for (domain, secret, error) in [
+        (IRC, "wrong", "<not-authorized"),
+        (IRC, "", "<not-authorized"),
+        (IRC, "secret of web.chat.example", "<not-authorized"),
+    ] {
+        let (mut component, id) = Component::open(port, domain);
+        component.shake(&id, secret);
+        component
+            .say(&format!("<message from='x@{IRC}' to='ana@{DOMAIN}'><body>a</body></message>"));
+        let said = component.ended();
+        assert!(said.contains(error) && !said.contains("<handshake/>"), "{said}");
+    }
+    for domain in [DOMAIN, "other.example", "chat.example/x", "ana@chat.example"] {
+        let (component, _) = Component::open(port, domain);
+        assert!(component.ended().contains("<host-unknown"), "{domain}");
+    }
+    for (from, error) in [
+        (format!("ben@{DOMAIN}"), "<invalid-from"),
+        (DOMAIN.to_owned(), "<invalid-from"),
+        (format!("y@{WEB}"), "<invalid-from"),
+        (format!("x@evil.{IRC}"), "<invalid-from"),
+        ("ben@other.example".to_owned(), "<invalid-from"),
+    ] {
+        let mut irc = Component::connect(port, IRC);
+        irc.say(&format!(
+            "<message from='{from}' to='{}'><body>forged</body></message>",
+            ana.jid()
+        ));
+        assert!(irc.ended().contains(error), "{from}");
+        // The place is free for the next one.
+        wait("it is gone", || server.log().matches("A component is gone").count() > 0);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut irc = Component::connect(port, IRC);
+    irc.say(&format!("<message from='x@{IRC}'><body>to nobody</body></message>"));
+    assert!(irc.ended().contains("<improper-addressing"));
+    ana.ping();
+    let got = ana.drain(Duration::from_millis(200)).concat();
+    assert!(!got.contains("forged"), "{got}");
+}
+
+#[test]
+fn a_component_that_does_not_read_or_stop_harms_nobody() {
+    let (server, port) = start();
+    let mut ana = Client::login(&server, "ana");
+    let mut ben = Client::login(&server, "ben");
+    ben.send("<presence/>");
+    ben.ping();
+
+    // Before it has proved anything, it may say little.
+    let (mut stranger, _) = Component::open(port, IRC);
+    drop(stranger.socket.write_all(format!("<handshake>{}", "0".repeat(1 << 20)).as_bytes()));
+    assert!(stranger.ended().contains("<policy-violation"));
+
+    // It floods somebody with requests that nobody answers, and reads none of the errors.
+    let mut irc = Component::connect(port, IRC);
+    irc.socket.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let one = format!("<message from='x@{IRC}' to='nobody@{DOMAIN}'><body>flood</body></message>");
+    let flood = one.repeat(20_000);
+    drop(irc.socket.write_all(flood.as_bytes()));
+    assert!(ana.ping() < Duration::from_secs(10));
+
+    // What people write to one that does not read is bounded, and then refused.
+    let body = "x".repeat(60_000);
+    let mut is_refused = false;
+    for _ in 0..400 {
+        ana.send(&format!("<message to='x@{IRC}' type='chat'><body>{body}</body></message>"));
+        let got = ana.drain(Duration::from_millis(1)).concat();
+        is_refused |= got.contains("resource-constraint");
+        if is_refused {
+            break;
+        }
+    }
+    assert!(is_refused, "nothing was refused");
+    ana.send("<message to='ben@chat.example' type='chat'><body>hello</body></message>");
+    ben.expect(&["hello"]);
+    let figures = server.run(&["status"], "");
+    assert_eq!(figures.code, 0, "{figures:?}");
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_refused() {
+    let toml = format!("[[components]]\ndomain = \"{IRC}\"\nsecret_file = \"open.secret\"\n");
+    let server = Setup::new().raw(&toml).prepare();
+    let path = server.file("open.secret");
+    std::fs::write(&path, "hush hush").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    let ran = server.run(&["check"], "");
+    assert!(ran.code != 0 && ran.err.contains("everybody can read"), "{ran:?}");
+    assert!(!ran.err.contains("hush") && !ran.out.contains("hush"), "{ran:?}");
+    let file = server.file("calypte.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (more, what) in [
+        (toml.clone(), "is there twice"),
+        (toml.replace(IRC, DOMAIN), "is the domain of the server itself"),
+        ("[[components]]\ndomain = \"x.example\"\n".to_owned(), "has no `secret_file`"),
+    ] {
+        std::fs::write(&file, format!("{text}\n{more}")).unwrap();
+        let ran = server.run(&["check"], "");
+        assert!(ran.code != 0 && ran.err.contains(what), "{ran:?}");
+    }
+}
