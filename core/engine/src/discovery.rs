@@ -70,7 +70,10 @@ impl Step<'_> {
                     let module = self.pipeline.name(hook.function.module).to_owned();
                     self.log(2, &module, format!("has nothing to show: {error}"));
                 }
-                (Err(error), Some(_)) => return DiscoveryShown::Refused(WireError::of(&error)),
+                (Err(error), Some(_)) => {
+                    let detail = error.detail.as_deref().map(str::to_owned);
+                    return DiscoveryShown::Refused(WireError::of(&error), detail);
+                }
             }
         }
         match asked.node {

@@ -44,7 +44,10 @@ impl Context<'_, '_> {
         match wire::decode(&bytes).ok_or(StanzaError::INTERNAL)? {
             DiscoveryShown::These(elements) => Ok(Some(elements)),
             DiscoveryShown::Nothing => Ok(None),
-            DiscoveryShown::Refused(error) => Err(error.read().unwrap_or(StanzaError::INTERNAL)),
+            DiscoveryShown::Refused(error, detail) => {
+                let error = error.read().unwrap_or(StanzaError::INTERNAL);
+                Err(StanzaError { detail: detail.map(Into::into), ..error })
+            }
         }
     }
 

@@ -24,6 +24,6 @@ pub enum DiscoveryShown {
     These(Vec<String>),
     /// No module has such a node.
     Nothing,
-    /// The module of the node refuses to show it.
-    Refused(WireError),
+    /// The module of the node refuses to show it, maybe with an element of its protocol.
+    Refused(WireError, Option<String>),
 }

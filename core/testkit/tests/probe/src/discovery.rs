@@ -34,7 +34,10 @@ impl Probe {
                 let identity = identity.with_attr("category", "example").with_attr("type", is_own);
                 Ok(Some(vec![identity.with_attr("name", who)]))
             }
-            Some("urn:example:refused") => Err(StanzaError::FORBIDDEN),
+            Some("urn:example:refused") => {
+                let detail = Element::new("urn:example:probe", "why");
+                Err(StanzaError::FORBIDDEN.with_detail(&detail))
+            }
             Some("urn:example:panics") => act_panic().map(|()| None),
             Some("urn:example:writes") => {
                 cx.put(&ACCOUNT, "k", &Text("v".to_owned())).map(|()| None)
