@@ -20,6 +20,7 @@ mod operators;
 mod others;
 mod ours;
 mod story;
+mod trees;
 
 /// A test, and the programs of others that it needs.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,7 @@ fn main() {
         matrix::CASES,
         impostors::CASES,
         attacks::CASES,
+        trees::CASES,
     ]
     .concat();
     let trials = cases.into_iter().map(|case| {

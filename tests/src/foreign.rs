@@ -39,6 +39,7 @@ pub struct Foreign {
     kind: Kind,
     dialback: bool,
     direct: bool,
+    is_whole: bool,
     pub(crate) accounts: Vec<String>,
     pub(crate) is_quiet: bool,
     child: Option<Child>,
@@ -79,6 +80,7 @@ impl Foreign {
             kind: Kind::Both,
             dialback: false,
             direct: true,
+            is_whole: false,
             accounts: vec!["ana".to_owned(), "ben".to_owned()],
             is_quiet: false,
             child: None,
@@ -96,6 +98,13 @@ impl Foreign {
     #[must_use]
     pub fn dialback(mut self) -> Self {
         self.dialback = true;
+        self
+    }
+
+    /// Runs all modules that it comes with (Prosody).
+    #[must_use]
+    pub fn everything(mut self) -> Self {
+        self.is_whole = true;
         self
     }
 

@@ -101,6 +101,7 @@ impl Module for Pep {
         feature!("last-published"),
         feature!("manage-subscriptions"),
         feature!("member-affiliation"),
+        feature!("meta-data"),
         feature!("modify-affiliations"),
         feature!("multi-items"),
         feature!("outcast-affiliation"),

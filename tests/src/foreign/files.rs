@@ -5,6 +5,24 @@ use std::process::Command;
 use super::{Foreign, Which, python};
 use crate::{Certificate, password};
 
+/// The other modules of Debian's Prosody but for those that only choose a store, a way to check
+/// passwords or a console, and what `Foreign::everything` serves below the domain.
+const WHOLE_PROSODY: (&str, &str) = (
+    "\"adhoc\"; \"admin_adhoc\"; \"admin_shell\"; \"announce\"; \"bookmarks\"; \"bosh\"; \"carbons\"; \
+     \"cron\"; \"csi\"; \"csi_simple\"; \"external_services\"; \"groups\"; \"http\"; \"http_files\"; \
+     \"http_openmetrics\"; \"invites\"; \"invites_adhoc\"; \"invites_register\"; \"iq\"; \
+     \"lastactivity\"; \"limits\"; \"mam\"; \"message\"; \"mimicking\"; \"motd\"; \"offline\"; \
+     \"posix\"; \"presence\"; \"private\"; \"register\"; \"register_ibr\"; \"register_limits\"; \"s2s\"; \
+     \"c2s\"; \"s2s_auth_certs\"; \"s2s_bidi\"; \"server_contact_info\"; \"time\"; \"tokenauth\"; \
+     \"tombstones\"; \"turn_external\"; \"uptime\"; \"user_account_management\"; \"vcard4\"; \
+     \"vcard_legacy\"; \"watchregistrations\"; \"websocket\"; \"welcome\"; ",
+    "allow_registration = true\nturn_external_host = \"t.example\"\nturn_external_secret = \"s\"\n\
+     contact_info = { abuse = { \"mailto:abuse@DOMAIN\" } }\n\
+     Component \"rooms.DOMAIN\" \"muc\"\nmodules_enabled = { \"muc_mam\"; \"muc_unique\" }\n\
+     Component \"pubsub.DOMAIN\" \"pubsub\"\n\
+     Component \"share.DOMAIN\" \"http_file_share\"\n",
+);
+
 impl Foreign {
     /// Writes the configuration and what is shown.
     pub(super) fn write(&self, shown: &Certificate) {
@@ -53,21 +71,23 @@ impl Foreign {
         let (at, address, domain) = (self.folder.display(), self.address, &self.domain);
         let dialback = if self.dialback { "\"dialback\"; " } else { "" };
         let direct = if self.direct { "5270" } else { "" };
+        let (more, components) = if self.is_whole { WHOLE_PROSODY } else { ("", "") };
         let secure = !self.dialback;
         let level = if self.is_quiet { "warn" } else { "debug" };
         format!(
             "run_as_root = true\ndaemonize = false\npidfile = \"{at}/prosody.pid\"\n\
              data_path = \"{at}/data\"\nnetwork_backend = \"epoll\"\ngc = {{ mode = \"generational\" }}\n\
              modules_enabled = {{ \"roster\"; \"saslauth\"; \"tls\"; \"disco\"; \"version\"; \
-             \"ping\"; \"smacks\"; \"pep\"; \"blocklist\"; {dialback}}}\n\
+             \"ping\"; \"smacks\"; \"pep\"; \"blocklist\"; {dialback}{more}}}\n\
              interfaces = {{ \"{address}\" }}\nc2s_ports = {{ 5222 }}\n\
              c2s_direct_tls_ports = {{ 5223 }}\ns2s_ports = {{ 5269 }}\n\
              s2s_direct_tls_ports = {{ {direct} }}\nhttp_ports = {{ }}\nhttps_ports = {{ }}\n\
              s2s_secure_auth = {secure}\ns2s_require_encryption = true\nc2s_stanza_size_limit = 1048576\n\
              certificates = \"{at}\"\nssl = {{ cafile = {:?} }}\n\
              authentication = \"internal_hashed\"\nstorage = \"internal\"\n\
-             log = {{ {level} = \"*console\" }}\nstatistics = false\nVirtualHost \"{domain}\"\n",
-            self.ca
+             log = {{ {level} = \"*console\" }}\nstatistics = false\nVirtualHost \"{domain}\"\n{}",
+            self.ca,
+            components.replace("DOMAIN", domain)
         )
     }
 
