@@ -3,6 +3,12 @@
 fn main() {
     testkit::main(
         "scenes",
-        &[&calypte_csi::MODULE, &carbons::MODULE, &offline::MODULE, &presence::MODULE],
+        &[
+            &calypte_csi::MODULE,
+            &archive::MODULE,
+            &carbons::MODULE,
+            &offline::MODULE,
+            &presence::MODULE,
+        ],
     );
 }
