@@ -92,6 +92,7 @@ fn login(criterion: &mut Criterion) {
         salt_secret: Secret::new(vec![1; 32]),
         more_features: Vec::new(),
         takes_tokens: false,
+        early_features: Vec::new(),
         inline_features: Vec::new(),
     };
     let salts = [[1; 16], [2; 16], [3; 16]];

@@ -18,6 +18,7 @@ mod imposture;
 mod killed;
 mod login;
 mod modules;
+mod registering;
 mod serving;
 mod speaking;
 mod tidy;

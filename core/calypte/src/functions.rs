@@ -5,7 +5,7 @@ use xmpp::{StanzaError, StanzaRef};
 use crate::command::CommandResult;
 use crate::hooks::{Done, HookResult, IqResult, When};
 use crate::wire::{
-    AccountFault, PeerFacts, PeerVerdict, Token, TokenProof, TokenVerdict, TokenWish,
+    AccountFault, PeerFacts, PeerVerdict, Stranger, Token, TokenProof, TokenVerdict, TokenWish,
 };
 use crate::{Asked, Bind, Context, Discovery, Login, Notified, Passing, Request, Shown};
 
@@ -13,6 +13,8 @@ use crate::{Asked, Bind, Context, Discovery, Login, Notified, Passing, Request, 
 pub type StanzaFn<M> = fn(&M, &mut Passing<'_>, &mut Context<'_, '_>) -> HookResult;
 /// The function that answers a request.
 pub type IqFn<M> = fn(&M, &Request<'_>, &mut Context<'_, '_>) -> IqResult;
+/// The function that answers a request of somebody who has not logged in.
+pub type StrangerFn<M> = fn(&M, &Request<'_>, &Stranger, &mut Context<'_, '_>) -> IqResult;
 /// The function of a session hook, and of [`Hook::started`](crate::Hook::started).
 pub type SessionFn<M> = fn(&M, &mut Context<'_, '_>) -> Done;
 /// The function that sees a login.

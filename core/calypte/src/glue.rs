@@ -7,6 +7,7 @@ use xml::{Element, Flat, FlatRef, Node};
 use xmpp::{JidRef, Kind, StanzaError, StanzaRef};
 
 use crate::command::CommandReply;
+use crate::functions::{AccountFn, CommandFn};
 use crate::hooks::Run;
 use crate::wire::{
     self, AccountDone, DiscoveryAsked, LoginFacts, Looked, Question, WireError, op, part, status,
@@ -61,6 +62,8 @@ pub struct Asked<'a> {
     pub query: &'a str,
     /// The body of the request, at most 1 MiB; for a command its fields, one `name=value` a line.
     pub body: &'a [u8],
+    /// Who runs a command: a bare address; empty on the command line, and by HTTP.
+    pub asker: &'a str,
 }
 
 impl<'a> Asked<'a> {
@@ -140,6 +143,11 @@ fn run<M: Module>(
             let view = view(call).ok_or(StanzaError::INTERNAL)?;
             reply(f(module, &Request::new(view), cx)?, cx)
         }
+        Run::Stranger(f) => {
+            let asked = (view(call), wire::decode(payload));
+            let (Some(view), Some(stranger)) = asked else { return Err(StanzaError::INTERNAL) };
+            reply(f(module, &Request::new(view), &stranger, cx)?, cx)
+        }
         Run::Session(f) => done(f(module, cx)),
         Run::Login(f) => {
             let facts = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
@@ -176,29 +184,43 @@ fn run<M: Module>(
         }
         Run::Asked(f) => {
             let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
-            let Question { method, query, body } = &question;
-            let answer = f(module, &Asked { name, method, query, body }, cx)?;
+            let Question { method, query, body, asker } = &question;
+            let answer = f(module, &Asked { name, method, query, body, asker }, cx)?;
             cx.op(op::REPLY, &answer, &[]).map(|_| status::REPLY)
         }
-        Run::Command(f) => {
-            let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
-            let Question { method, query, body } = &question;
-            match f(module, &Asked { name, method, query, body }, cx)? {
-                CommandReply::Later => Ok(status::LATER),
-                reply => cx.op(op::REPLY, &wire::encode(&reply), &[]).map(|_| status::REPLY),
-            }
-        }
-        Run::AccountDone(f) => {
-            let AccountDone { cookie, fault } =
-                wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
-            done(f(module, &cookie, fault.map_or(Ok(()), Err), cx))
-        }
+        Run::Command(f) => command(module, *f, call, cx),
+        Run::AccountDone(f) => done(account_done(module, *f, payload, cx)),
         Run::Peer(_) | Run::Token(_) | Run::Grant(_) => judge(module, run, payload, cx),
         Run::Looked(f) => {
             let Looked { cookie, found } = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
-            let found = found.as_deref().map_err(String::as_str);
-            done(f(module, &cookie, found, cx))
+            done(f(module, &cookie, found.as_deref().map_err(String::as_str), cx))
         }
+    }
+}
+
+fn account_done<M: Module>(
+    module: &M,
+    f: AccountFn<M>,
+    payload: &[u8],
+    cx: &mut Context<'_, '_>,
+) -> Result<(), StanzaError> {
+    let AccountDone { cookie, fault } = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+    f(module, &cookie, fault.map_or(Ok(()), Err), cx)
+}
+
+fn command<M: Module>(
+    module: &M,
+    f: CommandFn<M>,
+    call: &Call<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Result<u32, StanzaError> {
+    let payload = call.parts.get(part::PAYLOAD).copied().unwrap_or_default();
+    let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+    let Question { method, query, body, asker } = &question;
+    let name = text(call, part::NAME);
+    match f(module, &Asked { name, method, query, body, asker }, cx)? {
+        CommandReply::Later => Ok(status::LATER),
+        reply => cx.op(op::REPLY, &wire::encode(&reply), &[]).map(|_| status::REPLY),
     }
 }
 

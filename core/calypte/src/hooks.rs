@@ -4,8 +4,11 @@ use xmpp::StanzaError;
 
 use crate::functions::{
     AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
-    InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, TokenFn, WakeFn,
+    InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, StrangerFn,
+    TokenFn, WakeFn,
 };
+
+mod more;
 
 /// A place on the way of a stanza. Each runs for one owner: an account, a room or the domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,6 +186,7 @@ pub struct Hook<M> {
 pub(crate) enum Run<M> {
     Stanza(StanzaFn<M>),
     Iq(IqFn<M>),
+    Stranger(StrangerFn<M>),
     Session(SessionFn<M>),
     Login(LoginFn<M>),
     Wake(WakeFn<M>),
@@ -444,11 +448,6 @@ impl<M> Hook<M> {
         Self::of(["looked", ANY, ANY, ANY, ANY, ANY], Run::Looked(f))
     }
 
-    /// Hears what became of [`Context::change_account`], with the cookie given there.
-    pub const fn account_done(f: AccountFn<M>) -> Self {
-        Self::of(["account-done", ANY, ANY, ANY, ANY, ANY], Run::AccountDone(f))
-    }
-
     /// Offers a command: ad-hoc (XEP-0050) and as `calypte command` on the command line.
     ///
     /// Commands for [`Who::User`] run with the asker's account as the owner, those for
@@ -457,17 +456,6 @@ impl<M> Hook<M> {
     /// with [`Asked::field`], and the answer is a text.
     pub const fn command(node: &'static str, title: &'static str, who: Who, f: AskedFn<M>) -> Self {
         Self::of(["command", node, who.name(), title, ANY, ANY], Run::Asked(f))
-    }
-
-    /// Offers a command that asks for what it needs with forms: see [`crate::command`]. The function is
-    /// called with all that was filled in so far.
-    pub const fn form_command(
-        node: &'static str,
-        title: &'static str,
-        who: Who,
-        f: CommandFn<M>,
-    ) -> Self {
-        Self::of(["command", node, who.name(), title, "forms", ANY], Run::Command(f))
     }
 }
 

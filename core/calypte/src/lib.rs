@@ -62,6 +62,7 @@
 //! | [`Hook::payload`] | for stanzas with such a child element | the owner of the place |
 //! | [`Hook::message_when_away`] | for messages that no session of the owner is going to get | the recipient |
 //! | [`Hook::iq_get`], [`Hook::iq_set`] | for requests to an account or to the domain, see [`On`] | who was asked |
+//! | [`Hook::stranger_get`], [`stranger_set`](Hook::stranger_set) | for requests of clients before they log in, with [`Stranger`] | the domain |
 //! | [`Hook::serve`] | for each stanza to an address at `label.domain` | that bare address |
 //! | [`Hook::claim`] | for stanzas to a bare address of the domain that is no account | that address |
 //! | [`Hook::channel`], [`Hook::authenticated`] | at each login and resumption, with [`Login`] | the account |
@@ -80,7 +81,7 @@
 //! | [`Hook::looked`] | when the host has found what [`Context::look`] asked for | who asked |
 //! | [`Hook::domain_info`], [`domain_items`](Hook::domain_items), [`account_info`](Hook::account_info), [`account_items`](Hook::account_items) | when service discovery is asked, with [`Discovery`] | who was asked |
 //! | [`Hook::account_done`] | when the host has done what [`Context::change_account`] asked for | who asked |
-//! | [`Hook::stream_feature`] | when streams are set up | nobody |
+//! | [`Hook::early_feature`], [`stream_feature`](Hook::stream_feature) | when streams are set up | nobody |
 //! | [`Hook::http`] | for HTTP requests below a path | the domain |
 //! | [`Hook::command`] | when a command is run: XEP-0050 and `calypte command` | the user's account, or the domain |
 //!
@@ -250,7 +251,8 @@ pub use crypto;
 pub use discovery::{Discovery, Shown};
 pub use functions::{
     AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
-    InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, TokenFn, WakeFn,
+    InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, StrangerFn,
+    TokenFn, WakeFn,
 };
 pub use glue::{Asked, Bind, Login};
 pub use hooks::{
@@ -261,8 +263,8 @@ pub use module::{ConfigKey, Feature, Identity, Module, NoConfig, SetupError, Xep
 pub use notice::Notified;
 pub use passing::{Passing, Request};
 pub use wire::{
-    AccountFault, AccountWork, Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Token,
-    TokenProof, TokenVerdict, TokenWish,
+    AccountFault, AccountWork, Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Stranger,
+    Token, TokenProof, TokenVerdict, TokenWish,
 };
 
 /// What nearly every module uses.

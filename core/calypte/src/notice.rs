@@ -162,3 +162,44 @@ impl std::fmt::Debug for PrivateKeep {
         f.debug_struct("PrivateKeep").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+/// An account is being made for a stranger (module `register`). The owner is the domain.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Registration {
+    /// The local part.
+    pub name: String,
+    /// The key of the invitation in [`crate::tables::INVITATIONS`].
+    pub invitation: Option<String>,
+    /// How far it is.
+    pub stage: RegistrationStage,
+}
+
+/// How far the making of an account is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum RegistrationStage {
+    /// The host is about to make it. When the server stops now, it may be there all the same.
+    Begun,
+    /// It is there.
+    Done,
+    /// It was not made.
+    Failed,
+}
+
+impl Notice for Registration {
+    const NAME: &'static str = "register.account";
+}
+
+/// Somebody whom the owner invited, or who invited it, becomes a contact without being asked (module
+/// `invites`); module `roster` does it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Introduced {
+    /// The contact's bare address.
+    pub contact: String,
+    /// Whether both see each other now. Otherwise the contact asked and may see the owner, and is asked
+    /// in return.
+    pub is_mutual: bool,
+}
+
+impl Notice for Introduced {
+    const NAME: &'static str = "invites.introduced";
+}

@@ -166,6 +166,72 @@ impl std::fmt::Debug for PrivateXml {
     }
 }
 
+/// Who may register with a client: one row, under the empty key. Module `register` writes it when it
+/// starts; that it still runs, its feature `jabber:iq:register` of the domain tells.
+pub const REGISTRATION: Table<str, Registration> = Table::domain("register.policy");
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Registration {
+    /// 0 nobody, 1 who was invited, 2 everybody.
+    pub policy: u8,
+}
+
+record!(Registration, 1);
+
+/// Open invitations, by half of the BLAKE3 hash of their token, in hex. Module `invites` writes it, in
+/// the shard of the domain only but for new ones.
+pub const INVITATIONS: Table<str, Invitation> = Table::domain("invites.open");
+
+/// An invitation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Invitation {
+    /// The bare address of the account that made it, and becomes a contact of who uses it; `None`: the
+    /// operator made it.
+    pub by: Option<String>,
+    /// The name that it makes an account of; `None`: who uses it chooses.
+    pub name: Option<String>,
+    /// When it ends, in milliseconds since 1970.
+    pub expires_ms: u64,
+    /// How often it can still be used.
+    pub uses: u32,
+    /// Whether it makes accounts.
+    pub may_register: bool,
+    /// Accounts that are being made with it: name, and since when. Each takes a use when it is there.
+    pub begun: Vec<(String, u64)>,
+}
+
+record!(Invitation, 1);
+
+impl Invitation {
+    /// Tells whether it can be used once more than it is being used already.
+    #[must_use]
+    pub fn has_use(&self) -> bool {
+        usize::try_from(self.uses).is_ok_and(|uses| uses > self.begun.len())
+    }
+}
+
+/// Names that are kept free for an invitation, by the name. Module `invites` writes it.
+pub const INVITED_NAMES: Table<str, Invited> = Table::domain("invites.names");
+
+/// Strangers who showed a token that is good for an account, by the number of their connection. Module
+/// `invites` writes it, in the shard of the domain.
+pub const INVITED: Table<u64, Invited> = Table::volatile_domain("invites.accepted");
+
+/// Which invitation something belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Invited {
+    /// Its key in [`INVITATIONS`].
+    pub id: String,
+    /// The name that it is for, where it is for one.
+    pub name: Option<String>,
+    /// Of a stranger: when the token was shown; of a name: until when it is kept free. In milliseconds
+    /// since 1970.
+    pub at_ms: u64,
+}
+
+record!(Invited, 1);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -221,6 +221,15 @@ pub struct SessionRow {
     pub values: Vec<(String, Vec<u8>)>,
 }
 
+/// Who asks something over TLS before it logs in.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Stranger {
+    /// The number of its connection, never used twice in a run of the server.
+    pub connection: u64,
+    /// Where it comes from: an address of IPv4, or the first one of a /64 of IPv6.
+    pub address: String,
+}
+
 /// A stanza error.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct WireError {
@@ -267,6 +276,8 @@ pub struct Question {
     pub query: String,
     /// The body; the fields of a command, one `name=value` a line.
     pub body: Vec<u8>,
+    /// Who runs a command: a bare address; empty on the command line, and by HTTP.
+    pub asker: String,
 }
 
 impl std::fmt::Debug for Question {

@@ -213,10 +213,10 @@ impl Step<'_> {
         self.effects.push(Effect::Bound { session: number, answers, enabled, token });
     }
 
-    pub(crate) fn stream_features(&mut self) -> Vec<String> {
+    pub(crate) fn module_features(&mut self, kind: &str) -> Vec<String> {
         let cause = Cause { owner: "", session: "", targets: &[], is_assured: false };
         let mut features = Vec::new();
-        for hook in self.pipeline.plain("stream-feature") {
+        for hook in self.pipeline.plain(kind) {
             if let Called::Ran(status::REPLY, said) = self.call(hook.function, cause, None, "", &[])
             {
                 features.extend(element(said.reply));

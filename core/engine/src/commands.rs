@@ -192,7 +192,9 @@ impl Step<'_> {
             }
         };
         let body = self.state.commands.filled(&id).into_bytes();
-        let question = Question { body, ..Question::default() };
+        let asker = request.from.as_ref().map(|from| from.as_ref().bare_str().to_owned());
+        let asker = asker.unwrap_or_default();
+        let question = Question { body, asker, ..Question::default() };
         let reply = match self.call(function, cause, None, &command.node, &encode(&question)) {
             Called::Ran(status::REPLY, said) => {
                 reply(command.has_forms, &said.reply.unwrap_or_default())

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use calypte::wire::{
-    AccountFault, AccountWork, LoginFacts, Look, PeerFacts, PeerVerdict, Question, Token,
+    AccountFault, AccountWork, LoginFacts, Look, PeerFacts, PeerVerdict, Question, Stranger, Token,
     TokenProof, TokenVerdict, TokenWish,
 };
 use crypto::Secret;
@@ -220,6 +220,16 @@ pub enum Event {
     },
     /// Somebody asks a module by HTTP or command.
     Ask(Ask),
+    /// A client that has not logged in asks something, over TLS. For the shard of the domain; answered
+    /// by [`Effect::Answer`], with the content of the result.
+    Stranger {
+        /// Comes back with the answer.
+        token: u64,
+        /// Who.
+        stranger: Stranger,
+        /// What: an iq, `get` or `set`.
+        request: Stanza,
+    },
     /// A stream with another domain came to a stage at which modules decide. For the shard of the
     /// domain.
     Peer {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use calypte::notice::{AccountEnds, Notice as _};
-use calypte::wire::{AccountDone, AccountFault, AccountWork, decode, encode, fault, op};
-use xmpp::{Condition, ErrorKind, Jid, Stanza, StanzaError, StreamError};
+use calypte::wire::{
+    AccountDone, AccountFault, AccountWork, Stranger, decode, encode, fault, op, status,
+};
+use xmpp::{Condition, ErrorKind, IqKind, Jid, Stanza, StanzaError, StreamError};
 
-use crate::calls::{Cause, behind};
+use crate::calls::{Called, Cause, behind};
 use crate::event::Effect;
 use crate::frame::{self, Done, Frame, Later};
 use crate::peers::{COOKIE_BYTES_MAX, Waiting};
@@ -29,12 +31,16 @@ pub(crate) enum Asker {
     Command(Stanza, bool, (String, String)),
     /// Who runs a command on the command line: the token of the question.
     Question(u64),
+    /// Who has not logged in: the token of the question.
+    Stranger(u64),
 }
 
 /// Answers that are owed, by ticket.
 #[derive(Debug, Default)]
 pub(crate) struct Owed {
     last: u64,
+    /// An answer that was given before its call returned.
+    early: Option<(u64, Result<Vec<u8>, StanzaError>)>,
     /// All are owed as long at most, so the first is the first to be over.
     by_ticket: BTreeMap<u64, Debt>,
 }
@@ -114,6 +120,11 @@ impl Step<'_> {
         let module = self.pipeline.name(module).to_owned();
         let deadline = self.now_ms.saturating_add(OWED_MS);
         self.state.owed.by_ticket.insert(ticket, Debt { module, asker, deadline });
+        if let Some((_, answer)) =
+            self.state.owed.early.take().filter(|(early, _)| *early == ticket)
+        {
+            self.pay(ticket, answer);
+        }
     }
 
     /// Tells whether an answer that is owed is for `module` to give. One that was given may be given
@@ -124,7 +135,12 @@ impl Step<'_> {
 
     /// Gives an answer that was put off.
     pub(crate) fn pay(&mut self, ticket: u64, answer: Result<Vec<u8>, StanzaError>) {
-        let Some(debt) = self.state.owed.by_ticket.remove(&ticket) else { return };
+        let Some(debt) = self.state.owed.by_ticket.remove(&ticket) else {
+            if ticket == self.state.owed.last {
+                self.state.owed.early = Some((ticket, answer));
+            }
+            return;
+        };
         match debt.asker {
             Asker::Request(request, is_assured) => {
                 let inner = answer
@@ -137,6 +153,7 @@ impl Step<'_> {
                 let inner = element.map(|element| element.to_xml(xmpp::ns::CLIENT));
                 self.give_reply(&request, inner, is_assured);
             }
+            Asker::Stranger(token) => self.tell_asker(token, answer, None),
             Asker::Question(token) => {
                 let answer = answer.and_then(|bytes| forms::on_a_line(&bytes));
                 self.tell_asker(token, answer, None);
@@ -152,6 +169,38 @@ impl Step<'_> {
             }
             let error = StanzaError::new(ErrorKind::Wait, Condition::RemoteServerTimeout);
             self.pay(*ticket, Err(error));
+        }
+    }
+
+    /// Asks a module what somebody wants to know who has not logged in.
+    pub(crate) fn ask_stranger(&mut self, token: u64, stranger: &Stranger, request: &Stanza) {
+        let kind = match request.view().iq_kind() {
+            Some(IqKind::Get) => "stranger-get",
+            _ => "stranger-set",
+        };
+        let payload = request.view().payload();
+        let hook = payload.and_then(|payload| {
+            let mut hooks = self.pipeline.plain(kind).into_iter();
+            hooks.find(|hook| payload.is(&hook.word, &hook.second))
+        });
+        let Some(hook) = hook else {
+            return self.tell_asker(token, Err(StanzaError::SERVICE_UNAVAILABLE), None);
+        };
+        let domain = self.state.setup.domain.clone();
+        let cause = Cause { owner: domain.as_str(), session: "", targets: &[], is_assured: true };
+        let facts = encode(stranger);
+        match self.call(hook.function, cause, Some(request.view()), "", &facts) {
+            Called::Ran(status::REPLY, said) => {
+                self.tell_asker(token, Ok(said.reply.unwrap_or_default()), None);
+            }
+            Called::Ran(status::LATER, said) if said.ticket.is_some() => {
+                self.owe(said.ticket, hook.function.module, Asker::Stranger(token));
+            }
+            Called::Refused(error) => self.tell_asker(token, Err(error), None),
+            Called::Off => self.tell_asker(token, Err(StanzaError::SERVICE_UNAVAILABLE), None),
+            Called::Ran(..) | Called::Failed => {
+                self.tell_asker(token, Err(StanzaError::INTERNAL), None);
+            }
         }
     }
 

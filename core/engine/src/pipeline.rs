@@ -94,6 +94,8 @@ pub(crate) struct IqHook {
 pub(crate) struct PlainHook {
     pub(crate) function: Function,
     pub(crate) word: Arc<str>,
+    /// Its second word, where it has one.
+    pub(crate) second: Arc<str>,
     /// Whether it is a command with forms.
     pub(crate) has_forms: bool,
 }
@@ -131,7 +133,8 @@ impl Pipeline {
                     let word = line.word(1).into();
                     let has_forms = kind == "command" && line.word(4) == "forms";
                     let hooks = self.plain.entry(kind.to_owned()).or_default();
-                    hooks.push(PlainHook { function, word, has_forms });
+                    let second = line.word(2).into();
+                    hooks.push(PlainHook { function, word, second, has_forms });
                 }
             }
         }

@@ -108,7 +108,7 @@ impl Step<'_> {
         if shard == self.state.setup.shard {
             return self.legs.push_back(leg);
         }
-        if leg.is_assured && !is_shown(&leg.stanza) {
+        if leg.is_assured && !is_shown(&leg.stanza) && !is_secret(&leg.stanza) {
             // The sender's count is on disk with this step; the receiver's rows come with another.
             let since_ms = leg.since_ms.unwrap_or(self.now_ms);
             let mut key = Vec::new();
@@ -259,6 +259,17 @@ fn check(stanza: &Stanza) -> Result<(), StanzaError> {
             if is_right && has_id { Ok(()) } else { Err(StanzaError::BAD_REQUEST) }
         }
     }
+}
+
+/// Tells whether a stanza may hold a password, which must not come to disk: commands, and changes of an
+/// account. Its answer says whether it was done.
+fn is_secret(stanza: &Stanza) -> bool {
+    let is_set = stanza.kind == Kind::Iq && stanza.ty.as_deref() == Some("set");
+    let payload = stanza.view().payload();
+    is_set
+        && payload.is_some_and(|node| {
+            node.is(xmpp::ns::COMMANDS, "command") || node.is(xmpp::ns::REGISTER, "query")
+        })
 }
 
 /// Tells whether it is presence of the moment: after a crash it is asked for again, so that a row for

@@ -179,7 +179,12 @@ impl Engine {
 
     /// Returns the XML of the stream features that modules add.
     pub fn stream_features(&mut self, store: &dyn Storage, now_ms: u64) -> Vec<String> {
-        self.start(store, now_ms).stream_features()
+        self.start(store, now_ms).module_features("stream-feature")
+    }
+
+    /// Returns the XML of the stream features that modules add for clients that have not logged in.
+    pub fn early_features(&mut self, store: &dyn Storage, now_ms: u64) -> Vec<String> {
+        self.start(store, now_ms).module_features("early-feature")
     }
 
     fn start<'a>(&'a mut self, store: &'a dyn Storage, now_ms: u64) -> Step<'a> {
@@ -237,6 +242,9 @@ impl Step<'_> {
             Event::AccountEnds { account } => self.account_ends(&account),
             Event::AccountDone { token, fault } => self.account_done(token, fault),
             Event::Ask(ask) => self.ask(&ask),
+            Event::Stranger { token, stranger, request } => {
+                self.ask_stranger(token, &stranger, &request);
+            }
             Event::Peer { token, facts } => self.judge_peer(token, &facts),
             Event::BindingHidden => self.tell_hidden(),
             Event::Looked { token, found } => self.looked(token, found),

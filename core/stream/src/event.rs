@@ -30,6 +30,8 @@ pub enum StreamEvent {
         /// What the client shows.
         proof: TokenProof,
     },
+    /// *Question*: what is answered to a request before login? [`crate::Stream::answer_early`].
+    Early(Stanza),
     /// The client proved who it is.
     Authenticated {
         /// Its bare address.

@@ -31,6 +31,9 @@ pub(crate) fn before_login(settings: &Settings, channel: &Channel) -> Element {
         }
         features.push_child(types);
     }
+    for xml in &settings.early_features {
+        features.push_raw(xml.clone());
+    }
     features.with_child(limits(crate::wire::BEFORE_LOGIN.stanza_bytes))
 }
 

@@ -6,6 +6,7 @@
 
 mod bind;
 mod component;
+mod early;
 mod event;
 mod features;
 mod machine;

@@ -24,6 +24,8 @@ pub struct Stream {
     pub(crate) question: Option<Question>,
     pub(crate) attempt: Option<Attempt>,
     pub(crate) failures: u8,
+    /// How often it asked something before it logged in.
+    pub(crate) early: u8,
     /// Who the client says it is, until that is proved.
     pub(crate) claimed: Option<Jid>,
     /// Who it is: a bare address.
@@ -62,13 +64,20 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) enum Question {
     Tls,
+    /// A request before login.
+    Early,
     Account,
     Password,
-    Bind { id: String },
+    Bind {
+        id: String,
+    },
     Token,
     BindInline,
     Enable,
-    Resume { inline: bool, h: u32 },
+    Resume {
+        inline: bool,
+        h: u32,
+    },
 }
 
 impl Stream {
@@ -86,6 +95,7 @@ impl Stream {
             question: None,
             attempt: None,
             failures: 0,
+            early: 0,
             claimed: None,
             account: None,
             session: None,
@@ -197,6 +207,7 @@ impl Stream {
                     (ns::SASL | ns::SASL2, _) => self.take_sasl(root),
                     (ns::SM, _) => self.take_sm(root),
                     (ns::CSI, Stage::Bound) => self.take_csi(root),
+                    (ns::CLIENT, Stage::Login) if self.may_ask(root) => self.take_early(flat),
                     (ns::CLIENT, Stage::Authenticated) if root.name() == "iq" => {
                         self.take_bind(root);
                     }

@@ -23,6 +23,9 @@ pub struct Settings {
     pub more_features: Vec<String>,
     /// Whether clients can log in by tokens (XEP-0484).
     pub takes_tokens: bool,
+    /// Stream features that modules add before login, as XML. With any, clients may ask something before
+    /// they log in.
+    pub early_features: Vec<String>,
     /// Names of features that Bind 2 offers inline (XEP-0386).
     pub inline_features: Vec<String>,
 }

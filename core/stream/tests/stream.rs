@@ -31,6 +31,7 @@ fn settings() -> Settings {
         resume_seconds: 300,
         salt_secret: Secret::new(vec![1; 32]),
         more_features: vec!["<ver xmlns='urn:xmpp:features:rosterver'/>".into()],
+        early_features: Vec::new(),
         inline_features: vec!["urn:xmpp:carbons:2".into()],
         takes_tokens: false,
     }

@@ -43,6 +43,7 @@ impl Client {
             resume_seconds: 300,
             salt_secret: Secret::new(vec![1; 32]),
             more_features: Vec::new(),
+            early_features: Vec::new(),
             inline_features: Vec::new(),
             takes_tokens,
         };

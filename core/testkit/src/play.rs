@@ -33,6 +33,8 @@ pub(crate) fn play(
     quiet.map_err(|problem| play.explained(line, problem))
 }
 
+mod accounts;
+
 struct Play<'a> {
     world: World<'a>,
     names: Names,
@@ -56,17 +58,6 @@ impl Play<'_> {
                 self.world.add_server(domain, modules, settings)
             }
             Line::Account(jid) => self.world.add_account(jid),
-            Line::HasPassword(jid, word) => match self.world.password(jid) {
-                Some(password) if password == *word => Ok(()),
-                Some(password) => Err(format!("{jid} has the password {password}")),
-                None => Err(format!("there is no account {jid}")),
-            },
-            Line::Removed(jid) => self.world.remove(jid),
-            Line::NoAccount(jid) => match (self.world.password(jid), self.world.tables_of(jid)) {
-                (None, tables) if tables.is_empty() => Ok(()),
-                (None, tables) => Err(format!("{} is kept for {jid}", tables.join(", "))),
-                (Some(_), _) => Err(format!("there is an account {jid}")),
-            },
             Line::Admin(jid) => self.world.add_admin(jid),
             Line::Client(name, jid, login) => self.world.open(name, jid, login),
             Line::Sends(name, xml, times) => self.each_time(*times, |play| play.send(name, xml)),
@@ -128,7 +119,12 @@ impl Play<'_> {
             Line::Gets(domain, [method, path], body) => {
                 let (path, query) = path.split_once('?').unwrap_or((path, ""));
                 let (method, query) = (method.clone(), query.to_owned());
-                let question = Question { method, query, body: body.clone().into_bytes() };
+                let question = Question {
+                    method,
+                    query,
+                    body: body.clone().into_bytes(),
+                    asker: String::new(),
+                };
                 self.world.ask(domain, None, ("http", path), question)
             }
             Line::Does(domain, node, owner, fields) => {
@@ -213,7 +209,7 @@ impl Play<'_> {
                 let found = if *is_found { Ok(text.as_str()) } else { Err(text.as_str()) };
                 self.world.found(domain, target, found)
             }
-            _ => Err("nobody knows how to play that".to_owned()),
+            _ => self.keep_accounts(line),
         }
     }
 

@@ -39,6 +39,12 @@ pub enum Line {
     AnyOrder(Vec<(String, Flat)>),
     /// `phone receives nothing`
     ReceivesNothing(String),
+    /// `guest is a stranger at capulet.example from 192.0.2.7`: over TLS, not logged in.
+    Stranger(String, String, String),
+    /// `guest asks`, then the request.
+    Asks(String, String),
+    /// `capulet.example offers strangers`, then all stream features of modules before login.
+    OffersStrangers(String, Vec<Flat>),
     /// `nobody receives anything`
     Silence,
     /// `the wire never shows juliet@`
@@ -204,6 +210,9 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
         }
         [jid, "has", "no", "account"] => Line::NoAccount(address(jid)?),
         [jid, "has", "an", "account"] => Line::Account(address(jid)?),
+        [_, "is", "a", "stranger", "at", domain, "from", address] => {
+            Line::Stranger(name(), (*domain).to_owned(), (*address).to_owned())
+        }
         ["nobody", "receives", "anything"] => Line::Silence,
         ["the", "wire", "never", "shows", text] => Line::NeverShows((*text).to_owned()),
         [_, "is", "closed", "with", why] => Line::IsClosed(name(), (*why).to_owned()),
@@ -274,6 +283,8 @@ fn with_body(words: &[&str], block: &Block<'_>) -> Result<Option<Line>, String> 
         }
         [_, "binds", "with", "its", "login"] => Some(Line::Binds(name(), features(block)?)),
         [_, "is", "told", "of", "its", "binding"] => Some(Line::IsBound(name(), features(block)?)),
+        [_, "asks"] => Some(Line::Asks(name(), body(block))),
+        [_, "offers", "strangers"] => Some(Line::OffersStrangers(name(), features(block)?)),
         [_, "offers"] => Some(Line::Offers(name(), features(block)?)),
         ["in", "any", "order"] => Some(any_order(block)?),
         [_, "is", "limited", "to"] => Some(Line::Limits(name(), settings(block)?)),
@@ -388,7 +399,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 56);
+        assert_eq!(sentences, 59);
     }
 
     #[test]

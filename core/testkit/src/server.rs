@@ -205,4 +205,12 @@ impl Server {
         let first = self.shards.first_mut();
         first.map(|engine| engine.stream_features(store, now_ms)).unwrap_or_default()
     }
+
+    /// Returns the stream features that clients are offered before they log in.
+    pub(crate) fn early_features(&mut self, now_ms: u64) -> Vec<String> {
+        let domain = Jid::parse(&self.domain).map(|domain| self.shard_of(&domain));
+        let shard = domain.map(usize::from).unwrap_or(0);
+        let (store, engine) = (&self.store, self.shards.get_mut(shard));
+        engine.map(|engine| engine.early_features(store, now_ms)).unwrap_or_default()
+    }
 }

@@ -11,6 +11,8 @@ use crate::modules::{Catalog, Form};
 use crate::server::{Server, Told, Wanted};
 use crate::ways::{Parting, Ways};
 
+mod strangers;
+
 /// When every scene starts: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
 /// More steps than this after one line are a loop between servers.
@@ -31,6 +33,11 @@ pub(crate) struct World<'a> {
     pub(crate) waiting: VecDeque<(String, u16, Event)>,
     /// What hosts are to do to accounts: for a server and shard, its token and what.
     works: VecDeque<(String, u16, u64, AccountWork)>,
+    /// Where clients come from that have not logged in.
+    addresses: BTreeMap<String, String>,
+    /// Whose questions before login wait, by token.
+    asked: BTreeMap<u64, (String, Stanza)>,
+    early: u64,
     pub(crate) ways: Ways,
     /// How many streams between servers there were.
     pub(crate) streams: u64,
@@ -76,6 +83,9 @@ impl<'a> World<'a> {
             verdict: None,
             waiting: VecDeque::new(),
             works: VecDeque::new(),
+            addresses: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            early: 0,
             ways: Ways::default(),
         }
     }
@@ -382,6 +392,9 @@ impl<'a> World<'a> {
                 Effect::ResumeRefused { .. } => {}
                 Effect::Account { token, work } => {
                     self.works.push_back((domain.to_owned(), shard, token, work));
+                }
+                Effect::Answer { token, answer, .. } if self.asked.contains_key(&token) => {
+                    self.answer_early(token, answer);
                 }
                 Effect::Answer { .. }
                 | Effect::PeerAnswer { .. }

@@ -57,6 +57,10 @@ names! {
     VCARD = "vcard-temp";
     /// XEP-0059: result sets.
     RSM = "http://jabber.org/protocol/rsm";
+    /// XEP-0077: accounts made, changed and removed by clients.
+    REGISTER = "jabber:iq:register";
+    /// XEP-0077: its stream feature.
+    REGISTER_FEATURE = "http://jabber.org/features/iq-register";
     /// XEP-0084: the image of an avatar.
     AVATAR_DATA = "urn:xmpp:avatar:data";
     /// XEP-0084: what is said of an avatar.
@@ -177,6 +181,8 @@ names! {
     BOOKMARKS_CONVERSION = "urn:xmpp:bookmarks-conversion:0";
     /// XEP-0440: channel-binding types.
     CHANNEL_BINDING = "urn:xmpp:sasl-cb:0";
+    /// XEP-0445: registration with a token, a stream feature.
+    IBR_TOKEN = "urn:xmpp:ibr-token:0";
     /// XEP-0474: downgrade protection.
     SSDP = "urn:xmpp:ssdp:0";
     /// XEP-0478: stream limits.

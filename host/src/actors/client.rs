@@ -22,7 +22,7 @@ use engine::Event;
 use stream::{Channel, Facts, Stream};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
-use xmpp::{Jid, StreamError};
+use xmpp::{Jid, Stanza, StreamError};
 
 use super::gate::Place;
 use super::hall::Hall;
@@ -61,6 +61,8 @@ pub(crate) struct Client {
     login: Option<Box<LoginFacts>>,
     /// What stands for the password that was asked for.
     password: Option<[u8; 16]>,
+    /// What it asked before it logged in, and the token of the question, where one waits.
+    early: Option<(Stanza, u64)>,
     /// The account, once it is proved.
     account: Option<Jid>,
     /// The full address of a client whose binding is not answered.
@@ -140,6 +142,7 @@ impl Client {
             facts: None,
             login: None,
             password: None,
+            early: None,
             account: None,
             binding: None,
             is_linked: false,
@@ -296,6 +299,9 @@ impl Actor for Attendant {
 impl Drop for Client {
     fn drop(&mut self) {
         self.outbox.leave();
+        if let Some((_, token)) = &self.early {
+            self.hall.questions.forget(*token);
+        }
         // Only after a panic: otherwise the shard knows. It may be the one that panicked, so it is
         // not called from here.
         if self.is_linked {

@@ -228,6 +228,11 @@ impl Guests {
 }
 
 impl Place {
+    /// Returns where the connection comes from: for IPv6 its /64.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Notes that the server has proved `domain`.
     pub(crate) fn proved(&mut self, domain: &str) {
         if !self.is_stranger {

@@ -37,6 +37,8 @@ const SECRET_TABLE: &str = "host.secrets";
 pub(crate) struct Features {
     /// To the stream features after login, as XML.
     pub(crate) bound: Vec<String>,
+    /// To the stream features before login, as XML.
+    pub(crate) early: Vec<String>,
     /// To what can be asked for together with the resource (XEP-0386).
     pub(crate) inline: Vec<String>,
     /// Whether a module takes tokens in place of passwords (XEP-0484).
@@ -185,9 +187,9 @@ impl Hall {
         self.settings.load_full()
     }
 
-    /// Notes what modules add to the features of a stream; one shard speaks for all.
+    /// Notes what modules add to the features of a stream; the shard of the domain speaks for all.
     pub(crate) fn set_features(&self, shard: u16, features: Features) {
-        if shard == 0 {
+        if shard == self.shard_of(&self.domain) {
             self.features.store(Arc::new(features));
             self.refresh();
         }
@@ -276,6 +278,7 @@ fn settings(shared: &Shared, salt_secret: Secret, features: &Features) -> Settin
         resume_seconds: config.limits.resume_for.seconds(),
         salt_secret,
         more_features: features.bound.clone(),
+        early_features: features.early.clone(),
         inline_features: features.inline.clone(),
         takes_tokens: features.takes_tokens,
     }

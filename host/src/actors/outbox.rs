@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use calypte::wire::{Token, TokenVerdict};
-use xmpp::{Jid, Stanza, StreamError};
+use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
 use crate::federation::route::Route;
 
@@ -31,6 +31,8 @@ pub(crate) enum Word {
     Farewell,
     /// Carry what waits for another domain as well.
     Carry(Arc<Route>),
+    /// What a client asked before it logged in is answered: the content of the result.
+    Early(Result<Vec<u8>, StanzaError>),
 }
 
 /// An earlier session that goes on over this connection.
@@ -274,7 +276,8 @@ impl Word {
         match self {
             Self::Stanza(stanza) => stanza.bytes(),
             // The engine bounds what a session may have unacknowledged.
-            Self::Resumed(_) | Self::Bound(_) | Self::Enabled(_) | Self::TokenChecked(_) => 0,
+            Self::Resumed(_) | Self::Bound(_) | Self::Enabled(_) => 0,
+            Self::TokenChecked(_) | Self::Early(_) => 0,
             Self::ResumeRefused | Self::Close(_) | Self::Farewell | Self::Carry(_) => 0,
         }
     }

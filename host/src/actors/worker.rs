@@ -188,7 +188,10 @@ impl Worker {
         let inline = engine.pipeline().inline_features();
         let takes_tokens = engine.pipeline().takes_tokens();
         let features = AssertUnwindSafe(|| engine.stream_features(&store, clock::now_ms()));
-        Features { bound: catch_unwind(features).unwrap_or_default(), inline, takes_tokens }
+        let bound = catch_unwind(features).unwrap_or_default();
+        let early = AssertUnwindSafe(|| engine.early_features(&store, clock::now_ms()));
+        let early = catch_unwind(early).unwrap_or_default();
+        Features { bound, early, inline, takes_tokens }
     }
 
     /// Does what a parcel asks for.
@@ -231,10 +234,10 @@ impl Worker {
                     engine.set_pipeline(*pipeline);
                     engine.set_limits(limits);
                     engine.set_admins(self.hall.shared.config.load().admins.clone());
-                    let features = self.stream_features();
-                    self.hall.set_features(self.number, features);
                     // The new modules hear that they run.
                     self.step(Event::Tick, None);
+                    let features = self.stream_features();
+                    self.hall.set_features(self.number, features);
                 }
             }
             Parcel::Rise(pipeline) => {

@@ -49,6 +49,7 @@ async fn answer(
         method: request.method().as_str().to_owned(),
         query: request.query_string().to_owned(),
         body: body.to_vec(),
+        asker: String::new(),
     };
     let owner = shared.config.load().domain.clone();
     let asking = Asking { kind: "http", name: path.to_owned(), owner, question };

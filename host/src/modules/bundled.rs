@@ -11,6 +11,8 @@ const BUNDLED: &[&RawModule] = &[
     &blocklist::MODULE,
     &required_tls::MODULE,
     &clients::MODULE,
+    &register::MODULE,
+    &invites::MODULE,
     &roster::MODULE,
     &presence::MODULE,
     &disco::MODULE,

@@ -7,7 +7,7 @@ mod settings;
 mod states;
 mod subscriptions;
 
-use calypte::notice::{AccountEnds, Notice as _, RosterChanged};
+use calypte::notice::{AccountEnds, Introduced, Notice as _, RosterChanged};
 use calypte::prelude::*;
 
 pub use settings::Config;
@@ -36,6 +36,7 @@ impl Module for Roster {
         // for the account.
         Hook::presence(Place::Received, Phase::Rewrite, Self::inbound),
         Hook::notice(AccountEnds::NAME, Self::account_ends),
+        Hook::notice(Introduced::NAME, Self::introduced),
     ];
     type Config = Config;
 

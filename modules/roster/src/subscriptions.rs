@@ -3,6 +3,8 @@
 use calypte::prelude::*;
 use calypte::tables::{Contact, ROSTER};
 
+use calypte::notice::Introduced;
+
 use crate::Roster;
 use crate::keep::{State, interested, keep};
 use crate::states::{Inbound, Step};
@@ -96,6 +98,38 @@ impl Roster {
             cx.delete(&ROSTER, &*contact)?;
         }
         Ok(())
+    }
+}
+
+impl Roster {
+    /// Somebody becomes a contact by an invitation: nobody has to be asked.
+    pub(crate) fn introduced(&self, notified: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
+        let Introduced { contact, is_mutual } = notified.read()?;
+        if contact == cx.owner().as_str() {
+            return Ok(());
+        }
+        let before = cx.get(&ROSTER, &*contact)?.unwrap_or_default();
+        let mut after = Contact {
+            from: true,
+            pending_in: None,
+            approved: false,
+            listed: true,
+            ..before.clone()
+        };
+        if is_mutual {
+            (after.to, after.asked) = (true, false);
+        } else {
+            after.asked = !after.to;
+            let send = |cx: &mut Context<'_, '_>, kind: &str| {
+                let presence = Element::new(ns::CLIENT, "presence").with_attr("type", kind);
+                cx.send(&presence.with_attr("to", &contact))
+            };
+            send(cx, "subscribed")?;
+            if after.asked {
+                send(cx, "subscribe")?;
+            }
+        }
+        keep(cx, &self.0, &contact, &before, &after)
     }
 }
 

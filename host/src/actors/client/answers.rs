@@ -3,7 +3,7 @@
 use calypte::wire::{Token, TokenVerdict};
 use crypto::Secret;
 use stream::{Bound as Told, Resumed as Answer, TokenRefusal};
-use xmpp::StreamError;
+use xmpp::{StanzaError, StreamError};
 
 use super::{Client, Stage};
 use crate::actors::outbox::{Bound, Resumed, Word};
@@ -44,6 +44,13 @@ impl Client {
             Word::ResumeRefused => {
                 self.is_linked = false;
                 self.stream.answer_resume(None);
+                self.go_on();
+            }
+            Word::Early(answer) => {
+                let Some((request, _)) = self.early.take() else { return };
+                let text = answer
+                    .and_then(|bytes| String::from_utf8(bytes).map_err(|_| StanzaError::INTERNAL));
+                self.stream.answer_early(&request, text.as_deref());
                 self.go_on();
             }
             Word::Close(why) => self.end(Some(why), false),

@@ -4,18 +4,20 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context as Poller, Poll};
 
 use calypte::tables::{ACCOUNTS, Account, Verifier as Row};
-use calypte::wire::{LoginFacts, TokenProof, TokenWish};
+use calypte::wire::{LoginFacts, Stranger, TokenProof, TokenWish};
 use crypto::Secret;
 use engine::Event;
 use stream::scram::{Verifier, Verifiers};
 use stream::{Bound, Inline, StreamEvent, TokenProof as Shown, TokenRefusal, UserAgent};
 use tokio::sync::Semaphore;
-use xmpp::{Jid, StreamError};
+use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
 use super::{Client, Stage};
 use crate::actors::inbox::Parcel;
+use crate::actors::outbox::Word;
 use crate::actors::worker::Worker;
 use crate::log;
+use crate::server::Answer;
 
 /// Bytes of chance in a resource.
 const RESOURCE_BYTES: usize = 8;
@@ -30,6 +32,7 @@ impl Client {
         let session = self.outbox.id();
         match question {
             StreamEvent::StartTls => self.stage = Stage::Securing,
+            StreamEvent::Early(request) => self.ask_early(request),
             StreamEvent::Account { username } => {
                 let found = self.find(&username).filter(|(_, account)| !account.disabled);
                 self.password = found.as_ref().map(|(_, account)| account.password);
@@ -64,6 +67,23 @@ impl Client {
             }
             _ => {}
         }
+    }
+
+    /// Asks the modules what a client wants to know before it logs in.
+    fn ask_early(&mut self, request: Stanza) {
+        let outbox = Arc::clone(&self.outbox);
+        let taker = move |answer: Answer| outbox.push(Word::Early(answer.body));
+        let inbox = self.hall.inbox(self.hall.shard_of(&self.hall.domain));
+        let token = self.hall.questions.add(Box::new(taker));
+        let (Some(inbox), Some(token)) = (inbox, token) else {
+            let busy = StanzaError::RESOURCE_CONSTRAINT;
+            return self.stream.answer_early(&request, Err(&busy));
+        };
+        let address = self.place.address().to_string();
+        let stranger = Stranger { connection: self.outbox.id(), address };
+        self.early = Some((request.clone(), token));
+        self.stage = Stage::Asking;
+        inbox.push(Parcel::Event(Box::new(Event::Stranger { token, stranger, request })));
     }
 
     /// Reads the record of an account.

@@ -20,6 +20,7 @@ impl Link {
                 Word::Stanza(_)
                 | Word::Bound(_)
                 | Word::TokenChecked(_)
+                | Word::Early(_)
                 | Word::Enabled(_)
                 | Word::Resumed(_)
                 | Word::ResumeRefused => {}

@@ -1,0 +1,42 @@
+//! Where a module acts besides: accounts, strangers, forms.
+
+use super::{ANY, Hook, Run, Who};
+use crate::functions::{AccountFn, CommandFn, FeatureFn, StrangerFn};
+#[cfg(doc)]
+use crate::{Asked, Context};
+
+impl<M> Hook<M> {
+    /// Answers `get` requests with this payload of clients that have not logged in. The owner is the
+    /// domain. They can ask, over TLS and not often, where an [`early_feature`](Self::early_feature)
+    /// is offered.
+    pub const fn stranger_get(ns: &'static str, name: &'static str, f: StrangerFn<M>) -> Self {
+        Self::of(["stranger-get", ns, name, ANY, ANY, ANY], Run::Stranger(f))
+    }
+
+    /// Answers `set` requests with this payload of clients that have not logged in.
+    pub const fn stranger_set(ns: &'static str, name: &'static str, f: StrangerFn<M>) -> Self {
+        Self::of(["stranger-set", ns, name, ANY, ANY, ANY], Run::Stranger(f))
+    }
+
+    /// Adds to the stream features that a client sees over TLS before it logs in. It runs as
+    /// [`stream_feature`](Self::stream_feature) does, after [`started`](Self::started).
+    pub const fn early_feature(f: FeatureFn<M>) -> Self {
+        Self::of(["early-feature", ANY, ANY, ANY, ANY, ANY], Run::Feature(f))
+    }
+
+    /// Hears what became of [`Context::change_account`], with the cookie given there.
+    pub const fn account_done(f: AccountFn<M>) -> Self {
+        Self::of(["account-done", ANY, ANY, ANY, ANY, ANY], Run::AccountDone(f))
+    }
+
+    /// Offers a command that asks for what it needs with forms: see [`crate::command`]. The function is
+    /// called with all that was filled in so far.
+    pub const fn form_command(
+        node: &'static str,
+        title: &'static str,
+        who: Who,
+        f: CommandFn<M>,
+    ) -> Self {
+        Self::of(["command", node, who.name(), title, "forms", ANY], Run::Command(f))
+    }
+}

@@ -1,0 +1,68 @@
+//! Tokens: 130 bits of chance, of which only a hash is kept.
+
+use calypte::prelude::*;
+use tables::{INVITATIONS, INVITED_NAMES, Invitation};
+
+/// Letters of a token, five bits each.
+const LETTERS: u32 = 26;
+/// Letters of a hash.
+const ID_LETTERS: usize = 32;
+/// The longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 128;
+
+/// Returns a new token and what it is kept under.
+pub(crate) fn draw(cx: &mut Context<'_, '_>) -> Result<(String, String), StanzaError> {
+    let token = cx.random_name(LETTERS)?;
+    let id = id(&token);
+    Ok((token, id))
+}
+
+/// Returns what a token is kept under: half of its hash, which is still 128 bits.
+pub(crate) fn id(token: &str) -> String {
+    let hex = calypte::crypto::hash(token.as_bytes()).map(|byte| format!("{byte:02x}")).concat();
+    hex.chars().take(ID_LETTERS).collect()
+}
+
+/// Finds the invitation that a token is for, while it is good.
+pub(crate) fn find(
+    cx: &mut Context<'_, '_>,
+    token: &str,
+) -> Result<Option<(String, Invitation)>, StanzaError> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Ok(None);
+    }
+    let id = id(token);
+    let now_ms = cx.now_ms();
+    let found = cx.get(&INVITATIONS, &*id)?;
+    let is_good = |found: &Invitation| found.expires_ms > now_ms && found.has_use();
+    Ok(found.filter(is_good).map(|found| (id, found)))
+}
+
+/// Writes an invitation, or forgets one that has no use left.
+pub(crate) fn keep(cx: &mut Context<'_, '_>, id: &str, invitation: &Invitation) -> Done {
+    if invitation.uses > 0 {
+        return cx.put(&INVITATIONS, id, invitation);
+    }
+    forget(cx, id, invitation)
+}
+
+/// Forgets an invitation and the name that was kept free for it.
+pub(crate) fn forget(cx: &mut Context<'_, '_>, id: &str, invitation: &Invitation) -> Done {
+    if let Some(name) = &invitation.name {
+        cx.delete(&INVITED_NAMES, &**name)?;
+    }
+    cx.delete(&INVITATIONS, id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_tells_nothing_of_its_token() {
+        let (one, two) = (id("abcdefghijkmnpqrstuvwxyz23"), id("abcdefghijkmnpqrstuvwxyz24"));
+        assert_eq!(one.len(), ID_LETTERS);
+        assert_ne!(one, two);
+        assert!(!one.contains("abcdef"));
+    }
+}

@@ -1,0 +1,136 @@
+//! Registration before login (§3.1).
+
+use calypte::notice::{Registration, RegistrationStage};
+use calypte::wire::Password;
+use calypte::{Stranger, Ticket, prelude::*};
+use tables::{ACCOUNTS, INVITATIONS, INVITED, INVITED_NAMES, Invited};
+
+use crate::cookie::Cookie;
+use crate::{Policy, Register, field, names, pace};
+
+impl Register {
+    /// Says what has to be filled in.
+    pub(crate) fn ask_stranger(
+        &self,
+        _: &Request<'_>,
+        stranger: &Stranger,
+        cx: &mut Context<'_, '_>,
+    ) -> IqResult {
+        let invited = self.admit(stranger, cx)?;
+        let element = |name: &str| Element::new(ns::REGISTER, name);
+        let name = match invited.and_then(|invited| invited.name) {
+            Some(name) => element("username").with_text(&name),
+            None => element("username"),
+        };
+        let text = "Choose a name and a password.";
+        let query = element("query").with_child(element("instructions").with_text(text));
+        Ok(Reply::With(query.with_child(name).with_child(element("password"))))
+    }
+
+    /// Has the host make an account.
+    pub(crate) fn register(
+        &self,
+        request: &Request<'_>,
+        stranger: &Stranger,
+        cx: &mut Context<'_, '_>,
+    ) -> IqResult {
+        let invited = self.admit(stranger, cx)?;
+        let query = request.query()?;
+        let (Some(name), Some(password)) = (field(query, "username"), field(query, "password"))
+        else {
+            return Err(StanzaError::NOT_ACCEPTABLE.with_text("a name and a password are needed"));
+        };
+        // The invitation's own name is the operator's choice.
+        let jid = match invited.as_ref().and_then(|invited| invited.name.as_deref()) {
+            Some(own) => {
+                let jid = Jid::parse(&format!("{name}@{}", cx.domain()));
+                let jid = jid.map_err(|_| StanzaError::JID_MALFORMED)?;
+                if jid.local() != Some(own) {
+                    let text = format!("the invitation is for the name {own}");
+                    return Err(StanzaError::NOT_ACCEPTABLE.with_text(text));
+                }
+                jid
+            }
+            None => names::address(&name, cx.domain(), &self.0)?,
+        };
+        self.check_password(&password)?;
+        let local = jid.local().unwrap_or("").to_owned();
+        let bounds = (self.0.per_address, self.0.per_hour);
+        let ticket = cx.later()?;
+        let begun = pace::count(cx, &stranger.address, bounds)
+            .and_then(|()| begin(cx, ticket, local, &password, invited.map(|invited| invited.id)));
+        if let Err(error) = begun {
+            // A refusal would take back that it was counted.
+            cx.answer(ticket, Err(error))?;
+        }
+        Ok(Reply::Later)
+    }
+
+    /// The host has made the account, or has not.
+    pub(crate) fn registered(
+        cx: &mut Context<'_, '_>,
+        (ticket, name): (Ticket, &str),
+        invitation: Option<String>,
+        done: Result<(), AccountFault>,
+    ) -> Done {
+        let stage = match done {
+            Ok(()) => RegistrationStage::Done,
+            Err(_) => RegistrationStage::Failed,
+        };
+        tell(cx, name, invitation.as_ref(), stage)?;
+        cx.count(if done.is_ok() { "registered" } else { "failed" }, 1)?;
+        cx.answer(ticket, done.map(|()| Reply::Empty).map_err(StanzaError::from))
+    }
+
+    /// Tells whether a stranger may register, and what it was invited with.
+    fn admit(
+        &self,
+        stranger: &Stranger,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<Option<Invited>, StanzaError> {
+        let invited = cx.get(&INVITED, &stranger.connection)?;
+        match self.0.policy {
+            Policy::Closed => Err(StanzaError::SERVICE_UNAVAILABLE),
+            Policy::Invite if invited.is_none() => {
+                Err(StanzaError::NOT_ALLOWED.with_text("an invitation is needed"))
+            }
+            Policy::Invite | Policy::Open => Ok(invited),
+        }
+    }
+}
+
+/// Has the host make an account that may be made.
+fn begin(
+    cx: &mut Context<'_, '_>,
+    ticket: Ticket,
+    name: String,
+    password: &str,
+    invitation: Option<String>,
+) -> Result<(), StanzaError> {
+    let now_ms = cx.now_ms();
+    let reserved = cx.get(&INVITED_NAMES, &*name)?.filter(|one| one.at_ms > now_ms);
+    let is_others = reserved.is_some_and(|one| Some(&one.id) != invitation.as_ref());
+    if is_others || cx.get(&ACCOUNTS, &*name)?.is_some() {
+        return Err(AccountFault::Exists.into());
+    }
+    if let Some(id) = &invitation {
+        let found = cx.get(&INVITATIONS, &**id)?;
+        if found.is_none_or(|found| !found.has_use()) {
+            return Err(StanzaError::ITEM_NOT_FOUND.with_text("the invitation was used"));
+        }
+    }
+    // Whoever keeps invitations notes in the same step that this one is being used.
+    tell(cx, &name, invitation.as_ref(), RegistrationStage::Begun)?;
+    let cookie = Cookie::Made { ticket, name: name.clone(), invitation };
+    let work = AccountWork::Create { name, password: Password::new(password) };
+    cx.change_account(&work, &cookie.write())
+}
+
+fn tell(
+    cx: &mut Context<'_, '_>,
+    name: &str,
+    invitation: Option<&String>,
+    stage: RegistrationStage,
+) -> Done {
+    cx.tell(&Registration { name: name.to_owned(), invitation: invitation.cloned(), stage })
+}

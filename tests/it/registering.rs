@@ -1,0 +1,100 @@
+//! Accounts that clients make, change and remove.
+
+use std::time::Duration;
+
+use calypte_tests::{Client, How, Server, Setup, password};
+
+fn server(policy: &str) -> Server {
+    Setup::new().raw(&format!("[modules.register]\npolicy = \"{policy}\"\n")).start()
+}
+
+fn register(client: &mut Client, id: &str, name: &str, password: &str) -> String {
+    client.send(&format!(
+        "<iq type='set' id='{id}'><query xmlns='jabber:iq:register'><username>{name}</username>\
+         <password>{password}</password></query></iq>"
+    ));
+    client.expect(&["<iq", &format!("id=\"{id}\"")])
+}
+
+#[test]
+fn a_stranger_registers_and_logs_in_on_the_same_stream() {
+    let server = server("open");
+    let how = How::default();
+    let mut client = how.secured(&server);
+    let features = client.open_stream();
+    assert!(features.contains("http://jabber.org/features/iq-register"), "{features}");
+    let said = register(&mut client, "a", "carl", &password("carl"));
+    assert!(said.contains("type=\"result\""), "{said}");
+    how.prove(&mut client, "carl", &password("carl")).unwrap();
+    client.open_stream();
+    how.bind(&mut client).unwrap();
+    client.ping();
+    // The name is taken, and the account is as good as any other after a crash.
+    let said = register(&mut how.open(&server), "b", "Carl", "something else");
+    assert!(said.contains("<conflict"), "{said}");
+    let log = server.log();
+    assert!(!log.contains(&password("carl")) && !log.contains("something else"), "{log}");
+}
+
+#[test]
+fn what_was_registered_survives_a_kill() {
+    let mut server = server("open");
+    let said = register(&mut How::default().open(&server), "a", "carl", &password("carl"));
+    assert!(said.contains("type=\"result\""), "{said}");
+    server.kill();
+    server.launch();
+    How::default().login(&server, "carl").ping();
+}
+
+#[test]
+fn without_leave_a_stanza_before_login_ends_the_stream() {
+    let server = server("closed");
+    let mut client = How::default().secured(&server);
+    let features = client.open_stream();
+    assert!(!features.contains("register"), "{features}");
+    client.send("<iq type='get' id='a'><query xmlns='jabber:iq:register'/></iq>");
+    client.expect(&["not-authorized"]);
+}
+
+#[test]
+fn a_stranger_asks_only_so_often() {
+    let server = server("open");
+    let mut client = How::default().open(&server);
+    for _ in 0..16 {
+        client.send("<iq type='get' id='a'><query xmlns='jabber:iq:register'/></iq>");
+        client.expect(&["<iq", "instructions"]);
+    }
+    client.send("<iq type='get' id='a'><query xmlns='jabber:iq:register'/></iq>");
+    client.expect(&["policy-violation"]);
+}
+
+#[test]
+fn another_password_counts_at_once_and_is_in_no_file() {
+    let server = Server::start();
+    let mut ana = Client::login(&server, "ana");
+    let said = register(&mut ana, "a", "ana", "a new pa55word");
+    assert!(said.contains("type=\"result\""), "{said}");
+    assert!(How::default().try_login(&server, "ana", &password("ana")).is_err());
+    How::default().try_login(&server, "ana", "a new pa55word").unwrap().ping();
+    let grep = std::process::Command::new("grep")
+        .args(["-rlaF", "a new pa55word"])
+        .arg(server.file(""))
+        .output()
+        .unwrap();
+    assert!(grep.stdout.is_empty(), "{}", String::from_utf8_lossy(&grep.stdout));
+}
+
+#[test]
+fn an_account_is_removed_while_its_devices_are_connected() {
+    let server = Server::start();
+    let how = How::default();
+    let (mut ana, mut phone) = (how.login(&server, "ana"), how.login(&server, "ana"));
+    ana.send("<iq type='set' id='a'><query xmlns='jabber:iq:register'><remove/></query></iq>");
+    ana.expect(&["<iq", "type=\"result\""]);
+    for client in [&mut ana, &mut phone] {
+        client.expect(&["not-authorized"]);
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(how.try_login(&server, "ana", &password("ana")).is_err());
+    assert!(!server.run(&["user", "list"], "").out.contains("ana@"));
+}
