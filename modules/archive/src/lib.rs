@@ -127,7 +127,8 @@ impl Module for Archive {
     }
 }
 
-/// Refuses everybody but the account's own clients (XEP-0313 §8.1).
+/// Refuses everybody but the account's own clients with what an address without an account answers;
+/// `forbidden`, as the XEP has it, would tell them apart.
 fn own(request: &Request<'_>, cx: &Context<'_, '_>) -> Done {
-    if cx.is_own(request.from) { Ok(()) } else { Err(StanzaError::FORBIDDEN) }
+    if cx.is_own(request.from) { Ok(()) } else { Err(StanzaError::SERVICE_UNAVAILABLE) }
 }

@@ -204,7 +204,7 @@ fn bounds(
 /// Hands the messages of a page to the client that asked.
 fn send(page: &Page, query_id: Option<&str>, is_flipped: bool, cx: &mut Context<'_, '_>) -> Done {
     let Some(resource) = cx.session_jid().and_then(JidRef::resource).map(str::to_owned) else {
-        return Err(StanzaError::FORBIDDEN);
+        return Err(StanzaError::SERVICE_UNAVAILABLE);
     };
     let owner = cx.owner_jid();
     let mut results: Vec<_> =

@@ -90,10 +90,11 @@ impl Carbons {
     }
 }
 
-/// Begins or ends to give copies to the session that asks (§4, §5, §10.1).
+/// Begins or ends to give copies to the session that asks (§4, §5, §10.1). Others get what an address
+/// without an account answers; `not-allowed`, as the XEP has it, would tell them apart.
 fn set(request: &Request<'_>, wanted: bool, cx: &mut Context<'_, '_>) -> IqResult {
     if !cx.is_own(request.from) {
-        return Err(StanzaError::NOT_ALLOWED);
+        return Err(StanzaError::SERVICE_UNAVAILABLE);
     }
     cx.set_value(copy::WANTED, if wanted { &[1] } else { &[] })?;
     Ok(Reply::Empty)
