@@ -96,7 +96,7 @@ const FIELDS: &[Field] = &[
     },
     Field {
         name: "pubsub#roster_groups_allowed",
-        kind: "text-multi",
+        kind: "list-multi",
         label: "The groups of the roster that may, when that is who may",
         options: &[],
         get: |node, _| node.groups.clone(),
