@@ -9,11 +9,15 @@ warnings.simplefilter("ignore")  # what its dependencies say of each other is no
 
 import aioopenssl
 import aioxmpp
+import aioxmpp.carbons
 import aioxmpp.connector
 import aioxmpp.dispatcher
+import aioxmpp.forms
+import aioxmpp.misc
 import aioxmpp.node
+import aioxmpp.rsm.xso
 
-from story import Person, soon, tell
+from story import Person, ok, soon, tell
 
 # How its parts say that somebody is there, away or gone.
 TYPES = aioxmpp.PresenceType
@@ -43,12 +47,48 @@ def write(transport, data, write=aioopenssl.STARTTLSTransport.write):
 aioopenssl.STARTTLSTransport.write = write
 
 
+# It has no archive of its own: XEP-0313 with its parts, as its author would write it.
+MAM = "urn:xmpp:mam:2"
+
+
+@aioxmpp.IQ.as_payload_class
+class Query(aioxmpp.xso.XSO):
+    TAG = (MAM, "query")
+    id = aioxmpp.xso.Attr("queryid", default=None)
+    form = aioxmpp.xso.Child([aioxmpp.forms.Data])
+    page = aioxmpp.xso.Child([aioxmpp.rsm.xso.ResultSetMetadata])
+
+
+@aioxmpp.IQ.as_payload_class
+class Fin(aioxmpp.xso.XSO):
+    TAG = (MAM, "fin")
+    is_complete = aioxmpp.xso.Attr("complete", type_=aioxmpp.xso.Bool(), default=False)
+    page = aioxmpp.xso.Child([aioxmpp.rsm.xso.ResultSetMetadata])
+
+
+class Result(aioxmpp.xso.XSO):
+    TAG = (MAM, "result")
+    id = aioxmpp.xso.Attr("id")
+    query = aioxmpp.xso.Attr("queryid", default=None)
+    forwarded = aioxmpp.xso.Child([aioxmpp.misc.Forwarded])
+
+
+aioxmpp.Message.mam_result = aioxmpp.xso.Child([Result])
+
+
+class Filter(aioxmpp.forms.Form):
+    FORM_TYPE = MAM
+    other = aioxmpp.forms.JIDSingle(var="with")
+
+
 class Aioxmpp(Person):
+    knows_devices = True
     resends_in_order = False  # it puts them back in front of its queue one by one
 
     def __init__(self, name, server):
         super().__init__(name, server)
         self.client = None
+        self.found = []  # of the archive, in this query
 
     async def login(self, transport):
         self.client = aioxmpp.Client(
@@ -82,10 +122,18 @@ class Aioxmpp(Person):
 
     def listen(self):
         messages = self.client.summon(aioxmpp.dispatcher.SimpleMessageDispatcher)
-        messages.register_callback(aioxmpp.MessageType.CHAT, None, self.on_message)
+        for kind in aioxmpp.MessageType:
+            messages.register_callback(kind, None, self.on_message)
+        self.carbons = self.client.summon(aioxmpp.CarbonsClient)
+        self.blocking = self.client.summon(aioxmpp.BlockingClient)
+        self.contacts = self.client.summon(aioxmpp.RosterClient)
         presences = self.client.summon(aioxmpp.dispatcher.SimplePresenceDispatcher)
         for kind in TYPES:
-            presences.register_callback(kind, None, self.on_presence)
+            # These come from the roster, which takes them.
+            if taken := getattr(self.contacts, f"on_{kind.value}", None):
+                taken.connect(self.on_presence)
+            else:
+                presences.register_callback(kind, None, self.on_presence)
 
     async def logout(self):
         self.is_leaving = True
@@ -120,6 +168,64 @@ class Aioxmpp(Person):
         while self.last.state == aioxmpp.stream.StanzaState.ACTIVE:
             await asyncio.sleep(0.001)
 
+    async def shares(self):
+        await soon(self.carbons.enable(), f"{self.name} asks for copies")
+
+    def here(self):
+        return str(self.client.local_jid)
+
+    async def history(self, other):
+        self.found = []
+        page = aioxmpp.rsm.xso.ResultSetMetadata().limit(3)
+        while True:
+            form = Filter()
+            form.other.value = aioxmpp.JID.fromstr(other)
+            query = Query()
+            query.form, query.page = form.render_request(), page
+            query.form.type_ = aioxmpp.forms.DataType.SUBMIT
+            request = aioxmpp.IQ(type_=aioxmpp.IQType.SET, payload=query)
+            fin = await soon(self.client.send(request), f"{self.name} reads a page")
+            if fin.is_complete:
+                return self.found
+            page = fin.page.next_page(max_=3)
+
+    async def also(self, phone, ben):
+        """A contact is renamed and somebody is blocked on one device; the other hears of it."""
+        heard = asyncio.Queue()
+
+        def hears(signal):
+            # Keeps the connection: what returns true is forgotten.
+            signal.connect(lambda *told: heard.put_nowait(told))
+
+        jid = aioxmpp.JID.fromstr(ben.jid)
+        hears(self.contacts.on_entry_name_changed)
+        hears(self.contacts.on_entry_added_to_group)
+        await soon(
+            phone.contacts.set_entry(jid, name="Benny", add_to_groups={"Friends"}), "a new name"
+        )
+        for _ in range(2):
+            await soon(heard.get(), "the other device hears of the name and of the group")
+        assert self.contacts.items[jid].name == "Benny", self.contacts.items[jid]
+        assert set(self.contacts.items[jid].groups) == {"Friends"}, self.contacts.items[jid]
+        ok("roster-push")
+
+        hears(self.blocking.on_jids_blocked)
+        hears(self.blocking.on_jids_unblocked)
+        await soon(phone.blocking.block_jids([jid]), "ben is blocked")
+        assert await soon(heard.get(), "the other device hears of it") == (frozenset([jid]),)
+        assert self.blocking.blocklist == frozenset([jid]), self.blocking.blocklist
+        for _ in range(2):
+            await ben.sees(self.jid, "unavailable")
+        ben.text(self.jid, "into the void")
+        await ben.roster()  # its answer says that the server had that
+        await soon(phone.blocking.unblock_jids([jid]), "ben is let in again")
+        assert await soon(heard.get(), "the other device hears of it") == (frozenset([jid]),)
+        for _ in range(2):
+            await ben.sees(self.jid, "available")
+        ben.text(self.here(), "let in again")
+        await self.reads(ben.jid, "let in again")
+        ok("blocking")
+
     def cut(self):
         transport = self.client.stream._xmlstream.transport
         transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
@@ -133,8 +239,22 @@ class Aioxmpp(Person):
             self.texts.put_nowait(("nobody", f"a new session: {reason}", False))
 
     def on_message(self, message):
-        delayed = bool(message.xep0203_delay)
-        self.texts.put_nowait((str(message.from_), message.body.any(), delayed))
+        if result := message.mam_result:
+            stanza = result.forwarded.stanza
+            self.found.append((str(stanza.from_), stanza.body.any(), result.id))
+        elif copy := message.xep0280_sent or message.xep0280_received:
+            stanza = copy.stanza
+            way = "sent" if message.xep0280_sent else "received"
+            self.copies.put_nowait((way, str(stanza.from_), str(stanza.to), stanza.body.any()))
+            self.note(stanza)
+        elif message.type_ == aioxmpp.MessageType.CHAT:
+            delayed = bool(message.xep0203_delay)
+            self.texts.put_nowait((str(message.from_), message.body.any(), delayed))
+            self.note(message)
+
+    def note(self, message):
+        own = [each.id_ for each in message.xep0359_stanza_ids if str(each.by) == self.jid]
+        self.names[message.body.any()] = own[0] if own else None
 
     def on_presence(self, presence):
         kind = presence.type_.value or SHOWS.get(presence.show, "available")

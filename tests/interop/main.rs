@@ -21,7 +21,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 5] = [
+const STORIES: [Story; 8] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -32,8 +32,10 @@ const STORIES: [Story; 5] = [
         name: "aioxmpp",
         script: "aioxmpp_client.py",
         steps: "foreign-certificate wrong-password login-starttls login-tls roster subscribe \
-                presence chat offline resume-after-cut resume-after-kill logout",
+                presence chat offline carbons archive roster-push blocking resume-after-cut \
+                resume-after-kill logout",
     },
+    Story { name: "aioxmpp-suite", script: "aioxmpp_suite.py", steps: "suite" },
     Story {
         name: "xmppjs",
         script: "xmppjs_client.mjs",
@@ -45,6 +47,17 @@ const STORIES: [Story; 5] = [
         script: "profanity_client.py",
         steps: "foreign-certificate wrong-password login-starttls roster subscribe presence chat \
                 offline resume-after-cut resume-after-kill login-tls logout",
+    },
+    Story {
+        name: "together",
+        script: "together_client.py",
+        steps: "login same-conversation archive logout",
+    },
+    Story {
+        name: "omemo",
+        script: "omemo_client.py",
+        steps: "login roster subscribe presence keys two-devices new-devices four-devices away \
+                logout",
     },
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
@@ -138,11 +151,21 @@ fn listen(child: &mut Child, mut server: Option<&mut Server>) -> (Vec<String>, S
         if let Some(step) = line.strip_prefix("ok ") {
             steps.push(step.to_owned());
         }
-        if let (Some(server), "please kill") = (&mut server, line.as_str()) {
-            server.kill();
-            server.launch();
+        if let (Some(server), Some(wish)) = (&mut server, line.strip_prefix("please ")) {
+            grant(server, wish);
             drop(writeln!(input, "done"));
         }
     }
     (steps, said)
+}
+
+/// Does what a script wishes.
+fn grant(server: &mut Server, wish: &str) {
+    let guests = wish.strip_prefix("add ").and_then(|wish| wish.strip_suffix(" guests"));
+    if let Some(guests) = guests.and_then(|guests| guests.parse::<u32>().ok()) {
+        (0..guests).for_each(|number| server.add(&format!("guest{number}")));
+    } else if wish == "kill" {
+        server.kill();
+        server.launch();
+    }
 }

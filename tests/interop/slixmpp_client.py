@@ -9,13 +9,15 @@ from story import Person, soon, tell
 
 class Slixmpp(Person):
     knows_devices = True
+    # "" lets the server choose.
+    resource = ""
 
     def __init__(self, name, server):
         super().__init__(name, server)
         self.client = None
 
     async def login(self, transport):
-        client = self.client = slixmpp.ClientXMPP(self.jid, self.password)
+        client = self.client = slixmpp.ClientXMPP(self.jid + self.resource, self.password)
         client.ca_certs = self.authority
         client.enable_plaintext = False
         client.enable_direct_tls = transport == "tls"
@@ -27,6 +29,7 @@ class Slixmpp(Person):
         client.register_plugin("xep_0280")
         client.register_plugin("xep_0313")
         client.register_plugin("xep_0359")
+        self.equip(client)
         client.add_event_handler("carbon_sent", lambda copy: self.on_copy("sent", copy))
         client.add_event_handler("carbon_received", lambda copy: self.on_copy("received", copy))
         client.add_event_handler("message", self.on_message)
@@ -44,6 +47,9 @@ class Slixmpp(Person):
         mechanism = client.plugin["feature_mechanisms"].mech.name
         assert mechanism.startswith("SCRAM-"), mechanism
         client.send_presence()
+
+    def equip(self, client):
+        """Adds what a client of another kind has."""
 
     async def logout(self):
         self.client.cancel_connection_attempt()

@@ -76,6 +76,9 @@ class Person:
         """Returns the full address."""
         raise NotImplementedError
 
+    async def also(self, phone, ben):
+        """Does what only this client has an interface for, with a second device of its account."""
+
     async def history(self, other):
         """Reads the archive (XEP-0313) page by page: [(sender, body, name)] with one person."""
         raise NotImplementedError
@@ -255,9 +258,10 @@ async def devices(make, server, ana, ben):
         for body in bodies:
             assert person.names[body] == names[body], (body, person.names, names)
     assert await ben.history(ana.jid) != [], "the other side has its own"
+    ok("archive")
+    await ana.also(phone, ben)
     await phone.logout()
     await ben.sees(ana.jid, "unavailable")
-    ok("archive")
 
 
 async def cuts(ana, ben):
@@ -342,9 +346,14 @@ def arguments():
     return parser.parse_args()
 
 
-def tell(make):
-    """Runs the whole story with the client `make(name, server)`."""
+def run(story):
+    """Runs `story(server)`, an own one of a client."""
     server = arguments()
     level = logging.DEBUG if server.verbose else logging.CRITICAL
     logging.basicConfig(level=level, stream=sys.stderr)
-    asyncio.run(asyncio.wait_for(whole_story(make, server), 300))
+    asyncio.run(asyncio.wait_for(story(server), 300))
+
+
+def tell(make):
+    """Runs the whole story with the client `make(name, server)`."""
+    run(lambda server: whole_story(make, server))
