@@ -18,6 +18,7 @@ mod config_cmd;
 mod dev;
 mod dns;
 mod doctor;
+mod invite;
 mod module;
 mod module_add;
 mod module_check;
@@ -69,6 +70,7 @@ enum Command {
     Ask(command::Args),
     #[command(subcommand)]
     User(user::Command),
+    Invite(invite::Args),
     #[command(subcommand)]
     Module(module::Command),
     Backup(backup::BackupArgs),
@@ -113,6 +115,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tls(command) => tls::run(config, &command),
         Command::Ask(args) => command::run(config, &args),
         Command::User(command) => user::run(config, &command),
+        Command::Invite(args) => invite::run(config, &args),
         Command::Module(command) => module::run(config, &command),
         Command::Backup(args) => backup::backup(config, &args),
         Command::Verify(args) => backup::verify(config, &args),

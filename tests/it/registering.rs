@@ -98,3 +98,25 @@ fn an_account_is_removed_while_its_devices_are_connected() {
     assert!(how.try_login(&server, "ana", &password("ana")).is_err());
     assert!(!server.run(&["user", "list"], "").out.contains("ana@"));
 }
+
+#[test]
+fn the_operator_invites_and_the_token_is_good_once() {
+    let server = server("invite");
+    let ran = server.run(&["invite", "--for", "carl", "--from", "ana"], "");
+    assert!(ran.out.contains("xmpp:carl@chat.example?register;preauth="), "{ran:?}");
+    let token = ran.out.split("preauth=").nth(1).unwrap().split_whitespace().next().unwrap();
+    assert!(server.run(&["invite", "list"], "").out.contains("for carl"));
+    let mut client = How::default().open(&server);
+    let said = register(&mut client, "a", "carl", &password("carl"));
+    assert!(said.contains("<not-allowed"), "{said}");
+    client.send(&format!(
+        "<iq type='set' id='b'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></iq>"
+    ));
+    client.expect(&["<iq", "id=\"b\"", "type=\"result\""]);
+    let said = register(&mut client, "c", "carl", &password("carl"));
+    assert!(said.contains("type=\"result\""), "{said}");
+    let mut carl = How::default().login(&server, "carl");
+    carl.send("<iq type='get' id='d'><query xmlns='jabber:iq:roster'/></iq>");
+    carl.expect(&["ana@chat.example", "subscription=\"both\""]);
+    assert!(server.run(&["invite", "list"], "").out.contains("No invitation is open."));
+}
