@@ -169,7 +169,8 @@ impl Info {
     /// Reads what is said of the image that is published itself, not at some address (XEP-0398 §3.1).
     fn read(metadata: Node<'_>) -> Option<Self> {
         let infos = metadata.children().filter(|info| info.is(ns::AVATAR_METADATA, "info"));
-        let info = infos.into_iter().find(|info| info.attr("url").is_none())?;
+        let info =
+            infos.into_iter().find(|info| info.attr("url").is_none_or(|url| url.is_empty()))?;
         let media_type = info.attr("type").unwrap_or_default().into_owned();
         Some(Self { id: info.attr("id")?.into_owned(), media_type })
     }
