@@ -21,7 +21,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 8] = [
+const STORIES: [Story; 9] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -58,6 +58,12 @@ const STORIES: [Story; 8] = [
         script: "omemo_client.py",
         steps: "login roster subscribe presence keys two-devices new-devices four-devices away \
                 logout",
+    },
+    Story {
+        name: "profile",
+        script: "profile_client.py",
+        steps: "features avatar-to-card card-to-avatar item-to-lists private-to-items \
+                lists-to-items logout",
     },
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
