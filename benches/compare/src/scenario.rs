@@ -130,6 +130,12 @@ pub(crate) const FULL: &[Scenario] = &[
         ],
     },
     Scenario {
+        args: "pep --contacts 100 --repeat 1",
+        instead: None,
+        is_steady: false,
+        figures: &[rate("told of what a contact published: notifications", PER_CPU, None)],
+    },
+    Scenario {
         args: "idle --accounts 2000 --hold 10",
         instead: None,
         is_steady: true,

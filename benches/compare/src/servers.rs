@@ -98,7 +98,8 @@ impl Servers {
              c2s_tls = [\"127.0.0.1:{port}\"]\nhttp = []\ns2s = []\ns2s_tls = []\n[limits]\n\
              connections_per_address = 20000\nlogging_in = 10000\ntraffic = \"1 GiB\"\n\
              burst = \"1 GiB\"\n[login]\niterations = {ITERATIONS}\n\
-             [modules]\ndisable = [\"archive\", \"blocklist\", \"carbons\"]\n"
+             [modules]\ndisable = [\"archive\", \"blocklist\", \"carbons\"]\n\
+             [modules.pep]\nrate = 60000\n"
         )
     }
 
@@ -111,7 +112,7 @@ impl Servers {
              data_path = \"{at}/prosody\"\nnetwork_backend = \"epoll\"\n\
              network_settings = {{ tcp_backlog = 4096 }}\ngc = {{ mode = \"generational\" }}\n\
              modules_enabled = {{ \"roster\"; \"saslauth\"; \"tls\"; \"disco\"; \"version\"; \
-             \"ping\"; \"smacks\"; }}\ninterfaces = {{ \"127.0.0.1\" }}\nc2s_ports = {{ }}\n\
+             \"ping\"; \"smacks\"; \"pep\"; }}\ninterfaces = {{ \"127.0.0.1\" }}\nc2s_ports = {{ }}\n\
              c2s_direct_tls_ports = {{ {port} }}\ns2s_ports = {{ }}\nhttp_ports = {{ }}\n\
              https_ports = {{ }}\nssl = {{ certificate = \"{at}/chain.pem\"; key = \
              \"{at}/key.pem\" }}\nc2s_direct_tls_ssl = {{ certificate = \"{at}/chain.pem\"; key = \

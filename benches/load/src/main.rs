@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 
 use conn::Res;
 use probe::Probe;
-use scenario::{Setting, chat, durability, idle, login, offline, slow};
+use scenario::{Setting, chat, durability, idle, login, offline, pep, slow};
 use scram::Mech;
 use target::{Target, Tls, Way};
 
@@ -161,6 +161,12 @@ enum Command {
         /// Bytes of a body
         #[arg(long, default_value_t = 60)]
         body: usize,
+    },
+    /// What one account publishes, told to its contacts (XEP-0163)
+    Pep {
+        /// How many contacts are told
+        #[arg(long, default_value_t = 100)]
+        contacts: usize,
     },
     /// Acknowledged messages that a crash loses
     Durability {
@@ -307,6 +313,7 @@ async fn measure(setting: &Setting, command: Command) -> Res<Value> {
         Command::Offline { senders, recipients, each, body } => {
             offline::run(setting, offline::Load { senders, recipients, each, body }).await
         }
+        Command::Pep { contacts } => pep::run(setting, contacts).await,
         Command::Durability { senders, recipients, rounds, kill, restart, in_flight } => {
             let crash = durability::Crash { senders, recipients, rounds, kill, restart, in_flight };
             durability::run(setting, crash).await

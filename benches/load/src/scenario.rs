@@ -19,6 +19,7 @@ pub(crate) mod durability;
 pub(crate) mod idle;
 pub(crate) mod login;
 pub(crate) mod offline;
+pub(crate) mod pep;
 pub(crate) mod slow;
 
 /// What all scenarios share.
