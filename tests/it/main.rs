@@ -14,6 +14,7 @@ mod components;
 mod disks;
 mod ending;
 mod floods;
+mod histories;
 mod hostile;
 mod imposture;
 mod killed;

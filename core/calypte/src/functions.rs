@@ -29,6 +29,8 @@ pub type AnswerFn<M> = fn(&M, &[u8], StanzaRef<'_>, &mut Context<'_, '_>) -> Don
 pub type AckedFn<M> = fn(&M, StanzaRef<'_>, &mut Context<'_, '_>) -> Done;
 /// The function that says when an inactive client gets a stanza.
 pub type InactiveFn<M> = fn(&M, StanzaRef<'_>, &mut Context<'_, '_>) -> Result<When, StanzaError>;
+/// The function that says what does not agree in what a module keeps.
+pub type VerifyFn<M> = fn(&M, &mut Context<'_, '_>) -> Result<Vec<String>, StanzaError>;
 /// The function that writes a stream feature.
 pub type FeatureFn<M> = fn(&M, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
 /// The function that adds to an answer of service discovery.

@@ -178,6 +178,13 @@ fn run<M: Module>(
             let shown: Vec<_> = shown.iter().map(|element| element.to_xml(ns)).collect();
             cx.op(op::REPLY, &wire::encode(&shown), &[]).map(|_| status::REPLY)
         }
+        Run::Verify(f) => {
+            let found = f(module, cx)?;
+            if found.is_empty() {
+                return Ok(status::PASS);
+            }
+            cx.op(op::REPLY, found.join("\n").as_bytes(), &[]).map(|_| status::REPLY)
+        }
         Run::Inactive(f) => {
             let view = view(call).ok_or(StanzaError::INTERNAL)?;
             when(&f(module, view, cx)?, cx)

@@ -5,7 +5,7 @@ use xmpp::StanzaError;
 use crate::functions::{
     AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
     InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, StrangerFn,
-    TokenFn, WakeFn,
+    TokenFn, VerifyFn, WakeFn,
 };
 
 mod more;
@@ -204,6 +204,7 @@ pub(crate) enum Run<M> {
     Inactive(InactiveFn<M>),
     Token(TokenFn<M>),
     Grant(GrantFn<M>),
+    Verify(VerifyFn<M>),
 }
 
 /// A word of a hook that says nothing.
@@ -322,6 +323,14 @@ impl<M> Hook<M> {
     /// What waits is at most 64 KiB, and then goes on. It survives what its session survives.
     pub const fn inactive(f: InactiveFn<M>) -> Self {
         Self::of(["inactive", ANY, ANY, ANY, ANY, ANY], Run::Inactive(f))
+    }
+
+    /// Reads what the module keeps of an account and says what does not agree: an index and its
+    /// records, a count and what is counted. A sentence each, without addresses of others and
+    /// content. It is called by `calypte verify`, for each account of a server that is stopped; what
+    /// it writes is lost, and it may read as much as it has to.
+    pub const fn verify(f: VerifyFn<M>) -> Self {
+        Self::of(["verify", ANY, ANY, ANY, ANY, ANY], Run::Verify(f))
     }
 
     /// A session is over. It can still be read with [`Context::session`].

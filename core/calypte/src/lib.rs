@@ -77,6 +77,7 @@
 //! | [`Hook::wake`] | at a time asked for with [`Context::wake_at`] | who asked |
 //! | [`Hook::notice`] | when a module [tells](Context::tell) something | whom it happened to |
 //! | [`Hook::answer`] | when a [request](Context::request) is answered, or is not in 30 s | who asked |
+//! | [`Hook::verify`] | by `calypte verify`, while the server is stopped | each account |
 //! | [`Hook::peer`] | at each stage of a stream with another domain, with [`PeerFacts`] | the domain |
 //! | [`Hook::looked`] | when the host has found what [`Context::look`] asked for | who asked |
 //! | [`Hook::domain_info`], [`domain_items`](Hook::domain_items), [`account_info`](Hook::account_info), [`account_items`](Hook::account_items) | when service discovery is asked, with [`Discovery`] | who was asked |
@@ -252,7 +253,7 @@ pub use discovery::{Discovery, Shown};
 pub use functions::{
     AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
     InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, StrangerFn,
-    TokenFn, WakeFn,
+    TokenFn, VerifyFn, WakeFn,
 };
 pub use glue::{Asked, Bind, Login};
 pub use hooks::{

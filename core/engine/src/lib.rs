@@ -26,6 +26,7 @@ mod session;
 mod shard;
 mod step;
 mod tokens;
+mod verify;
 mod wakes;
 
 pub use event::{Ask, Effect, Event, Leg, Limits, Outcome, Setup};

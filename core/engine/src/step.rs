@@ -22,7 +22,7 @@ const LEGS_KEPT: usize = 16;
 #[derive(Debug)]
 pub struct Engine {
     pipeline: Pipeline,
-    state: State,
+    pub(crate) state: State,
 }
 
 /// What a shard remembers between events, besides its tables.
@@ -97,6 +97,17 @@ impl Engine {
         store: &dyn Storage,
         now_ms: u64,
     ) -> Result<(Self, Outcome), table::Fault> {
+        let mut engine = Self::empty(setup, pipeline);
+        let mut step = engine.start(store, now_ms);
+        step.restore()?;
+        step.tell_started();
+        step.settle();
+        let outcome = step.finish();
+        Ok((engine, outcome))
+    }
+
+    /// Returns a shard in which nothing happens yet.
+    pub(crate) fn empty(setup: Setup, pipeline: Pipeline) -> Self {
         let state = State {
             setup,
             sessions: Sessions::default(),
@@ -115,13 +126,7 @@ impl Engine {
             legs: VecDeque::new(),
             chance: 0,
         };
-        let mut engine = Self { pipeline, state };
-        let mut step = engine.start(store, now_ms);
-        step.restore()?;
-        step.tell_started();
-        step.settle();
-        let outcome = step.finish();
-        Ok((engine, outcome))
+        Self { pipeline, state }
     }
 
     /// Takes an event through the modules.
@@ -187,7 +192,7 @@ impl Engine {
         self.start(store, now_ms).module_features("early-feature")
     }
 
-    fn start<'a>(&'a mut self, store: &'a dyn Storage, now_ms: u64) -> Step<'a> {
+    pub(crate) fn start<'a>(&'a mut self, store: &'a dyn Storage, now_ms: u64) -> Step<'a> {
         let limits = self.state.setup.limits;
         let legs = std::mem::take(&mut self.state.legs);
         Step {

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use store::Store;
+use crypto::Secret;
+use engine::{Engine, Limits, Setup};
+use store::{Options, Store};
 
 use super::{Exit, fail, no_config, progress, say};
 use crate::admin::{self, AdminReply, AdminRequest};
-use crate::config::Config;
-use crate::{check, start};
+use crate::config::{Config, Draft};
+use crate::modules::{Depth, Modules};
+use crate::{check, clock, start};
 
 /// Write a backup of everything the server keeps, with the server running or stopped
 ///
@@ -20,6 +23,9 @@ pub(super) struct BackupArgs {
 }
 
 /// Check that a backup, or the store of a stopped server, is whole
+///
+/// Reads every record. Of a store it also asks the modules of the configuration whether what they keep
+/// of each account agrees: the history and its index, for example.
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
     /// The backup; the store of the configuration without it
@@ -64,8 +70,42 @@ pub(super) fn verify(path: &Path, args: &VerifyArgs) -> Exit {
     };
     match &args.backup {
         Some(backup) => tell(look(backup)),
-        None => with_config(path, |config| look(&config.store())),
+        None => with_config(path, |config| {
+            let whole = look(&config.store())?;
+            agree(path, config)?;
+            Ok(whole)
+        }),
     }
+}
+
+/// Asks the modules whether what they keep agrees.
+fn agree(path: &Path, config: &Config) -> Result<(), String> {
+    let mut draft = Draft::open(path)?;
+    let folder = start::modules_folder(config);
+    let depth = Depth::Open(&folder);
+    let modules = Modules::choose(config, depth, &mut draft.notes);
+    let options = Options { ballast_bytes: 0, ..Options::default() };
+    let store = Store::open(&config.store(), options).map_err(|error| error.to_string())?;
+    let now_ms = clock::now_ms();
+    let setup = Setup {
+        domain: config.domain.clone(),
+        shard: 0,
+        shards: 1,
+        limits: Limits::default(),
+        software: (String::new(), String::new()),
+        started_ms: now_ms,
+        admins: Vec::new(),
+        components: Vec::new(),
+        // What comes of these is written nowhere.
+        seed: [0; 32],
+        secret: Secret::new(vec![0; 32]),
+    };
+    let found = Engine::verify(setup, modules.pipeline()?, &*store.reader(), now_ms);
+    let found = found.map_err(|error| error.to_string())?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(format!("what modules keep does not agree:\n  {}", found.join("\n  ")))
 }
 
 pub(super) fn restore(path: &Path, args: &RestoreArgs) -> Exit {

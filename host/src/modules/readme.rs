@@ -91,6 +91,7 @@ fn act(hook: &HookLine) -> String {
             Some(feature) => format!("bound together with the login, offers `{feature}`"),
             None => "bound together with the login".to_owned(),
         },
+        "verify" => "`calypte verify`".to_owned(),
         "inactive" => "what a client gets that is not looked at".to_owned(),
         "stream-feature" => "adds a stream feature".to_owned(),
         kind @ ("disco-info" | "disco-items") => {

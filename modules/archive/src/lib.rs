@@ -14,6 +14,7 @@ mod page;
 mod prefs;
 mod query;
 mod rows;
+mod verify;
 
 use calypte::config::{Size, Span};
 use calypte::prelude::*;
@@ -111,6 +112,7 @@ impl Module for Archive {
         Hook::bound(None, Self::bound),
         Hook::closed(Self::closed),
         Hook::wake(Self::expire),
+        Hook::verify(Self::verify),
     ];
     type Config = Config;
 

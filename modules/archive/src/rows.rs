@@ -60,7 +60,7 @@ impl Kept {
         u64::try_from(text).unwrap_or(u64::MAX).saturating_add(ROW_BYTES)
     }
 
-    fn bare_peer(&self) -> String {
+    pub(crate) fn bare_peer(&self) -> String {
         JidRef::trusted(&self.peer).bare_str().to_owned()
     }
 }

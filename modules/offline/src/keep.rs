@@ -112,6 +112,16 @@ impl Offline {
         delete(&places, cx)
     }
 
+    /// Counts what waits for an account.
+    pub(crate) fn verify(&self, cx: &mut Context<'_, '_>) -> Result<Vec<String>, StanzaError> {
+        let says = cx.get(&TOTAL, TOTAL_KEY)?.unwrap_or_default();
+        let mut has = Total::default();
+        for (_, kept) in cx.all(&MESSAGES, u32::MAX)? {
+            has.add(&kept);
+        }
+        Ok(if says == has { Vec::new() } else { vec![disagreement(says, has)] })
+    }
+
     /// Deletes what waited too long.
     pub(crate) fn expire(&self, _: &str, cx: &mut Context<'_, '_>) -> Done {
         let rows = cx.all(&MESSAGES, EXPIRE_ROWS_MAX)?;
@@ -134,6 +144,13 @@ impl Offline {
         }
         Ok(())
     }
+}
+
+fn disagreement(says: Total, has: Total) -> String {
+    format!(
+        "offline.total says {} messages of {} bytes, there are {} of {}",
+        says.messages, says.bytes, has.messages, has.bytes
+    )
 }
 
 /// Returns when to look for what is due at a time.

@@ -86,6 +86,7 @@ impl Module for Offline {
         Hook::answer(Self::answered),
         Hook::notice(ArchiveRead::NAME, Self::read),
         Hook::wake(Self::expire),
+        Hook::verify(Self::verify),
     ];
     type Config = Config;
 
