@@ -21,7 +21,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 9] = [
+const STORIES: [Story; 10] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -65,6 +65,7 @@ const STORIES: [Story; 9] = [
         steps: "features avatar-to-card card-to-avatar item-to-lists private-to-items \
                 lists-to-items logout",
     },
+    Story { name: "whisper", script: "whisper_client.py", steps: "login keys whisper logout" },
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
 

@@ -113,10 +113,15 @@ class Device(Slixmpp):
     def on_message(self, message):
         # Not news of keys, nor that keys did not reach a device that just left.
         if message["type"] not in ("headline", "error"):
-            self.incoming.put_nowait((self.texts, message))
+            self.hears(self.texts, message)
 
     def on_copy(self, way, copy):
-        self.incoming.put_nowait((self.copies, copy[f"carbon_{way}"]))
+        self.hears(self.copies, copy[f"carbon_{way}"])
+
+    def hears(self, where, message):
+        # Not that somebody is typing.
+        if message["body"]:
+            self.incoming.put_nowait((where, message))
 
     async def decrypt(self):
         """Reads one after the other, for each text moves the keys on."""
