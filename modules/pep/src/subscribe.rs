@@ -10,6 +10,8 @@ use crate::{access, events, node_name};
 
 /// The most that ask to be told of a node.
 const SUBSCRIBERS_MAX: usize = 1000;
+/// The most addresses of one of them: itself, and devices.
+const ADDRESSES_MAX: usize = 16;
 
 /// Somebody asks to be told (§6.1).
 pub(crate) fn subscribe(
@@ -27,7 +29,10 @@ pub(crate) fn subscribe(
     access::admit(&name, &node, Some(jid.as_ref()), cx)?;
     let key = (name.clone(), jid.as_str().to_owned());
     if cx.get(&SUBSCRIBERS, &key)?.is_none() {
-        if rows::of_node(&SUBSCRIBERS, &name, cx)?.len() >= SUBSCRIBERS_MAX {
+        let known = rows::of_node(&SUBSCRIBERS, &name, cx)?;
+        let is_same = |other: &str| JidRef::trusted(other).bare_str() == jid.as_ref().bare_str();
+        let same = known.iter().filter(|(other, _)| is_same(other)).count();
+        if known.len() >= SUBSCRIBERS_MAX || same >= ADDRESSES_MAX {
             return Err(fault(StanzaError::POLICY_VIOLATION, "too-many-subscriptions"));
         }
         let since_ms = cx.now_ms();
