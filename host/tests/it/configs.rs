@@ -67,7 +67,7 @@ fn the_example_has_no_problem_but_the_certificate() {
     let all: String = example
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest @ ("[[modules.load]]" | "[acme]")) => rest,
+            Some(rest @ ("[[modules.load]]" | "[[components]]" | "[acme]")) => rest,
             Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => rest,
             _ => line,
         })
