@@ -6,10 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use calypte_tests::{Authority, Form, Server, password};
+use calypte_tests::{Authority, Form, Server, Setup, free_ports, password};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// A script that plays a story with a client.
@@ -21,7 +22,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 10] = [
+const STORIES: [Story; 11] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -66,8 +67,31 @@ const STORIES: [Story; 10] = [
                 lists-to-items logout",
     },
     Story { name: "whisper", script: "whisper_client.py", steps: "login keys whisper logout" },
+    Story {
+        name: COMPONENT,
+        script: "slixmpp_component.py",
+        steps: "wrong-secret connect second chat subscribe discovery ping logout",
+    },
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
+
+/// The story of a component, which needs a server that knows it.
+const COMPONENT: &str = "slixmpp-component";
+/// What it shares with the server.
+const SECRET: &str = "not much of a secret";
+
+/// Returns a server that lets a component in at a port.
+fn with_component(port: u16) -> std::io::Result<Server> {
+    let setup = Setup::new()
+        .set("listen.components", &format!("[\"127.0.0.1:{port}\"]"))
+        .raw("[[components]]\ndomain = \"irc.chat.example\"\nsecret_file = \"irc.secret\"\n");
+    let mut server = setup.prepare();
+    let path = server.file("irc.secret");
+    std::fs::write(&path, SECRET)?;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
+    server.launch();
+    Ok(server)
+}
 
 fn main() {
     let is_asked = ["CALYPTE_INTEROP", "CI"]
@@ -87,6 +111,12 @@ impl Story {
             let mut command = self.command()?;
             command.arg("--program").arg(Form::Bundled.program());
             (command, None)
+        } else if self.name == COMPONENT {
+            let [port] = free_ports();
+            let server = with_component(port)?;
+            let mut command = self.on(&server)?;
+            command.env("COMPONENT_PORT", port.to_string()).env("COMPONENT_SECRET", SECRET);
+            (command, Some(server))
         } else {
             let server = Server::start();
             (self.on(&server)?, Some(server))
