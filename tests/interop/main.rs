@@ -22,7 +22,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 11] = [
+const STORIES: [Story; 12] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -72,6 +72,7 @@ const STORIES: [Story; 11] = [
         script: "slixmpp_component.py",
         steps: "wrong-secret connect second chat subscribe discovery ping logout",
     },
+    Story { name: "windows", script: "windows_client.py", steps: "login chat reconnect picture" },
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
 
@@ -97,7 +98,9 @@ fn main() {
     let is_asked = ["CALYPTE_INTEROP", "CI"]
         .iter()
         .any(|name| std::env::var(name).is_ok_and(|value| value == "1" || value == "true"));
-    let trials = STORIES.iter().map(|story| {
+    let has_windows = std::env::var("CALYPTE_WINDOWS").is_ok_and(|value| value == "1");
+    let stories = STORIES.iter().filter(|story| has_windows || story.name != "windows");
+    let trials = stories.map(|story| {
         let trial = Trial::test(story.name, move || story.play());
         let why = if is_asked { "" } else { "needs CALYPTE_INTEROP=1" };
         trial.with_kind(why).with_ignored_flag(!is_asked)
