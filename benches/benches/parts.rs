@@ -80,6 +80,11 @@ impl Domain {
         outcome
     }
 
+    /// Returns the shard, what it wrote, and the time.
+    pub(crate) fn into_parts(self) -> (Engine, Memory, u64) {
+        (self.engine, self.store, self.now_ms)
+    }
+
     /// Sends a stanza of Ana's and returns how many stanzas go to clients.
     pub(crate) fn send(&mut self, stanza: &Stanza) -> usize {
         let outcome = self.step(Event::Sent { session: ANA, stanza: stanza.clone() });
