@@ -293,7 +293,7 @@ impl<M> Hook<M> {
     }
 
     /// A client bound to its resource while it logged in (XEP-0386), and may have asked for more in
-    /// the same breath: see [`Bind`]. It follows `opened`; what is returned stands in the answer.
+    /// the same breath: see [`Bind`](crate::Bind). It follows `opened`; what is returned stands in the answer.
     ///
     /// `feature` is offered as something that can be asked for so. An error is logged, and the
     /// client is bound without. Hand the session nothing here, as in [`Hook::opened`].
@@ -333,7 +333,7 @@ impl<M> Hook<M> {
         Self::of(["verify", ANY, ANY, ANY, ANY, ANY], Run::Verify(f))
     }
 
-    /// A session is over. It can still be read with [`Context::session`].
+    /// A session is over. It can still be read with [`Context::session`](crate::Context::session).
     pub const fn closed(f: SessionFn<M>) -> Self {
         Self::of(["closed", ANY, ANY, ANY, ANY, ANY], Run::Session(f))
     }
@@ -353,7 +353,7 @@ impl<M> Hook<M> {
     /// that it says it is, which may not exist. With such a hook, clients are offered mechanisms for
     /// tokens.
     ///
-    /// An error counts as [`Wrong`](TokenVerdict::Wrong); then nothing that was written counts, so a
+    /// An error counts as [`Wrong`](crate::TokenVerdict::Wrong); then nothing that was written counts, so a
     /// function that notes wrong proofs returns that verdict.
     pub const fn token(f: TokenFn<M>) -> Self {
         Self::of(["token", ANY, ANY, ANY, ANY, ANY], Run::Token(f))
@@ -365,7 +365,7 @@ impl<M> Hook<M> {
         Self::of(["grant", ANY, ANY, ANY, ANY, ANY], Run::Grant(f))
     }
 
-    /// A time asked for with [`Context::wake_at`] has come. It is forgotten before the call, also
+    /// A time asked for with [`Context::wake_at`](crate::Context::wake_at) has come. It is forgotten before the call, also
     /// of one that fails.
     pub const fn wake(f: WakeFn<M>) -> Self {
         Self::of(["wake", ANY, ANY, ANY, ANY, ANY], Run::Wake(f))
@@ -376,7 +376,7 @@ impl<M> Hook<M> {
         Self::of(["notice", name, ANY, ANY, ANY, ANY], Run::Notice(f))
     }
 
-    /// Gets the answers to requests sent with [`Context::request`], with the cookie given there:
+    /// Gets the answers to requests sent with [`Context::request`](crate::Context::request), with the cookie given there:
     /// a result, the peer's error, or `remote-server-timeout`.
     pub const fn answer(f: AnswerFn<M>) -> Self {
         Self::of(["answer", ANY, ANY, ANY, ANY, ANY], Run::Answer(f))
@@ -426,8 +426,8 @@ impl<M> Hook<M> {
 
     /// Answers HTTP requests to a path, such as `/invite`, and below it; the longest path is meant.
     ///
-    /// The owner is the domain. Method, query and body are in [`Asked`]; the answer is status 200
-    /// and of the type that [`Context::set_content_type`] says. An error is the status that says
+    /// The owner is the domain. Method, query and body are in [`Asked`](crate::Asked); the answer is status 200
+    /// and of the type that [`Context::set_content_type`](crate::Context::set_content_type) says. An error is the status that says
     /// the same: `item-not-found` 404, `forbidden` 403, `not-allowed` 405. It is served on the
     /// port of the figures, and leaves when what was written is on disk.
     pub const fn http(path: &'static str, f: AskedFn<M>) -> Self {
@@ -452,7 +452,7 @@ impl<M> Hook<M> {
         Self::of(["peer", ANY, ANY, ANY, ANY, ANY], Run::Peer(f))
     }
 
-    /// Gets what [`Context::look`] asked for, with the cookie given there, or why there is nothing.
+    /// Gets what [`Context::look`](crate::Context::look) asked for, with the cookie given there, or why there is nothing.
     pub const fn looked(f: LookedFn<M>) -> Self {
         Self::of(["looked", ANY, ANY, ANY, ANY, ANY], Run::Looked(f))
     }
@@ -462,7 +462,7 @@ impl<M> Hook<M> {
     /// Commands for [`Who::User`] run with the asker's account as the owner, those for
     /// [`Who::Admin`] with the domain, for accounts under `admins` in the configuration. There is
     /// one stage: the fields of a submitted form, or `name=value` on the command line, are read
-    /// with [`Asked::field`], and the answer is a text.
+    /// with [`Asked::field`](crate::Asked::field), and the answer is a text.
     pub const fn command(node: &'static str, title: &'static str, who: Who, f: AskedFn<M>) -> Self {
         Self::of(["command", node, who.name(), title, ANY, ANY], Run::Asked(f))
     }

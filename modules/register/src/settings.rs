@@ -32,7 +32,7 @@ impl Policy {
 pub struct Config {
     /// Who may register.
     pub policy: Policy,
-    /// Names that strangers cannot take, besides those of [`crate::names::RESERVED`].
+    /// Names that strangers cannot take, besides those that are always kept back.
     pub reserved: Vec<String>,
     /// The shortest name that a stranger can take, in characters.
     pub name_min: u32,

@@ -24,7 +24,7 @@ impl<M> Hook<M> {
         Self::of(["early-feature", ANY, ANY, ANY, ANY, ANY], Run::Feature(f))
     }
 
-    /// Hears what became of [`Context::change_account`], with the cookie given there.
+    /// Hears what became of [`Context::change_account`](crate::Context::change_account), with the cookie given there.
     pub const fn account_done(f: AccountFn<M>) -> Self {
         Self::of(["account-done", ANY, ANY, ANY, ANY, ANY], Run::AccountDone(f))
     }
