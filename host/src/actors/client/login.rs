@@ -132,7 +132,8 @@ impl Client {
         let (session, proof) = (self.outbox.id(), Box::new(proof));
         let events = vec![Event::Token { session, account, proof }];
         let link = Some(Arc::clone(&self.outbox));
-        self.password = None;
+        // What is bound later has to be of the same account with the same password.
+        self.password = self.find(username).map(|(_, account)| account.password);
         self.stage = Stage::Asking;
         Worker::hand(&self.hall, shard, Parcel::Client { link, events, receipt: None });
     }
