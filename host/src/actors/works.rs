@@ -53,6 +53,10 @@ fn change(hall: &Hall, work: &AccountWork, done: &mut dyn FnMut()) -> Result<(),
         }
     };
     match work {
+        // Who is an operator is made by the operator, on the machine.
+        AccountWork::Create { .. } if shared.config.load().admins.contains(&account) => {
+            return Err(AccountError::Exists(account.to_string()));
+        }
         AccountWork::Create { password, .. } => {
             accounts.add(&account, &record(password)?)?;
             tell(News::Changed);
