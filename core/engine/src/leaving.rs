@@ -16,7 +16,7 @@ use crate::calls::{Cause, Verdict, behind};
 use crate::event::{Effect, Leg};
 use crate::records::{Kept, LEAVING};
 use crate::restore::PAGE;
-use crate::send::is_shown;
+use crate::send::{is_secret, is_shown};
 use crate::shard::{actor_of, shard_of, virtual_shard};
 use crate::step::Step;
 
@@ -132,7 +132,7 @@ impl Step<'_> {
         let owner = from.bare();
         let session = if from.is_bare() { "" } else { from.as_str() };
         let cause = Cause { owner: owner.as_str(), session, targets: &[], is_assured };
-        let has_row = !is_shown(&stanza) && !self.is_own_request(&stanza);
+        let has_row = !is_shown(&stanza) && !is_secret(&stanza) && !self.is_own_request(&stanza);
         match self.run(Place::Leaving, &Phase::ALL, cause, &mut stanza) {
             Verdict::Pass | Verdict::Kept => {}
             Verdict::Over => return,

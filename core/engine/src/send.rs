@@ -261,12 +261,12 @@ fn check(stanza: &Stanza) -> Result<(), StanzaError> {
     }
 }
 
-/// Tells whether a stanza may hold a password, which must not come to disk: commands, and changes of an
-/// account. Its answer says whether it was done.
-fn is_secret(stanza: &Stanza) -> bool {
-    let is_set = stanza.kind == Kind::Iq && stanza.ty.as_deref() == Some("set");
+/// Tells whether a stanza may hold a password, a key or an invitation, which must not come to disk:
+/// commands and what they answer, and changes of an account. Its answer says whether it was done.
+pub(crate) fn is_secret(stanza: &Stanza) -> bool {
+    let is_iq = stanza.kind == Kind::Iq && matches!(stanza.ty.as_deref(), Some("set" | "result"));
     let payload = stanza.view().payload();
-    is_set
+    is_iq
         && payload.is_some_and(|node| {
             node.is(xmpp::ns::COMMANDS, "command") || node.is(xmpp::ns::REGISTER, "query")
         })

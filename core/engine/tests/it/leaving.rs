@@ -96,9 +96,18 @@ fn what_is_new_goes_behind_what_waited_even_when_the_clock_goes_back() {
 }
 
 #[test]
-fn presence_of_the_moment_has_no_row() {
+fn presence_of_the_moment_and_passwords_have_no_row() {
     let mut world = world();
     for (xml, has_row) in [
+        (
+            "<iq to='montague.example' type='set' id='x'><query xmlns='jabber:iq:register'/></iq>",
+            false,
+        ),
+        (
+            "<iq to='montague.example' type='set' id='x'><command \
+             xmlns='http://jabber.org/protocol/commands' node='n'/></iq>",
+            false,
+        ),
         ("<presence to='romeo@montague.example' id='x'/>", false),
         ("<presence to='romeo@montague.example' type='unavailable' id='x'/>", false),
         ("<presence to='romeo@montague.example' type='probe' id='x'/>", false),
