@@ -80,6 +80,7 @@ fn try_reload(shared: &Shared) -> Result<String, Failure> {
     new.data = old.data.clone();
     new.listen = old.listen.clone();
     new.acme = old.acme.clone();
+    new.components = old.components.clone();
     new.server.shards = old.server.shards;
     let level = new.log.level;
 

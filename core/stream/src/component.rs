@@ -9,6 +9,7 @@ use crypto::{Hash, Secret, digest, equal};
 use xml::{Element, Flat, Header, Item, Node};
 use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
 
+use crate::s2s::nearest;
 use crate::wire::{Opening, Wire};
 
 /// Which components there may be.
@@ -239,8 +240,9 @@ impl ComponentStream {
         let (Some(from), Some(_)) = (root.attr("from"), root.attr("to")) else {
             return Err(StreamError::ImproperAddressing);
         };
-        match Jid::parse(&from) {
-            Ok(from) if from.domain() == self.domain => Ok(()),
+        // A nick that is no resource here is one person's; the stream is everybody's.
+        match nearest(&from) {
+            Some(from) if from.domain() == self.domain => Ok(()),
             _ => Err(StreamError::InvalidFrom),
         }
     }
@@ -262,7 +264,7 @@ impl ComponentStream {
         let Ok(mut stanza) = Stanza::from_element(&copy) else {
             return self.fail(StreamError::BadFormat);
         };
-        stanza.from = root.attr("from").and_then(|from| Jid::parse(&from).ok());
+        stanza.from = root.attr("from").and_then(|from| nearest(&from));
         stanza.to = root.attr("to").and_then(|to| Jid::parse(&to).ok());
         self.events.push_back(ComponentEvent::Malformed(stanza, error));
     }
@@ -319,6 +321,20 @@ mod tests {
             "{said}"
         );
         assert!(stream.is_over());
+    }
+
+    #[test]
+    fn a_nick_that_is_no_resource_ends_no_stream() {
+        let mut stream = connected();
+        let front = "<message to='b@example.org' from='room@irc.example.org/a\u{1f600}\u{e000}";
+        stream.feed(format!("{front}'><body>x</body></message>").as_bytes());
+        let event = stream.poll();
+        assert!(
+            matches!(&event, Some(ComponentEvent::Malformed(stanza, _)) if stanza
+                .from.as_ref().is_some_and(|from| from.as_str() == "irc.example.org")),
+            "{event:?}"
+        );
+        assert!(!stream.is_over());
     }
 
     #[test]

@@ -21,3 +21,4 @@ pub use event::{
 };
 pub use peering::Peering;
 pub use settings::{PeerSettings, Role};
+pub(crate) use stanzas::nearest;

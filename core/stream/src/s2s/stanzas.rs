@@ -133,7 +133,7 @@ fn recipient(root: Node<'_>) -> Option<Jid> {
 }
 
 /// Reads an address, or its domain alone when the rest is none.
-fn nearest(text: &str) -> Option<Jid> {
+pub(crate) fn nearest(text: &str) -> Option<Jid> {
     Jid::parse(text).ok().or_else(|| {
         let front = text.split_once('/').map_or(text, |(front, _)| front);
         domain(front.split_once('@').map_or(front, |(_, domain)| domain))
