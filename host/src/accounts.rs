@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use calypte::tables::{ACCOUNTS, Account, Verifier};
+use crypto::Hash;
 use store::{Store, StoreError};
 use stream::scram;
 use table::{Batch, Storage};
@@ -14,6 +17,8 @@ use xmpp::Jid;
 static CHANGING: Mutex<()> = Mutex::new(());
 /// How many rows are read at once.
 const PAGE: usize = 500;
+/// The most work that a record from elsewhere may make of a login, in iterations.
+const ITERATIONS_MAX: u32 = 1_000_000;
 
 /// Why an account could not be made or changed.
 #[derive(Debug, Error)]
@@ -109,6 +114,28 @@ impl<'a> Accounts<'a> {
             disabled: old.disabled,
             created_ms: old.created_ms,
             ..new.clone()
+        })
+    }
+
+    /// Keeps the password that `password` stands for in one more form. One that is known in this form,
+    /// or was changed, stays as it is.
+    pub(crate) fn add_form(
+        &self,
+        account: &Jid,
+        password: [u8; 16],
+        hash: Hash,
+        verifier: scram::Verifier,
+    ) -> Result<(), AccountError> {
+        self.change(account, |mut record| {
+            let form = match hash {
+                Hash::Sha1 => &mut record.sha1,
+                Hash::Sha256 => &mut record.sha256,
+                Hash::Sha512 => &mut record.sha512,
+            };
+            if form.is_none() && record.password == password {
+                *form = Some(keep(verifier));
+            }
+            record
         })
     }
 
@@ -273,14 +300,7 @@ pub(crate) fn record(password: &str, iterations: u32) -> Result<Account, Account
     }
     let derived = scram::Verifiers::derive(password, &salts, iterations)
         .map_err(|why| AccountError::Password(why.to_string()))?;
-    let keep = |verifier: scram::Verifier| Verifier {
-        salt: verifier.salt,
-        iterations: verifier.iterations,
-        stored_key: verifier.stored_key,
-        server_key: verifier.server_key,
-    };
-    let mut name = [0; 16];
-    crypto::random(&mut name);
+    let name = name();
     Ok(Account {
         sha1: derived.sha1.map(keep),
         sha256: derived.sha256.map(keep),
@@ -294,6 +314,50 @@ pub(crate) fn record(password: &str, iterations: u32) -> Result<Account, Account
 fn turn() -> MutexGuard<'static, ()> {
     // Nothing is kept under it.
     CHANGING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the record of an account whose password is known in one form only: as other servers keep
+/// it, written as RFC 5803 says. `None` when it is not.
+pub(crate) fn record_of_form(text: &str) -> Option<Account> {
+    let mut parts = text.split('$');
+    let (mechanism, salted, keys) = (parts.next()?, parts.next()?, parts.next()?);
+    let ((iterations, salt), (stored_key, server_key)) =
+        (salted.split_once(':')?, keys.split_once(':')?);
+    let hash = match mechanism {
+        "SCRAM-SHA-1" => Hash::Sha1,
+        "SCRAM-SHA-256" => Hash::Sha256,
+        "SCRAM-SHA-512" => Hash::Sha512,
+        _ => return None,
+    };
+    let iterations =
+        iterations.parse().ok().filter(|count| (1..=ITERATIONS_MAX).contains(count))?;
+    let key = |text| STANDARD.decode(text).ok().filter(|key| key.len() == hash.bytes());
+    let salt = STANDARD.decode(salt).ok().filter(|salt| !salt.is_empty())?;
+    let form =
+        Verifier { salt, iterations, stored_key: key(stored_key)?, server_key: key(server_key)? };
+    if parts.next().is_some() {
+        return None;
+    }
+    let mut record =
+        Account { created_ms: crate::clock::now_ms(), password: name(), ..Account::default() };
+    match hash {
+        Hash::Sha1 => record.sha1 = Some(form),
+        Hash::Sha256 => record.sha256 = Some(form),
+        Hash::Sha512 => record.sha512 = Some(form),
+    }
+    Some(record)
+}
+
+/// Returns a name for a password.
+fn name() -> [u8; 16] {
+    let mut name = [0; 16];
+    crypto::random(&mut name);
+    name
+}
+
+fn keep(verifier: scram::Verifier) -> Verifier {
+    let scram::Verifier { salt, iterations, stored_key, server_key } = verifier;
+    Verifier { salt, iterations, stored_key, server_key }
 }
 
 fn put(batch: &mut Batch, account: &Jid, record: &Account) {
@@ -388,6 +452,24 @@ mod tests {
         contact(&store, "ana@chat.example", "late@far.example");
         accounts.add(&jid("ana@chat.example"), &password).unwrap();
         assert_eq!(contacts(&store, "ana@chat.example"), 0);
+    }
+
+    #[test]
+    fn other_servers_keep_passwords_in_one_form() {
+        let text = "SCRAM-SHA-1$4096:QSXCR+Q6sek8bf92$6dlGYMOdZcOPutkcNY8U2g7vK9Y=:\
+                    D+CSWLOshSulAsxiupA+qs2/fTE=";
+        let account = record_of_form(text).unwrap();
+        assert!(account.sha1.is_some() && account.sha256.is_none() && account.sha512.is_none());
+        for wrong in [
+            "pa55",
+            "SCRAM-SHA-1",
+            "SCRAM-MD5$1:a$b:c",
+            &text.replace("4096", "0"),
+            &text.replace("D+CS", "D+"),
+            &format!("{text}$"),
+        ] {
+            assert!(record_of_form(wrong).is_none(), "{wrong}");
+        }
     }
 
     #[test]

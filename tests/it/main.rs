@@ -16,6 +16,7 @@ mod ending;
 mod floods;
 mod histories;
 mod hostile;
+mod imported;
 mod imposture;
 mod killed;
 mod login;

@@ -1,9 +1,10 @@
 //! What a stream tells its caller.
 
-use crypto::Secret;
+use crypto::{Hash, Secret};
 use xml::Flat;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
+use crate::scram::Verifier;
 use crate::{TokenProof, TokenWish};
 
 /// Something happened on the stream. Those marked *question* stop it until they are answered.
@@ -32,6 +33,21 @@ pub enum StreamEvent {
     },
     /// *Question*: what is answered to a request before login? [`crate::Stream::answer_early`].
     Early(Stanza),
+    /// *Question*: in which forms is the password of this user known? Nobody has proved to be that
+    /// user. [`crate::Stream::answer_offer`].
+    Offer {
+        /// The local part, prepared.
+        username: String,
+    },
+    /// *Question*: keep the password in one more form (XEP-0480). [`crate::Stream::answer_upgrade`].
+    Upgrade {
+        /// The local part, prepared; its password was proved.
+        username: String,
+        /// The form.
+        hash: Hash,
+        /// What to check it against from now on.
+        verifier: Verifier,
+    },
     /// The client proved who it is.
     Authenticated {
         /// Its bare address.

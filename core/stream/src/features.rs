@@ -3,7 +3,8 @@
 use xml::Element;
 use xmpp::ns;
 
-use crate::{Channel, Settings, mechanism};
+use crate::mechanism::Forms;
+use crate::{Channel, Settings, mechanism, upgrade};
 
 /// Before TLS: nothing but TLS.
 pub(crate) fn before_tls() -> Element {
@@ -12,14 +13,17 @@ pub(crate) fn before_tls() -> Element {
 }
 
 /// Before login.
-pub(crate) fn before_login(settings: &Settings, channel: &Channel) -> Element {
+pub(crate) fn before_login(settings: &Settings, channel: &Channel, forms: Forms) -> Element {
     let mut sasl = Element::new(ns::SASL, "mechanisms");
     let mut sasl2 = Element::new(ns::SASL2, "authentication");
-    for (_, name) in mechanism::offered(settings, channel) {
+    for (_, name) in mechanism::offered(settings, channel, forms) {
         sasl.push_child(Element::new(ns::SASL, "mechanism").with_text(name));
         sasl2.push_child(Element::new(ns::SASL2, "mechanism").with_text(name));
     }
     sasl2.push_child(inline(settings, channel));
+    for name in upgrade::names() {
+        sasl2.push_child(Element::new(ns::SASL_UPGRADE, "upgrade").with_text(name));
+    }
     let mut features = Element::new(ns::STREAMS, "features").with_child(sasl).with_child(sasl2);
     if let Channel::Tls(facts) = channel
         && !facts.bindings().is_empty()

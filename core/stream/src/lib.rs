@@ -17,6 +17,7 @@ pub mod scram;
 mod settings;
 mod sm;
 mod token;
+mod upgrade;
 mod wire;
 
 pub use bind::Bound;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use xml::{Element, Header, Item, Node};
 use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
 
+use crate::mechanism::Forms;
 use crate::sasl::Attempt;
+use crate::scram::Verifiers;
 use crate::sm::Counts;
 use crate::wire::{Opening, Wire, is_version_1};
 use crate::{Channel, Facts, Settings, StreamEvent, features};
@@ -32,6 +34,8 @@ pub struct Stream {
     pub(crate) account: Option<Jid>,
     /// The full address.
     pub(crate) session: Option<Jid>,
+    /// In which forms the password of who it says it is is known.
+    pub(crate) forms: Forms,
     pub(crate) counts: Counts,
     pub(crate) resume_failure: Option<Element>,
     pub(crate) wire: Wire,
@@ -72,6 +76,8 @@ pub(crate) enum Question {
         id: String,
     },
     Token,
+    Offer,
+    Upgrade,
     BindInline,
     Enable,
     Resume {
@@ -99,6 +105,7 @@ impl Stream {
             claimed: None,
             account: None,
             session: None,
+            forms: Forms::ALL,
             counts: Counts::default(),
             resume_failure: None,
             wire: Wire::new(ns::CLIENT, chance),
@@ -293,13 +300,35 @@ impl Stream {
             Some(Ok(jid)) if !is_ours(&jid) => return self.fail(StreamError::HostUnknown),
             Some(Ok(_)) => {}
         }
-        self.offer_features();
+        let from = header.from.as_deref().and_then(|from| Jid::parse(from).ok());
+        match from
+            .filter(|from| from.domain() == self.settings.domain)
+            .as_ref()
+            .and_then(Jid::local)
+        {
+            // XEP-0480 §2. Not all accounts can use all that we have.
+            Some(username) if self.stage == Stage::Login => {
+                let username = username.to_owned();
+                self.ask(Question::Offer, StreamEvent::Offer { username });
+            }
+            _ => self.offer_features(),
+        }
+    }
+
+    /// Answers [`StreamEvent::Offer`] with what is known of the password; `None` for a user who does
+    /// not exist.
+    pub fn answer_offer(&mut self, known: Option<&Verifiers>) {
+        if matches!(self.question, Some(Question::Offer)) {
+            self.question = None;
+            self.forms = known.map_or(Forms::ALL, Forms::of);
+            self.offer_features();
+        }
     }
 
     pub(crate) fn offer_features(&mut self) {
         let features = match self.stage {
             Stage::Plain => features::before_tls(),
-            Stage::Login => features::before_login(&self.settings, &self.channel),
+            Stage::Login => features::before_login(&self.settings, &self.channel, self.forms),
             Stage::Authenticated => features::after_login(&self.settings, false, false),
             Stage::Bound => features::after_login(&self.settings, true, self.has_acks()),
             Stage::Over => return,

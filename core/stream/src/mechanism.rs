@@ -2,6 +2,7 @@
 
 use crypto::Hash;
 
+use crate::scram::Verifiers;
 use crate::{Channel, Settings};
 
 /// A mechanism.
@@ -36,6 +37,32 @@ const TOKENS: [(Mechanism, &str); 3] = [
     (Mechanism::Token { binding: None }, "HT-SHA-256-NONE"),
 ];
 
+/// In which forms a password is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forms {
+    sha1: bool,
+    sha256: bool,
+    sha512: bool,
+}
+
+impl Forms {
+    pub(crate) const ALL: Self = Self { sha1: true, sha256: true, sha512: true };
+
+    pub(crate) fn of(known: &Verifiers) -> Self {
+        let Verifiers { sha1, sha256, sha512 } = known;
+        let own = Self { sha1: sha1.is_some(), sha256: sha256.is_some(), sha512: sha512.is_some() };
+        if own == (Self { sha1: false, sha256: false, sha512: false }) { Self::ALL } else { own }
+    }
+
+    fn has(self, hash: Hash) -> bool {
+        match hash {
+            Hash::Sha1 => self.sha1,
+            Hash::Sha256 => self.sha256,
+            Hash::Sha512 => self.sha512,
+        }
+    }
+}
+
 impl Mechanism {
     /// Tells whether its proof includes the channel.
     pub(crate) fn is_bound(self) -> bool {
@@ -68,6 +95,7 @@ pub(crate) fn for_tokens<'a>(
 pub(crate) fn offered(
     settings: &Settings,
     channel: &Channel,
+    forms: Forms,
 ) -> impl Iterator<Item = (Mechanism, &'static str)> {
     let (is_tls, can_bind) = match channel {
         Channel::Plain => (false, false),
@@ -77,7 +105,7 @@ pub(crate) fn offered(
     ALL.into_iter().filter(move |(mechanism, _)| {
         is_tls
             && match mechanism {
-                Mechanism::Scram { is_bound, .. } => !is_bound || can_bind,
+                Mechanism::Scram { is_bound, hash } => forms.has(*hash) && (!is_bound || can_bind),
                 Mechanism::Plain => plain,
                 Mechanism::Token { .. } => false,
             }
@@ -85,8 +113,8 @@ pub(crate) fn offered(
 }
 
 /// Returns what the downgrade protection hashes (XEP-0474 §5.1).
-pub(crate) fn protected_list(settings: &Settings, channel: &Channel) -> String {
-    let mut names: Vec<_> = offered(settings, channel).map(|(_, name)| name).collect();
+pub(crate) fn protected_list(settings: &Settings, channel: &Channel, forms: Forms) -> String {
+    let mut names: Vec<_> = offered(settings, channel, forms).map(|(_, name)| name).collect();
     names.sort_unstable();
     let mut list = names.join("\x1e");
     let mut bindings = match channel {

@@ -11,6 +11,7 @@ use crate::machine::{Question, Stage, Stream};
 use crate::mechanism::{self, Mechanism};
 use crate::scram::{Binding, Challenge, ClientFirst, Ground, Refusal, Verifiers};
 use crate::token::TokenUse;
+use crate::upgrade::Upgrades;
 use crate::{Channel, StreamEvent, Token, TokenWish, UserAgent, sm};
 
 /// Failures after which the stream ends (RFC 6120 §6.4.5).
@@ -24,17 +25,18 @@ pub(crate) struct Attempt {
     is_sasl2: bool,
     mechanism: Mechanism,
     name: &'static str,
-    step: AttemptStep,
+    pub(crate) step: AttemptStep,
     user_agent: Option<UserAgent>,
     resume: Option<(String, u32)>,
     bind: Option<BindRequest>,
     tokens: TokenUse,
     /// The last word of the mechanism, for the client to check us.
-    final_word: Option<Vec<u8>>,
+    pub(crate) final_word: Option<Vec<u8>>,
+    pub(crate) upgrades: Upgrades,
 }
 
 #[derive(Debug)]
-enum AttemptStep {
+pub(crate) enum AttemptStep {
     /// The client has not said anything yet.
     First,
     /// The user is being looked up.
@@ -43,6 +45,10 @@ enum AttemptStep {
     Proof(Box<Challenge>),
     /// The password or the token is being checked.
     Checking,
+    /// The client is to begin a task.
+    Task,
+    /// The client is to say what the salted password is.
+    Salted,
     Done,
 }
 
@@ -69,17 +75,24 @@ impl Stream {
                 let data = decode(&node.text());
                 self.go_on(data);
             }
+            "next" if same && is_sasl2 => self.take_next(node),
+            "task-data" if same && is_sasl2 => self.take_task_data(node),
             "abort" if same => self.fail_login(Failure::Way("aborted")),
             _ => self.fail(StreamError::NotAuthorized),
         }
     }
 
     fn begin(&mut self, node: Node<'_>, is_sasl2: bool) {
+        // XEP-0388 §5.9. After `<continue/>` there is no other way.
+        let step = self.attempt.as_ref().map(|attempt| &attempt.step);
+        if matches!(step, Some(AttemptStep::Task | AttemptStep::Salted)) {
+            return self.fail(StreamError::NotAuthorized);
+        }
         let wanted = node.attr("mechanism");
         // XEP-0484 §3.4. Who shows a token says so.
         let is_token = is_sasl2 && node.has_child(ns::FAST, "fast");
         let tokens = is_token.then(|| mechanism::for_tokens(&self.settings, &self.channel));
-        let found = mechanism::offered(&self.settings, &self.channel)
+        let found = mechanism::offered(&self.settings, &self.channel, self.forms)
             .chain(tokens.into_iter().flatten())
             .find(|(_, name)| wanted.as_deref() == Some(*name));
         let mut attempt = Attempt {
@@ -92,10 +105,12 @@ impl Stream {
             bind: None,
             tokens: TokenUse::default(),
             final_word: None,
+            upgrades: Upgrades::default(),
         };
         let mut tokens = Ok(TokenUse::default());
         if is_sasl2 {
             tokens = self.read_tokens(node);
+            attempt.upgrades = Upgrades::read(node);
             attempt.user_agent = node.child(ns::SASL2, "user-agent").map(user_agent);
             attempt.resume = node
                 .child(ns::SM, "resume")
@@ -203,7 +218,7 @@ impl Stream {
         self.question = None;
         let nonce = self.wire.draw(18);
         let nonce = STANDARD.encode(nonce);
-        let protected = mechanism::protected_list(&self.settings, &self.channel);
+        let protected = mechanism::protected_list(&self.settings, &self.channel, self.forms);
         let Some(attempt) = &mut self.attempt else { return };
         let step = std::mem::replace(&mut attempt.step, AttemptStep::Done);
         let (AttemptStep::Asked(first, bound), Mechanism::Scram { hash, .. }) =
@@ -211,6 +226,9 @@ impl Stream {
         else {
             return;
         };
+        if let Some(known) = known {
+            attempt.upgrades.note(|hash| known.of(hash).is_some());
+        }
         // As written it would have a salt of its own, which the name of a user never has.
         let prepared = self.claimed.as_ref().and_then(Jid::local);
         let name = prepared.unwrap_or(&first.username).to_owned();
@@ -233,7 +251,9 @@ impl Stream {
         if let Some(attempt) = &mut self.attempt {
             attempt.final_word = Some(proved.server_final.into_bytes());
         }
-        self.authenticated(Some(proved.client_key));
+        if !self.begin_upgrades(&proved.client_key) {
+            self.authenticated(Some(proved.client_key));
+        }
         Ok(())
     }
 
@@ -291,7 +311,7 @@ impl Stream {
         self.authenticated(None);
     }
 
-    fn authenticated(&mut self, client_key: Option<Secret>) {
+    pub(crate) fn authenticated(&mut self, client_key: Option<Secret>) {
         let (Some(jid), Some(attempt)) = (self.claimed.take(), &mut self.attempt) else { return };
         let event = StreamEvent::Authenticated {
             jid: jid.clone(),

@@ -81,14 +81,15 @@ fn prepare_new(password: &str) -> Result<Secret, BadPassword> {
 
 impl Verifier {
     fn derive(hash: Hash, password: &Secret, salt: &[u8], iterations: u32) -> Self {
-        let salted = pbkdf2(hash, password.expose(), salt, iterations);
-        let client_key = hmac(hash, &salted, b"Client Key");
-        Self {
-            salt: salt.to_vec(),
-            iterations,
-            stored_key: digest(hash, &client_key),
-            server_key: hmac(hash, &salted, b"Server Key"),
-        }
+        let salted = Secret::new(pbkdf2(hash, password.expose(), salt, iterations));
+        Self::of_salted(hash, &salted, salt.to_vec(), iterations)
+    }
+
+    /// Derives it from `SaltedPassword` (RFC 5802 §3).
+    pub(crate) fn of_salted(hash: Hash, salted: &Secret, salt: Vec<u8>, iterations: u32) -> Self {
+        let client_key = hmac(hash, salted.expose(), b"Client Key");
+        let server_key = hmac(hash, salted.expose(), b"Server Key");
+        Self { salt, iterations, stored_key: digest(hash, &client_key), server_key }
     }
 
     /// Makes up what an unknown user could have, always the same for a name.

@@ -68,6 +68,7 @@ impl Client {
 
     fn answer(&mut self, event: &StreamEvent) {
         match event {
+            StreamEvent::Offer { .. } => self.stream.answer_offer(None),
             StreamEvent::Token { proof, .. } => {
                 let word = |who: &[u8]| hmac(Hash::Sha256, TOKEN, &[who, &proof.channel].concat());
                 let is_right = proof.proof == word(b"Initiator");

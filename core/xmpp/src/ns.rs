@@ -163,6 +163,10 @@ names! {
     BIND2 = "urn:xmpp:bind:0";
     /// XEP-0390: hashes of what an entity can do.
     CAPS_HASHES = "urn:xmpp:caps";
+    /// XEP-0480: upgrades of what is known of a password.
+    SASL_UPGRADE = "urn:xmpp:sasl:upgrade:0";
+    /// XEP-0480: those of SCRAM.
+    SCRAM_UPGRADE = "urn:xmpp:scram-upgrade:0";
     /// XEP-0484: tokens in place of passwords.
     FAST = "urn:xmpp:fast:0";
     /// XEP-0494: which apps may use an account.

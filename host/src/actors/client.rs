@@ -70,11 +70,20 @@ pub(crate) struct Client {
     /// Whether the shard has a session of this connection, or is asked for one.
     is_linked: bool,
     /// The mechanism is answered when this is done.
-    check: Option<Pin<Box<dyn Future<Output = Option<Secret>> + Send>>>,
+    check: Option<Pin<Box<dyn Future<Output = Checked> + Send>>>,
     batch: Batch,
     acks: Acks,
     pace: Pace,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+/// What became of work on a thread of its own.
+#[derive(Debug)]
+enum Checked {
+    /// A password was checked; its client key when it is right.
+    Password(Option<Secret>),
+    /// One more form of a password is kept, or is not worth to be.
+    Kept,
 }
 
 /// How far a connection is.

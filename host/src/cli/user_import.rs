@@ -20,7 +20,8 @@ const BYTES_MAX: u64 = 64 << 20;
 /// Which file
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Lines of a name, a space and the password; `-` reads standard input
+    /// Lines of a name, a space and the password, or what another server keeps of it as RFC 5803
+    /// writes that: SCRAM-SHA-1$4096:SALT$STOREDKEY:SERVERKEY; `-` reads standard input
     file: PathBuf,
 }
 
@@ -30,7 +31,9 @@ pub(super) fn run(config: &Config, args: &Args) -> Result<(), String> {
     for chunk in wanted.chunks(CHUNK) {
         let mut list = Vec::with_capacity(chunk.len());
         for (account, secret) in chunk {
-            let record = accounts::record(password::text(secret), config.login.iterations)
+            let text = password::text(secret);
+            let record = accounts::record_of_form(text)
+                .map_or_else(|| accounts::record(text, config.login.iterations), Ok)
                 .map_err(|error| format!("{account}: {error}"))?;
             list.push((account.to_string(), operate::encode(&record)));
         }

@@ -16,4 +16,8 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = wire::decode::<wire::WireError>(bytes);
     let _ = wire::decode::<wire::Question>(bytes);
     let _ = wire::decode::<wire::LoginFacts>(bytes);
+    let _ = wire::decode::<wire::TokenProof>(bytes);
+    let _ = wire::decode::<wire::TokenVerdict>(bytes);
+    let _ = wire::decode::<wire::TokenWish>(bytes);
+    let _ = wire::decode::<wire::Token>(bytes);
 });

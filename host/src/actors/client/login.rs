@@ -5,14 +5,15 @@ use std::task::{Context as Poller, Poll};
 
 use calypte::tables::{ACCOUNTS, Account, Verifier as Row};
 use calypte::wire::{LoginFacts, Stranger, TokenProof, TokenWish};
-use crypto::Secret;
+use crypto::{Hash, Secret};
 use engine::Event;
 use stream::scram::{Verifier, Verifiers};
 use stream::{Bound, Inline, StreamEvent, TokenProof as Shown, TokenRefusal, UserAgent};
 use tokio::sync::Semaphore;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
-use super::{Client, Stage};
+use super::{Checked, Client, Stage};
+use crate::accounts::Accounts;
 use crate::actors::inbox::Parcel;
 use crate::actors::outbox::Word;
 use crate::actors::worker::Worker;
@@ -41,6 +42,14 @@ impl Client {
             }
             StreamEvent::Password { username, password } => {
                 self.begin_check(&username, password);
+            }
+            StreamEvent::Offer { username } => {
+                let found = self.find(&username).filter(|(_, account)| !account.disabled);
+                let verifiers = found.map(|(_, account)| verifiers(account));
+                self.stream.answer_offer(verifiers.as_ref());
+            }
+            StreamEvent::Upgrade { username, hash, verifier } => {
+                self.begin_upgrade(&username, hash, verifier);
             }
             StreamEvent::Token { username, proof } => self.begin_token(&username, proof),
             StreamEvent::LoginFailed => self.hall.shared.metrics.login_failures.one(),
@@ -113,9 +122,27 @@ impl Client {
         let row = found.map_or_else(|| self.nobody(), |(_, account)| account);
         let verifiers = verifiers(row);
         self.check = Some(Box::pin(async move {
-            let Ok(_turn) = CHECKS.acquire().await else { return None };
+            let Ok(_turn) = CHECKS.acquire().await else { return Checked::Password(None) };
             let check = tokio::task::spawn_blocking(move || verifiers.check(&password));
-            check.await.ok().flatten().filter(|_| is_account)
+            Checked::Password(check.await.ok().flatten().filter(|_| is_account))
+        }));
+    }
+
+    /// Keeps a password in one more form, on a thread of its own since it waits for the disk.
+    fn begin_upgrade(&mut self, username: &str, hash: Hash, verifier: Verifier) {
+        let (hall, password) = (Arc::clone(&self.hall), self.password);
+        let account = Jid::parse(&format!("{username}@{}", self.hall.domain)).ok();
+        self.check = Some(Box::pin(async move {
+            let keep = move || {
+                let (account, password) = account.zip(password)?;
+                let accounts = Accounts::new(&hall.domain, &hall.shared.store);
+                // The password still works as it did.
+                let kept = accounts.add_form(&account, password, hash, verifier);
+                kept.inspect_err(|error| tracing::warn!(%error, "A password is not upgraded.")).ok()
+            };
+            // The login does not depend on it.
+            drop(tokio::task::spawn_blocking(keep).await);
+            Checked::Kept
         }));
     }
 
@@ -152,7 +179,10 @@ impl Client {
         while let Some(check) = &mut self.check {
             let Poll::Ready(found) = check.as_mut().poll(poller) else { return };
             self.check = None;
-            self.stream.answer_password(found);
+            match found {
+                Checked::Password(client_key) => self.stream.answer_password(client_key),
+                Checked::Kept => self.stream.answer_upgrade(),
+            }
             self.take_events();
             self.submit();
         }
