@@ -11,6 +11,10 @@ use crate::{Config, access, fields, seen};
 /// The most bytes of last items that a device is sent when it appears.
 const GREETING_BYTES_MAX: usize = 256 << 10;
 
+/// The most bytes of contents that somebody is sent who does not see the account's presence. Of what is
+/// larger it hears the ids, and can ask for it.
+const FAR_BYTES_MAX: usize = 16 << 10;
+
 /// Who is told.
 #[derive(Debug, Default)]
 struct Told {
@@ -27,11 +31,14 @@ pub(crate) fn published(
     items: &[(String, String)],
     cx: &mut Context<'_, '_>,
 ) -> Done {
-    let mut list = items_of(name);
+    let (mut list, mut ids) = (items_of(name), items_of(name));
     for (id, payload) in items {
         list.push_child(item(node, id, payload));
+        ids.push_child(item(node, id, ""));
     }
-    tell(name, node, list, cx)
+    let bytes: usize = items.iter().map(|(_, payload)| payload.len()).sum();
+    let far = if bytes > FAR_BYTES_MAX { ids } else { list.clone() };
+    tell_each(name, node, list, far, cx)
 }
 
 /// Tells of items that were taken back.
@@ -157,6 +164,17 @@ fn message(content: Element, cx: &mut Context<'_, '_>) -> Result<Element, Stanza
 
 /// Sends an event to all who are to hear of it.
 fn tell(name: &str, node: &PepNode, content: Element, cx: &mut Context<'_, '_>) -> Done {
+    tell_each(name, node, content.clone(), content, cx)
+}
+
+/// Sends one event to who sees the account's presence, and one to others.
+fn tell_each(
+    name: &str,
+    node: &PepNode,
+    near: Element,
+    far: Element,
+    cx: &mut Context<'_, '_>,
+) -> Done {
     if !node.notify {
         return Ok(());
     }
@@ -166,8 +184,13 @@ fn tell(name: &str, node: &PepNode, content: Element, cx: &mut Context<'_, '_>) 
         return Ok(());
     }
     cx.count("told", u64::try_from(count).unwrap_or(0))?;
-    let message = message(content, cx)?;
-    send(&message, &told.far, cx)?;
+    if !told.far.is_empty() {
+        send(&message(far, cx)?, &told.far, cx)?;
+    }
+    if told.near.is_empty() {
+        return Ok(());
+    }
+    let message = message(near, cx)?;
     send(&with_device(message, cx)?, &told.near, cx)
 }
 

@@ -4,7 +4,7 @@ use calypte::prelude::*;
 use tables::PEP_NODES;
 
 use crate::rows::{MEMBERS, Member};
-use crate::{node_name, rows};
+use crate::{checked_name, node_name, rows};
 
 /// The most that have a place at a node.
 const MEMBERS_MAX: usize = 1000;
@@ -15,21 +15,19 @@ pub(crate) fn own(request: &Request<'_>, action: Node<'_>, cx: &mut Context<'_, 
     let asker = request.from.map(|from| from.bare_str().to_owned()).unwrap_or_default();
     let is_owner = cx.is_own(request.from);
     let mut list = Element::new(ns::PUBSUB, "affiliations");
-    let mut add = |node: &str, word: &str| {
-        if wanted.as_deref().is_none_or(|wanted| wanted == node) {
-            let affiliation = Element::new(ns::PUBSUB, "affiliation");
-            list.push_child(affiliation.with_attr("node", node).with_attr("affiliation", word));
+    let names = match &wanted {
+        Some(wanted) => {
+            let name = checked_name(wanted.to_string())?;
+            if cx.get(&PEP_NODES, &name)?.is_some() { vec![name] } else { vec![] }
         }
+        None => cx.all(&PEP_NODES, u32::MAX)?.into_iter().map(|(name, _)| name).collect(),
     };
-    if is_owner {
-        for (name, _) in cx.all(&PEP_NODES, u32::MAX)? {
-            add(&name, "owner");
-        }
-    } else {
-        for ((name, who), member) in cx.all(&MEMBERS, u32::MAX)? {
-            if who == asker {
-                add(&name, word(member));
-            }
+    for name in names {
+        let key = (name, asker.clone());
+        let word = if is_owner { Some("owner") } else { cx.get(&MEMBERS, &key)?.map(word) };
+        if let Some(word) = word {
+            let affiliation = Element::new(ns::PUBSUB, "affiliation").with_attr("node", &key.0);
+            list.push_child(affiliation.with_attr("affiliation", word));
         }
     }
     if let Some(node) = &wanted {

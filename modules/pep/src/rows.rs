@@ -110,6 +110,25 @@ pub(crate) fn of_node<V: Record>(
     Ok(rows.into_iter().map(|((_, jid), value)| (jid, value)).collect())
 }
 
+/// Returns the addresses of somebody that are told of a node: the bare one, and devices.
+pub(crate) fn addresses(
+    name: &str,
+    bare: &str,
+    cx: &mut Context<'_, '_>,
+) -> Result<Vec<String>, StanzaError> {
+    let key = |jid: String| (name.to_owned(), jid);
+    let mut found = Vec::new();
+    if cx.get(&SUBSCRIBERS, &key(bare.to_owned()))?.is_some() {
+        found.push(bare.to_owned());
+    }
+    // What follows a slash: the sign behind it is a nought.
+    let from = SUBSCRIBERS.encode_key(&key(format!("{bare}/")));
+    let to = Some(SUBSCRIBERS.encode_key(&key(format!("{bare}0"))));
+    let rows = cx.scan(&SUBSCRIBERS, &from, &Range { to, limit: u32::MAX, reverse: false })?;
+    found.extend(rows.into_iter().map(|((_, jid), _)| jid));
+    Ok(found)
+}
+
 /// Reads where items are, from one end, between two places.
 pub(crate) fn places(
     name: &str,

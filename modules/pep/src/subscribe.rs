@@ -2,11 +2,11 @@
 //! what their devices want.
 
 use calypte::prelude::*;
-use tables::{PEP_NODES, PepLast};
+use tables::{PEP_NODES, PepLast, ROSTER};
 
 use crate::errors::{fault, unsupported};
 use crate::rows::{self, SUBSCRIBERS, Subscriber};
-use crate::{access, events, node_name};
+use crate::{access, checked_name, events, node_name};
 
 /// The most that ask to be told of a node.
 const SUBSCRIBERS_MAX: usize = 1000;
@@ -29,14 +29,7 @@ pub(crate) fn subscribe(
     access::admit(&name, &node, Some(jid.as_ref()), cx)?;
     let key = (name.clone(), jid.as_str().to_owned());
     if cx.get(&SUBSCRIBERS, &key)?.is_none() {
-        let known = rows::of_node(&SUBSCRIBERS, &name, cx)?;
-        let is_same = |other: &str| JidRef::trusted(other).bare_str() == jid.as_ref().bare_str();
-        let same = known.iter().filter(|(other, _)| is_same(other)).count();
-        if known.len() >= SUBSCRIBERS_MAX || same >= ADDRESSES_MAX {
-            return Err(fault(StanzaError::POLICY_VIOLATION, "too-many-subscriptions"));
-        }
-        let since_ms = cx.now_ms();
-        cx.put(&SUBSCRIBERS, &key, &Subscriber { since_ms })?;
+        add(&key, cx)?;
         if node.send_last != PepLast::Never {
             let to =
                 if jid.is_bare() { request.from.unwrap_or(jid.as_ref()) } else { jid.as_ref() };
@@ -73,10 +66,13 @@ pub(crate) fn own(request: &Request<'_>, action: Node<'_>, cx: &mut Context<'_, 
     if let Some(node) = &wanted {
         list.push_attr("node", node);
     }
-    for ((name, jid), _) in cx.all(&SUBSCRIBERS, u32::MAX)? {
-        let is_wanted = wanted.as_deref().is_none_or(|wanted| wanted == name);
-        let jid = Jid::parse(&jid).map_err(|_| StanzaError::INTERNAL)?;
-        if is_wanted && jid.as_ref().bare_str() == asker {
+    let names = match &wanted {
+        Some(wanted) => vec![checked_name(wanted.to_string())?],
+        None => cx.all(&PEP_NODES, u32::MAX)?.into_iter().map(|(name, _)| name).collect(),
+    };
+    for name in names {
+        for jid in rows::addresses(&name, &asker, cx)? {
+            let jid = Jid::parse(&jid).map_err(|_| StanzaError::INTERNAL)?;
             list.push_child(entry(ns::PUBSUB, &jid).with_attr("node", &name));
         }
     }
@@ -95,7 +91,8 @@ pub(crate) fn of_node(action: Node<'_>, cx: &mut Context<'_, '_>) -> IqResult {
     Ok(Reply::With(Element::new(ns::PUBSUB_OWNER, "pubsub").with_child(list)))
 }
 
-/// The owner says who is told and who is not (§8.8.2).
+/// The owner says who is told and who is not (§8.8.2). Nobody is told who did not ask for it, now or by
+/// asking for the owner's presence.
 pub(crate) fn set(action: Node<'_>, cx: &mut Context<'_, '_>) -> IqResult {
     let name = node_name(action)?;
     cx.get(&PEP_NODES, &name)?.ok_or(StanzaError::ITEM_NOT_FOUND)?;
@@ -105,17 +102,35 @@ pub(crate) fn set(action: Node<'_>, cx: &mut Context<'_, '_>) -> IqResult {
         let key = (name.clone(), jid.as_str().to_owned());
         match entry.attr("subscription").as_deref() {
             Some("none") => cx.delete(&SUBSCRIBERS, &key)?,
+            Some("subscribed") if cx.get(&SUBSCRIBERS, &key)?.is_some() => {}
+            Some("subscribed") if agrees(&jid, cx)? => add(&key, cx)?,
             Some("subscribed") => {
-                let since_ms = cx.now_ms();
-                cx.put(&SUBSCRIBERS, &key, &Subscriber { since_ms })?;
+                let why = "Only contacts that see your presence can be subscribed by you.";
+                return Err(StanzaError::NOT_ACCEPTABLE.with_text(why));
             }
             _ => return Err(StanzaError::NOT_ACCEPTABLE),
         }
     }
-    if rows::of_node(&SUBSCRIBERS, &name, cx)?.len() > SUBSCRIBERS_MAX {
+    Ok(Reply::Empty)
+}
+
+/// Tells whether somebody wants to hear of the account anyway.
+fn agrees(jid: &Jid, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    let contact = cx.get(&ROSTER, jid.as_ref().bare_str())?;
+    Ok(cx.is_own(Some(jid.as_ref())) || contact.is_some_and(|contact| contact.from))
+}
+
+/// Notes who is to be told, if there is room.
+fn add(key: &(String, String), cx: &mut Context<'_, '_>) -> Done {
+    let (name, jid) = key;
+    let bare = JidRef::trusted(jid).bare_str();
+    let known = rows::of_node(&SUBSCRIBERS, name, cx)?;
+    let same = known.iter().filter(|(other, _)| JidRef::trusted(other).bare_str() == bare).count();
+    if known.len() >= SUBSCRIBERS_MAX || same >= ADDRESSES_MAX {
         return Err(fault(StanzaError::POLICY_VIOLATION, "too-many-subscriptions"));
     }
-    Ok(Reply::Empty)
+    let since_ms = cx.now_ms();
+    cx.put(&SUBSCRIBERS, key, &Subscriber { since_ms })
 }
 
 /// Returns the address that is to be told, if it is the asker's (§6.1.3.1).
