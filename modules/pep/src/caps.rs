@@ -13,11 +13,15 @@ const NOTIFY: &str = "+notify";
 const NODES_MAX: usize = 200;
 /// Their bytes.
 const NODES_BYTES_MAX: usize = 16 << 10;
+/// The most nodes that are kept for one device only.
+const OWN_NODES_MAX: usize = 64;
+/// Their bytes.
+const OWN_BYTES_MAX: usize = 2 << 10;
 /// The longest hash or name of a client in a presence.
 const SHOWN_BYTES_MAX: usize = 256;
 
 /// A hash that a presence shows, and how to ask for what it stands for.
-#[derive(Clone, Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Shown {
     /// Its name among all hashes, such as `1 sha-1 QgayPKawpkPSDYmwT/WM94uAlu0=`; with what is no
     /// hash in front of it, it is a name for one device only.
@@ -106,6 +110,18 @@ fn wanted<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     nodes
 }
 
+/// Takes away what is too much to be kept for one device; says whether something was.
+pub(crate) fn cut(nodes: &mut Vec<String>) -> bool {
+    let before = nodes.len();
+    nodes.truncate(OWN_NODES_MAX);
+    let mut bytes = 0_usize;
+    nodes.retain(|node| {
+        bytes = bytes.saturating_add(node.len());
+        bytes <= OWN_BYTES_MAX
+    });
+    nodes.len() < before
+}
+
 /// Finds a hash by its name (XEP-0300 §4).
 fn hash(name: &str) -> Option<Hash> {
     match name {
@@ -170,5 +186,16 @@ mod tests {
     fn takes_no_more_than_it_may() {
         let features: String = (0..500).map(|n| format!("<feature var='{n}+notify'/>")).collect();
         assert_eq!(learn("0 a b", query(&features).root()).nodes.len(), NODES_MAX);
+    }
+
+    #[test]
+    fn keeps_less_for_one_device() {
+        let mut nodes: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+        assert!(cut(&mut nodes));
+        assert_eq!(nodes.len(), OWN_NODES_MAX);
+        assert!(!cut(&mut nodes));
+        let mut nodes = vec!["a".repeat(OWN_BYTES_MAX), "b".to_owned()];
+        assert!(cut(&mut nodes));
+        assert_eq!(nodes.len(), 1);
     }
 }

@@ -12,6 +12,7 @@ mod errors;
 mod events;
 mod fields;
 mod form;
+mod known;
 mod manage;
 mod members;
 mod publish;
@@ -20,6 +21,7 @@ mod rows;
 mod seen;
 mod show;
 mod subscribe;
+mod usage;
 
 use calypte::config::Size;
 use calypte::notice::{Notice, PepPublish, RosterChanged};

@@ -5,32 +5,20 @@ use std::collections::BTreeMap;
 use bincode::{Decode, Encode};
 use calypte::notice::RosterChanged;
 use calypte::prelude::*;
-use calypte::wire::{Range, decode, encode};
+use calypte::wire::{decode, encode};
 use tables::ROSTER;
 
 use crate::caps::{self, Shown};
-use crate::{Pep, events};
+use crate::{Pep, events, known, usage};
 
 /// The devices of the account and of its contacts that have shown what they are, by bare address.
 const SEEN: Table<str, Devices> = Table::volatile_account("pep.seen");
-/// What hashes stand for, for all accounts. A row is a function of its key, so it does not matter who
-/// wrote it last.
-const CAPS: Table<str, Known> = Table::domain("pep.caps");
-/// How many rows of the table a shard has counted; one row.
-const COUNTED: Table<str, Counted> = Table::volatile_domain("pep.counted");
-/// The key of the row.
-const COUNTED_KEY: &str = "counted";
 /// The most devices of somebody.
 const DEVICES_MAX: usize = 16;
-/// The most hashes that are kept for all. What more there is, is kept for each device.
-const CAPS_MAX: u32 = 10_000;
-/// How long a hash is kept that nobody shows.
-const CAPS_DAYS: u64 = 60;
-/// After how many days it is noted again that somebody shows it.
-const NOTED_DAYS: u64 = 7;
-const DAY_MS: u64 = 86_400_000;
-/// The timer that forgets.
-const FORGET: &str = "forget";
+/// The most devices that are asked, or told of what is known by now, when no question waits any more.
+const WAITING_MAX: usize = 64;
+/// What a device or a row takes besides its texts, about.
+const ROW_BYTES: usize = 24;
 
 /// The devices of somebody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -46,24 +34,53 @@ struct Device {
     key: String,
     /// What it wants, where the hash does not say that for all.
     own: Option<Vec<String>>,
+    question: Question,
 }
 
-/// What a hash stands for.
+/// How far we are in asking a device what its hash stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-struct Known {
-    /// The nodes that a device wants to hear of.
-    nodes: Vec<String>,
-    /// The day on which it was noted last that somebody shows it, counted from 1970.
-    day: u64,
+enum Question {
+    /// There is nothing to ask.
+    Answered,
+    /// It was asked what `key` stands for. It is asked for the node `next` once that is over.
+    Open { key: String, next: Option<String> },
+    /// It is asked for a node when fewer questions of the account wait for their answers.
+    Waiting { node: String },
+    /// It gave no answer, and is asked again when it sends presence again.
+    Unanswered,
 }
 
-record!(Known, 1);
+impl Devices {
+    /// Returns how many bytes a row takes, about.
+    fn bytes(&self, bare: &str) -> u64 {
+        if self.0.is_empty() {
+            return 0;
+        }
+        let all = self.0.iter().map(Device::bytes).sum::<usize>();
+        let all = all.saturating_add(bare.len()).saturating_add(ROW_BYTES);
+        u64::try_from(all).unwrap_or(u64::MAX)
+    }
+}
 
-/// How many rows there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-struct Counted(u32);
+impl Device {
+    fn new(resource: &str, shown: &Shown) -> Self {
+        let question = Question::Waiting { node: shown.node.clone() };
+        Self { resource: resource.to_owned(), key: shown.key.clone(), own: None, question }
+    }
 
-record!(Counted, 1);
+    fn bytes(&self) -> usize {
+        let question = match &self.question {
+            Question::Open { key, next } => {
+                key.len().saturating_add(next.as_ref().map_or(0, String::len))
+            }
+            Question::Waiting { node } => node.len(),
+            Question::Answered | Question::Unanswered => 0,
+        };
+        let own = self.own.iter().flatten().map(|node| node.len().saturating_add(ROW_BYTES));
+        let texts = [self.resource.len(), self.key.len(), question, ROW_BYTES];
+        texts.into_iter().chain(own).fold(0, usize::saturating_add)
+    }
+}
 
 /// What hashes stand for, read once in a call.
 #[derive(Debug, Default)]
@@ -88,7 +105,7 @@ impl Wishes {
         cx: &mut Context<'_, '_>,
     ) -> Result<Option<&[String]>, StanzaError> {
         if !self.0.contains_key(key) {
-            let nodes = cx.get(&CAPS, key)?.map(|known| known.nodes);
+            let nodes = known::nodes(key, cx)?;
             self.0.insert(key.to_owned(), nodes);
         }
         Ok(self.0.get(key).and_then(Option::as_deref))
@@ -132,11 +149,12 @@ impl Pep {
         if device(own.as_str(), &session.resource, cx)?.is_some() {
             return Ok(());
         }
-        let is_known = cx.get(&CAPS, &shown.key)?.is_some();
-        let device = Device { resource: session.resource, key: shown.key.clone(), own: None };
-        let jid = own.with_resource(&device.resource).map_err(|_| StanzaError::INTERNAL)?;
-        put(own.as_str(), device, cx)?;
-        if is_known { Ok(()) } else { ask(jid.as_ref(), &shown, cx) }
+        let mut device = Device::new(&session.resource, &shown);
+        if known::shown(&shown.key, cx)?.is_none() {
+            return ask(own.as_str(), device, cx);
+        }
+        device.question = Question::Answered;
+        put(own.as_str(), device, cx).map(drop)
     }
 
     /// A device says what its hash stands for, or nothing.
@@ -146,27 +164,10 @@ impl Pep {
         answer: StanzaRef<'_>,
         cx: &mut Context<'_, '_>,
     ) -> Done {
-        let Some((jid, shown)) = decode::<(String, Shown)>(cookie) else { return Ok(()) };
-        let jid = JidRef::trusted(&jid);
-        let Some(resource) = jid.resource() else { return Ok(()) };
-        // It may have gone or changed meanwhile.
-        let known = device(jid.bare_str(), resource, cx)?;
-        let Some(mut device) = known.filter(|device| device.key == shown.key) else {
-            return Ok(());
-        };
-        let query = answer.child(ns::DISCO_INFO, "query").filter(|_| !answer.is_error());
-        let Some(query) = query else {
-            device.own = Some(Vec::new());
-            return put(jid.bare_str(), device, cx);
-        };
-        let learnt = caps::learn(&shown.key, query);
-        if learnt.is_proved && keep(&shown.key, &learnt.nodes, cx)? {
-            device.own = None;
-        } else {
-            device.own = Some(learnt.nodes.clone());
-        }
-        put(jid.bare_str(), device, cx)?;
-        events::greet(jid, &learnt.nodes, cx)
+        let Some((jid, key)) = decode::<(String, String)>(cookie) else { return Ok(()) };
+        let is_last = usage::answered(cx)?;
+        take_answer(JidRef::trusted(&jid), &key, answer, cx)?;
+        if is_last { go_on(cx) } else { Ok(()) }
     }
 
     /// A contact that may see the account now is told what it could not see before.
@@ -177,7 +178,7 @@ impl Pep {
     ) -> Done {
         let RosterChanged { contact, from, to } = notified.read()?;
         if !from.1 && !to.1 {
-            return cx.delete(&SEEN, &contact);
+            return write(&contact, &Devices::default(), cx).map(drop);
         }
         if from != (false, true) {
             return Ok(());
@@ -190,23 +191,6 @@ impl Pep {
             }
         }
         Ok(())
-    }
-
-    /// The server runs: what nobody shows any more is forgotten now and each day.
-    pub(crate) fn started(&self, cx: &mut Context<'_, '_>) -> Done {
-        self.forget_caps(FORGET, cx)
-    }
-
-    /// Forgets hashes that nobody has shown for long.
-    pub(crate) fn forget_caps(&self, _: &str, cx: &mut Context<'_, '_>) -> Done {
-        let today = cx.now_ms() / DAY_MS;
-        for (key, known) in cx.all(&CAPS, CAPS_MAX.saturating_mul(2))? {
-            if known.day.saturating_add(CAPS_DAYS) < today {
-                cx.delete(&CAPS, &key)?;
-            }
-        }
-        cx.delete(&COUNTED, COUNTED_KEY)?;
-        cx.wake_at(cx.now_ms().saturating_add(DAY_MS), FORGET)
     }
 }
 
@@ -260,23 +244,32 @@ fn note(presence: &Passing<'_>, cx: &mut Context<'_, '_>) -> Done {
 /// A device that may be told is there with a hash.
 fn see(from: JidRef<'_>, resource: &str, shown: &Shown, cx: &mut Context<'_, '_>) -> Done {
     let before = device(from.bare_str(), resource, cx)?;
-    if before.as_ref().is_some_and(|device| device.key == shown.key) {
+    let is_same = before.as_ref().is_some_and(|before| before.key == shown.key);
+    let question = before.as_ref().map(|before| before.question.clone());
+    if is_same && matches!(question, Some(Question::Answered | Question::Open { .. })) {
         return Ok(());
     }
-    let known = cx.get(&CAPS, &shown.key)?;
-    let new = Device { resource: resource.to_owned(), key: shown.key.clone(), own: None };
-    put(from.bare_str(), new, cx)?;
-    let Some(mut known) = known else { return ask(from, shown, cx) };
-    let today = cx.now_ms() / DAY_MS;
-    if known.day.saturating_add(NOTED_DAYS) <= today {
-        known.day = today;
-        cx.put(&CAPS, &shown.key, &known)?;
+    let nodes = known::shown(&shown.key, cx)?;
+    let mut device = Device::new(resource, shown);
+    match question {
+        // One question at a time, however fast it changes.
+        Some(Question::Open { key, .. }) => {
+            let is_to_ask = nodes.is_none() && key != shown.key;
+            let next = is_to_ask.then(|| shown.node.clone());
+            device.question = Question::Open { key, next };
+        }
+        _ if nodes.is_some() => device.question = Question::Answered,
+        _ => return ask(from.bare_str(), device, cx),
     }
-    if let Some(before) = before {
+    if !put(from.bare_str(), device, cx)? {
+        return Ok(());
+    }
+    let Some(mut nodes) = nodes else { return Ok(()) };
+    if let Some(before) = before.filter(|_| !is_same) {
         let heard = Wishes::default().of(&before, cx)?.unwrap_or_default();
-        known.nodes.retain(|node| !heard.contains(node));
+        nodes.retain(|node| !heard.contains(node));
     }
-    events::greet(from, &known.nodes, cx)
+    events::greet(from, &nodes, cx)
 }
 
 /// A device is gone; with a bare address all of somebody are.
@@ -286,10 +279,7 @@ fn forget(from: JidRef<'_>, cx: &mut Context<'_, '_>) -> Done {
         Some(resource) => devices.0.retain(|device| device.resource != resource),
         None => devices.0.clear(),
     }
-    if devices.0.is_empty() {
-        return cx.delete(&SEEN, from.bare_str());
-    }
-    cx.put(&SEEN, from.bare_str(), &devices)
+    write(from.bare_str(), &devices, cx).map(drop)
 }
 
 fn device(
@@ -301,58 +291,125 @@ fn device(
     Ok(devices.into_iter().find(|device| device.resource == resource))
 }
 
-/// Notes a device. Of more than somebody can have, the ones that came first are forgotten.
-fn put(bare: &str, device: Device, cx: &mut Context<'_, '_>) -> Done {
+/// Notes a device, and says whether there is room for it. Of more than somebody can have, the ones
+/// that came first are forgotten.
+fn put(bare: &str, device: Device, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
     let mut devices = cx.get(&SEEN, bare)?.unwrap_or_default();
     devices.0.retain(|known| known.resource != device.resource);
     if devices.0.len() >= DEVICES_MAX {
         devices.0.remove(0);
     }
     devices.0.push(device);
-    cx.put(&SEEN, bare, &devices)
-}
-
-/// Asks a device what its hash stands for.
-fn ask(jid: JidRef<'_>, shown: &Shown, cx: &mut Context<'_, '_>) -> Done {
-    let query = Element::new(ns::DISCO_INFO, "query").with_attr("node", &shown.node);
-    let iq = Element::new(ns::CLIENT, "iq").with_attr("to", jid.as_str()).with_attr("type", "get");
-    cx.count("asked", 1)?;
-    cx.request(&iq.with_child(query), &encode(&(jid.as_str().to_owned(), shown.clone())))
-}
-
-/// Keeps what a hash stands for, if there is room for one more; says whether it is kept.
-fn keep(key: &str, nodes: &[String], cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
-    if cx.get(&CAPS, key)?.is_some() {
+    if write(bare, &devices, cx)? {
         return Ok(true);
     }
-    let count = match cx.get(&COUNTED, COUNTED_KEY)? {
-        Some(Counted(count)) => count,
-        None => {
-            let all = Range { to: None, limit: CAPS_MAX, reverse: false };
-            u32::try_from(cx.scan(&CAPS, &[], &all)?.len()).unwrap_or(CAPS_MAX)
-        }
-    };
-    if count >= CAPS_MAX {
+    devices.0.pop();
+    cx.count("missed", 1)?;
+    write(bare, &devices, cx)?;
+    Ok(false)
+}
+
+/// Writes what is known of somebody's devices, and says whether there is room for it.
+fn write(bare: &str, devices: &Devices, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    let before = cx.get(&SEEN, bare)?.map_or(0, |before| before.bytes(bare));
+    if !usage::take(before, devices.bytes(bare), cx)? {
         return Ok(false);
     }
-    cx.put(&COUNTED, COUNTED_KEY, &Counted(count.saturating_add(1)))?;
-    let known = Known { nodes: nodes.to_vec(), day: cx.now_ms() / DAY_MS };
-    cx.put(&CAPS, key, &known)?;
+    if devices.0.is_empty() {
+        cx.delete(&SEEN, bare)?;
+    } else {
+        cx.put(&SEEN, bare, devices)?;
+    }
     Ok(true)
+}
+
+/// Notes a device and asks it what its hash stands for, now or when it is its turn.
+fn ask(bare: &str, mut device: Device, cx: &mut Context<'_, '_>) -> Done {
+    let Question::Waiting { node } = &device.question else { return Ok(()) };
+    if !usage::ask(cx)? {
+        return put(bare, device, cx).map(drop);
+    }
+    let query = Element::new(ns::DISCO_INFO, "query").with_attr("node", node);
+    let (jid, key) = (format!("{bare}/{}", device.resource), device.key.clone());
+    device.question = Question::Open { key: key.clone(), next: None };
+    if !put(bare, device, cx)? {
+        return usage::answered(cx).map(drop);
+    }
+    let iq = Element::new(ns::CLIENT, "iq").with_attr("to", &jid).with_attr("type", "get");
+    cx.count("asked", 1)?;
+    cx.request(&iq.with_child(query), &encode(&(jid, key)))
+}
+
+/// A question is over: learns what a hash stands for, or asks the next one.
+fn take_answer(
+    jid: JidRef<'_>,
+    key: &str,
+    answer: StanzaRef<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Done {
+    let (bare, Some(resource)) = (jid.bare_str(), jid.resource()) else { return Ok(()) };
+    // It may have gone or come back meanwhile.
+    let Some(mut device) = device(bare, resource, cx)? else { return Ok(()) };
+    let next = match device.question {
+        Question::Open { key: asked, next } if asked == key => next,
+        _ => return Ok(()),
+    };
+    device.question = Question::Answered;
+    if let Some(node) = next {
+        device.question = Question::Waiting { node };
+        return ask(bare, device, cx);
+    }
+    let query = answer.child(ns::DISCO_INFO, "query").filter(|_| !answer.is_error());
+    let Some(query) = query.filter(|_| device.key == key) else {
+        if device.key == key && is_for_now(answer) {
+            device.question = Question::Unanswered;
+        } else if device.key == key {
+            device.own = Some(Vec::new());
+        }
+        return put(bare, device, cx).map(drop);
+    };
+    let mut learnt = caps::learn(key, query);
+    if !learnt.is_proved || !known::keep(key, &learnt.nodes, cx)? {
+        if caps::cut(&mut learnt.nodes) {
+            cx.count("missed", 1)?;
+        }
+        device.own = Some(learnt.nodes.clone());
+    }
+    if put(bare, device, cx)? { events::greet(jid, &learnt.nodes, cx) } else { Ok(()) }
+}
+
+/// Tells whether an error says nothing of the device: it was too late, or something is in the way.
+fn is_for_now(answer: StanzaRef<'_>) -> bool {
+    answer.child(ns::CLIENT, "error").is_some_and(|error| {
+        error.attr("type").as_deref() == Some("wait")
+            || error.has_child(ns::STANZA_ERRORS, "remote-server-timeout")
+    })
+}
+
+/// No question waits any more: it is the turn of devices that could not be asked.
+fn go_on(cx: &mut Context<'_, '_>) -> Done {
+    let mut waiting = Vec::new();
+    for (bare, devices) in cx.all(&SEEN, u32::MAX)? {
+        for device in devices.0 {
+            if matches!(device.question, Question::Waiting { .. }) {
+                waiting.push((bare.clone(), device));
+            }
+        }
+    }
+    for (bare, mut device) in waiting.into_iter().take(WAITING_MAX) {
+        let Some(nodes) = known::nodes(&device.key, cx)? else {
+            ask(&bare, device, cx)?;
+            continue;
+        };
+        let jid = format!("{bare}/{}", device.resource);
+        device.question = Question::Answered;
+        if put(&bare, device, cx)? {
+            events::greet(JidRef::trusted(&jid), &nodes, cx)?;
+        }
+    }
+    Ok(())
 }
 
 fn is_contact(jid: JidRef<'_>, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
     Ok(cx.get(&ROSTER, jid.bare_str())?.is_some_and(|contact| contact.from || contact.to))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_keep_their_bytes() {
-        let known = Known { nodes: vec!["a".to_owned()], day: 300 };
-        assert_eq!(CAPS.encode(&known), b"\x01\x01\x01a\xfb\x2c\x01");
-        assert_eq!(CAPS.name, "pep.caps");
-    }
 }
