@@ -44,17 +44,17 @@ impl Clients {
         if is_old || known.is_none_or(|known| known != client) {
             client.last_ms = now_ms;
             cx.put(&CLIENTS, app.as_str(), &client)?;
-            cx.wake_at(self.forget_at(&client), FORGET)?;
+            // The timer is one for all apps: it comes for the one that has to go first.
+            self.forget(FORGET, cx)?;
         }
         Ok(())
     }
 
     /// A session begins, in the step in which its client logged in.
     pub(crate) fn opened(&self, cx: &mut Context<'_, '_>) -> Done {
-        let Some(Name(app)) = cx.get(&LOGIN, NOW)? else {
-            let now_ms = cx.now_ms();
-            return cx.set_value(SINCE, &now_ms.to_le_bytes());
-        };
+        let now_ms = cx.now_ms();
+        cx.set_value(SINCE, &now_ms.to_le_bytes())?;
+        let Some(Name(app)) = cx.get(&LOGIN, NOW)? else { return Ok(()) };
         cx.delete(&LOGIN, NOW)?;
         cx.set_value(NAME, app.as_bytes())?;
         // XEP-0386 §4.2. The app is here, so it is not there any more.
