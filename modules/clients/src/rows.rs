@@ -13,10 +13,10 @@ pub(crate) const NOW: &str = "now";
 
 /// The value of a session that says which app it is of.
 pub(crate) const NAME: &str = "clients.name";
-/// The value of a session without such a name: since when it is there, in milliseconds since 1970.
+/// The value of a session: since when it is there, in milliseconds since 1970.
 pub(crate) const SINCE: &str = "clients.since";
 
-/// Apps of an account that are remembered; the one that was away longest goes first.
+/// Apps of an account that are remembered; the one that is away longest goes first.
 pub(crate) const CLIENTS_MAX: u32 = 64;
 
 /// Stands for a password: another one has another.
@@ -31,7 +31,7 @@ pub(crate) struct Client {
     pub(crate) device: Option<String>,
     /// The last password that it logged in with.
     pub(crate) password: Option<Password>,
-    /// The token that it used last.
+    /// The token that it used last. It stays when the app gives it up, and is good for nothing then.
     pub(crate) current: Option<Slot>,
     /// The one that it was given and has not used.
     pub(crate) next: Option<Slot>,
@@ -88,6 +88,16 @@ impl Slot {
     /// Tells whether it can be used, while the account has this password.
     pub(crate) fn is_good(&self, password: Option<Password>, now_ms: u64) -> bool {
         self.expires_ms > now_ms && Some(self.password) == password
+    }
+
+    /// Ends it at the wish of its app, which has logged in with it.
+    pub(crate) fn give_up(&mut self) {
+        self.expires_ms = 0;
+    }
+
+    /// Tells whether its app wanted it to end.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.expires_ms == 0
     }
 }
 

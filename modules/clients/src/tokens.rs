@@ -65,7 +65,12 @@ impl Clients {
             }
             slot.count = count;
         }
-        client.current = Some(slot).filter(|_| !proof.invalidate);
+        if proof.invalidate {
+            // §3.6. With the one that may not have been received; the other only says that it was.
+            slot.give_up();
+            client.next = None;
+        }
+        client.current = Some(slot);
         if client != before {
             cx.put(&CLIENTS, app.as_str(), &client)?;
         }
@@ -82,7 +87,10 @@ impl Clients {
         let Some(mut client) = cx.get(&CLIENTS, app.as_str())? else { return Ok(None) };
         let now_ms = cx.now_ms();
         let is_due = |slot: &&Slot| now_ms.saturating_sub(slot.made_ms) >= self.rotate_ms();
-        let due = || client.current.as_ref().filter(is_due).map(|slot| slot.mechanism.clone());
+        let due = || {
+            let current = client.current.as_ref().filter(|slot| !slot.is_given_up());
+            current.filter(is_due).map(|slot| slot.mechanism.clone())
+        };
         let Some(mechanism) = wish.wanted.clone().or_else(due) else { return Ok(None) };
         // Who proved that nobody sits in between is given nothing that would be worth something to
         // somebody who does.
@@ -90,12 +98,10 @@ impl Clients {
             return Ok(None);
         }
         let Some(password) = password(cx)? else { return Ok(None) };
-        // The password may have been changed since its token was checked.
-        if client.current.as_ref().is_some_and(|slot| slot.password != password) {
-            client.current = None;
-            if wish.mechanism.starts_with("HT-") {
-                return Ok(None);
-            }
+        // The password may have been changed, or the token taken, since it was checked.
+        client.current = client.current.filter(|slot| slot.password == password);
+        if client.current.is_none() && wish.mechanism.starts_with("HT-") {
+            return Ok(None);
         }
         let serial = cx.random(16)?.try_into().map_err(|_| StanzaError::INTERNAL)?;
         let expires_ms = now_ms.saturating_add(self.0.keep.ms);
@@ -115,7 +121,7 @@ fn fitting(
     proof: &TokenProof,
     cx: &mut Context<'_, '_>,
 ) -> Result<Result<(Slot, String), Option<Slot>>, StanzaError> {
-    let Some(slot) = slot else { return Ok(Err(None)) };
+    let Some(slot) = slot.filter(|slot| !slot.is_given_up()) else { return Ok(Err(None)) };
     // §3.4. Good for the mechanism that it was asked for, and no other.
     if slot.mechanism != proof.mechanism {
         return Ok(Err(Some(slot)));
