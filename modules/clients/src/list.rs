@@ -22,8 +22,14 @@ impl Clients {
                 list.push_child(of_app(&app, &client, is_here, (password, now_ms)));
             }
         }
-        for session in sessions.iter().filter(|session| app_of(session).is_none()) {
-            list.push_child(of_session(&name_of_session(&session.resource, cx), session, now_ms));
+        for session in &sessions {
+            // An app is forgotten while it is here when it has thrown out itself, or with too many.
+            let id = match app_of(session) {
+                Some(app) if cx.get(&CLIENTS, app)?.is_some() => continue,
+                Some(app) => app.to_owned(),
+                None => name_of_session(&session.resource, cx),
+            };
+            list.push_child(of_session(&id, session, now_ms));
         }
         Ok(Reply::With(list))
     }
@@ -111,7 +117,7 @@ fn of_app(
     element
 }
 
-/// Describes a session that does not say which app it is of: one more is there as long as it is.
+/// Describes a session of which no app is known: one more is there as long as it is.
 fn of_session(id: &str, session: &SessionRow, now_ms: u64) -> Element {
     let since = value(session, SINCE).and_then(|bytes| bytes.try_into().ok());
     let since_ms = since.map_or(now_ms, u64::from_le_bytes);

@@ -100,15 +100,33 @@ impl Clients {
     }
 }
 
-/// Forgets the app that was away longest when there are too many.
+/// Forgets the app that is away longest when there are too many.
 fn make_room(cx: &mut Context<'_, '_>) -> Done {
-    let mut all = cx.all(&CLIENTS, CLIENTS_MAX)?;
+    let all = cx.all(&CLIENTS, CLIENTS_MAX)?;
     if all.len() < usize::try_from(CLIENTS_MAX).unwrap_or(usize::MAX) {
         return Ok(());
     }
-    all.sort_by_key(|(_, client)| client.last_ms);
-    match all.first() {
-        Some((app, _)) => cx.delete(&CLIENTS, app.as_str()),
-        None => Ok(()),
+    let sessions = cx.sessions()?;
+    let is_here = |app: &str| sessions.iter().any(|session| app_of(session) == Some(app));
+    first_to_go(&all, is_here).map_or(Ok(()), |app| cx.delete(&CLIENTS, app))
+}
+
+/// Returns the app that was seen last the longest ago. Those that are here come after all others.
+fn first_to_go(all: &[(String, Client)], is_here: impl Fn(&str) -> bool) -> Option<&str> {
+    let first = all.iter().min_by_key(|(app, client)| (is_here(app), client.last_ms));
+    first.map(|(app, _)| app.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_here_is_forgotten_last() {
+        let apps = [("here", 1), ("away", 3), ("longer", 2)];
+        let all: Vec<_> = apps.map(|(app, ms)| (app.to_owned(), Client::new(ms))).into();
+        assert_eq!(first_to_go(&all, |app| app == "here"), Some("longer"));
+        assert_eq!(first_to_go(&all, |_| true), Some("here"));
+        assert_eq!(first_to_go(&[], |_| false), None);
     }
 }
