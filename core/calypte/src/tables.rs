@@ -199,11 +199,61 @@ pub struct Invitation {
     pub may_register: bool,
     /// Accounts that are being made with it: name, and since when. Each takes a use when it is there.
     pub begun: Vec<(String, u64)>,
+    /// When it was made, in milliseconds since 1970.
+    pub made_ms: u64,
 }
 
-record!(Invitation, 1);
+impl table::Record for Invitation {
+    const VERSION: u8 = 2;
+
+    fn encode(&self) -> Vec<u8> {
+        table::encode_body(self)
+    }
+
+    fn decode(version: u8, body: &[u8]) -> Result<Self, table::Broken> {
+        match version {
+            1 => table::decode_body(body).map(Invitation1::now),
+            2 => table::decode_body(body),
+            _ => Err(table::Broken { table: "" }),
+        }
+    }
+}
+
+/// An invitation before it was noted when it was made.
+#[derive(Encode, Decode)]
+struct Invitation1 {
+    by: Option<String>,
+    name: Option<String>,
+    expires_ms: u64,
+    uses: u32,
+    may_register: bool,
+    begun: Vec<(String, u64)>,
+}
+
+impl Invitation1 {
+    fn now(self) -> Invitation {
+        let Self { by, name, expires_ms, uses, may_register, begun } = self;
+        // It was made some time before it ends.
+        Invitation { by, name, expires_ms, uses, may_register, begun, made_ms: expires_ms }
+    }
+}
 
 impl Invitation {
+    /// Returns the name of the account that made it, its key in [`ACCOUNTS`].
+    #[must_use]
+    pub fn maker(&self) -> Option<&str> {
+        let by = self.by.as_deref()?;
+        Some(by.split_once('@').map_or(by, |(name, _)| name))
+    }
+
+    /// Tells whether who made it may still invite: the operator, or `maker`, what [`ACCOUNTS`] has
+    /// under that name. Another account may have taken the name since.
+    #[must_use]
+    pub fn is_backed(&self, maker: Option<&Account>) -> bool {
+        let is_its = |maker: &Account| !maker.disabled && maker.created_ms <= self.made_ms;
+        self.by.is_none() || maker.is_some_and(is_its)
+    }
+
     /// Tells whether it can be used once more than it is being used already.
     #[must_use]
     pub fn has_use(&self) -> bool {
@@ -275,5 +325,39 @@ mod tests {
         let read = ACCOUNTS.decode(&bytes).unwrap();
         assert!(read.sha256 == Some(verifier(2)) && read.created_ms == 7);
         assert_eq!(read.password, [0; 16]);
+    }
+
+    fn invitation() -> Invitation {
+        Invitation {
+            by: Some("a@b".into()),
+            name: None,
+            expires_ms: 9,
+            uses: 1,
+            may_register: true,
+            begun: vec![("c".into(), 3)],
+            made_ms: 2,
+        }
+    }
+
+    #[test]
+    fn invitations_keep_their_bytes() {
+        let bytes = b"\x02\x01\x03a@b\x00\x09\x01\x01\x01\x01c\x03\x02";
+        assert_eq!(INVITATIONS.encode(&invitation()), bytes);
+        assert_eq!(INVITATIONS.decode(bytes).unwrap(), invitation());
+        let old = b"\x01\x01\x03a@b\x00\x09\x01\x01\x01\x01c\x03";
+        let read = INVITATIONS.decode(old).unwrap();
+        assert_eq!(read, Invitation { made_ms: 9, ..invitation() });
+    }
+
+    #[test]
+    fn an_invitation_ends_with_its_maker() {
+        let at = |created_ms, disabled| Account { created_ms, disabled, ..Account::default() };
+        let made = invitation();
+        assert_eq!(made.maker(), Some("a"));
+        assert!(made.is_backed(Some(&at(2, false))));
+        assert!(!made.is_backed(Some(&at(2, true))));
+        assert!(!made.is_backed(Some(&at(3, false))));
+        assert!(!made.is_backed(None));
+        assert!(Invitation { by: None, ..made }.is_backed(None));
     }
 }

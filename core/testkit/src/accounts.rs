@@ -42,8 +42,8 @@ impl World<'_> {
                 put(&mut server.store, &account, &new(verifier, now_ms));
             }
             AccountWork::SetPassword { password, .. } => {
-                let changed =
-                    Account { disabled: known?.disabled, ..new(verifier(password)?, now_ms) };
+                let Account { disabled, created_ms, .. } = known?;
+                let changed = Account { disabled, ..new(verifier(password)?, created_ms) };
                 put(&mut server.store, &account, &changed);
             }
             AccountWork::SetDisabled { disabled, .. } => {

@@ -157,10 +157,10 @@ fn free_name(cx: &mut Context<'_, '_>, name: &str) -> Result<String, StanzaError
     Ok(name)
 }
 
-/// Returns the address of an account that is there.
+/// Returns the address of an account that may log in.
 fn account(cx: &mut Context<'_, '_>, name: &str) -> Result<String, StanzaError> {
     let name = account_name(cx, name)?;
-    if cx.get(&ACCOUNTS, &*name)?.is_none() {
+    if cx.get(&ACCOUNTS, &*name)?.is_none_or(|account| account.disabled) {
         return Err(StanzaError::ITEM_NOT_FOUND.with_text("there is no account of that name"));
     }
     Ok(format!("{name}@{}", cx.domain()))

@@ -9,7 +9,7 @@ mod redeem;
 mod settings;
 mod tokens;
 
-use calypte::notice::Registration;
+use calypte::notice::{AccountEnds, Notice as _, Registration};
 use calypte::prelude::*;
 
 pub use settings::Config;
@@ -34,7 +34,8 @@ impl Module for Invites {
         Hook::wake(Self::sweep),
         Hook::early_feature(Self::offer),
         Hook::stranger_set(ns::PARS, "preauth", Self::accept),
-        Hook::notice(<Registration as calypte::notice::Notice>::NAME, Self::registration),
+        Hook::notice(Registration::NAME, Self::registration),
+        Hook::notice(AccountEnds::NAME, Self::account_ends),
         // Before module `roster`, which would ask the user.
         Hook::payload(Place::Received, Phase::Admit, ns::PARS, "preauth", Self::subscribe),
         Hook::payload(Place::Received, Phase::Admit, NS, "redeem", Self::redeem),

@@ -39,7 +39,8 @@ impl Invites {
                 &Invited { id: id.clone(), name: None, at_ms: expires_ms },
             )?;
         }
-        let invitation = Invitation { by, name, expires_ms, uses, may_register, begun: Vec::new() };
+        let (begun, made_ms) = (Vec::new(), cx.now_ms());
+        let invitation = Invitation { by, name, expires_ms, uses, may_register, begun, made_ms };
         cx.put(&INVITATIONS, &*id, &invitation)?;
         cx.count("made", 1)?;
         if cx.owner().local().is_some() {

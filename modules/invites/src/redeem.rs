@@ -183,6 +183,17 @@ impl Invites {
         over()
     }
 
+    /// An account is about to be removed, and its invitations with it.
+    pub(crate) fn account_ends(&self, _: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
+        let domain = cx.domain().to_owned();
+        for (id, _) in cx.all(&OWN, u32::MAX)? {
+            cx.send(&tell(&domain, Element::new(NS, "revoke").with_attr("id", &id)))?;
+            // The answer reaches nobody.
+            cx.delete(&OWN, &*id)?;
+        }
+        Ok(())
+    }
+
     /// The domain hears from an account that it takes an invitation back.
     pub(crate) fn revoke(&self, message: &mut Passing<'_>, cx: &mut Context<'_, '_>) -> HookResult {
         let Some((from, word)) = from_account(message, "revoke", cx) else { return over() };
@@ -229,6 +240,9 @@ fn settle(cx: &mut Context<'_, '_>, id: &str, name: &str, stage: RegistrationSta
     invitation.uses = invitation.uses.saturating_sub(1);
     tokens::keep(cx, id, &invitation)?;
     cx.count("redeemed", 1)?;
+    if !tokens::is_backed(cx, &invitation)? {
+        return Ok(());
+    }
     let Invitation { by: Some(by), uses, .. } = invitation else { return Ok(()) };
     // Both sides at once: each is told by its own server that it has the other.
     let made = format!("{name}@{}", cx.domain());

@@ -1,7 +1,7 @@
 //! Tokens: 130 bits of chance, of which only a hash is kept.
 
 use calypte::prelude::*;
-use tables::{INVITATIONS, INVITED_NAMES, Invitation};
+use tables::{ACCOUNTS, INVITATIONS, INVITED_NAMES, Invitation};
 
 /// Letters of a token, five bits each.
 const LETTERS: u32 = 26;
@@ -33,9 +33,18 @@ pub(crate) fn find(
     }
     let id = id(token);
     let now_ms = cx.now_ms();
-    let found = cx.get(&INVITATIONS, &*id)?;
-    let is_good = |found: &Invitation| found.expires_ms > now_ms && found.has_use();
-    Ok(found.filter(is_good).map(|found| (id, found)))
+    let Some(found) = cx.get(&INVITATIONS, &*id)? else { return Ok(None) };
+    let is_good = found.expires_ms > now_ms && found.has_use() && is_backed(cx, &found)?;
+    Ok(is_good.then_some((id, found)))
+}
+
+/// Tells whether who made an invitation may still invite.
+pub(crate) fn is_backed(
+    cx: &mut Context<'_, '_>,
+    invitation: &Invitation,
+) -> Result<bool, StanzaError> {
+    let maker = invitation.maker().map(|name| cx.get(&ACCOUNTS, name)).transpose()?.flatten();
+    Ok(invitation.is_backed(maker.as_ref()))
 }
 
 /// Writes an invitation, or forgets one that has no use left.

@@ -114,9 +114,14 @@ fn begin(
         return Err(AccountFault::Exists.into());
     }
     if let Some(id) = &invitation {
-        let found = cx.get(&INVITATIONS, &**id)?;
-        if found.is_none_or(|found| !found.has_use()) {
+        let found = cx.get(&INVITATIONS, &**id)?.filter(|found| found.has_use());
+        let Some(found) = found else {
             return Err(StanzaError::ITEM_NOT_FOUND.with_text("the invitation was used"));
+        };
+        let maker = found.maker().map(|name| cx.get(&ACCOUNTS, name)).transpose()?.flatten();
+        if !found.is_backed(maker.as_ref()) {
+            let text = "who sent the invitation is not here any more";
+            return Err(StanzaError::ITEM_NOT_FOUND.with_text(text));
         }
     }
     // Whoever keeps invitations notes in the same step that this one is being used.
