@@ -4,7 +4,7 @@ use calypte::config::Span;
 use calypte::prelude::*;
 use tables::{ACCOUNTS, INVITATIONS, INVITED_NAMES};
 
-use crate::made::{OWN, Wish};
+use crate::made::Wish;
 use crate::redeem::{is_open, tell};
 use crate::settings::EXPIRES_MAX_MS;
 use crate::{Invites, NS, tokens};
@@ -115,10 +115,11 @@ impl Invites {
         let open = Self::open(cx, SHOWN_MAX)?;
         let found = open.into_iter().find(|(id, _)| is_meant(id, wanted));
         let Some((id, _)) = found else { return Err(StanzaError::ITEM_NOT_FOUND) };
-        cx.delete(&OWN, &*id)?;
         let domain = cx.domain().to_owned();
         cx.send(&tell(&domain, Element::new(NS, "revoke").with_attr("id", &id)))?;
-        Ok(Outcome::said("The invitation is not good any more.").into())
+        let text = "The invitation is being taken back. It is good for nothing as soon as your list \
+                    does not show it any more.";
+        Ok(Outcome::said(text).into())
     }
 
     /// The operator takes an invitation back. Its maker's list forgets it when it would have ended.

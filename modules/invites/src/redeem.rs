@@ -162,7 +162,7 @@ impl Invites {
         over()
     }
 
-    /// An account hears from the domain that an invitation was used.
+    /// An account hears from the domain that an invitation was used, or taken back.
     pub(crate) fn redeemed(
         &self,
         message: &mut Passing<'_>,
@@ -202,6 +202,9 @@ impl Invites {
         if let Some(found) = found.filter(|found| found.by.as_deref() == Some(&*from)) {
             tokens::forget(cx, &id, &found)?;
         }
+        // Only now its list may forget it: what it asked may have been lost, and then it asks again.
+        let word = Element::new(NS, "redeemed").with_attr("id", &id).with_attr("left", "0");
+        cx.send(&tell(&from, word))?;
         over()
     }
 }
