@@ -73,11 +73,9 @@ impl Register {
         invitation: Option<String>,
         done: Result<(), AccountFault>,
     ) -> Done {
-        let stage = match done {
-            Ok(()) => RegistrationStage::Done,
-            Err(_) => RegistrationStage::Failed,
-        };
-        tell(cx, name, invitation.as_ref(), stage)?;
+        if let Some(stage) = stage(done) {
+            tell(cx, name, invitation.as_ref(), stage)?;
+        }
         cx.count(if done.is_ok() { "registered" } else { "failed" }, 1)?;
         cx.answer(ticket, done.map(|()| Reply::Empty).map_err(StanzaError::from))
     }
@@ -138,4 +136,26 @@ fn tell(
     stage: RegistrationStage,
 ) -> Done {
     cx.tell(&Registration { name: name.to_owned(), invitation: invitation.cloned(), stage })
+}
+
+/// Returns what is known of an account that was to be made. When it is not known, whoever keeps
+/// invitations looks for the account later.
+fn stage(done: Result<(), AccountFault>) -> Option<RegistrationStage> {
+    match done {
+        Ok(()) => Some(RegistrationStage::Done),
+        Err(AccountFault::Failed) => None,
+        Err(_) => Some(RegistrationStage::Failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_done_did_not_fail() {
+        assert_eq!(stage(Ok(())), Some(RegistrationStage::Done));
+        assert_eq!(stage(Err(AccountFault::Exists)), Some(RegistrationStage::Failed));
+        assert_eq!(stage(Err(AccountFault::Failed)), None);
+    }
 }
