@@ -32,7 +32,7 @@ pub(crate) fn answer(
         AdminRequest::Reload => reload::reload(shared).map(AdminReply::done),
         AdminRequest::CommandList => Ok(commands(shared)),
         AdminRequest::Command { node, account, fields } => {
-            command(shared, node, account.as_deref(), &fields)
+            command(shared, &node, account.as_deref(), &fields)
         }
         AdminRequest::PeerList => peers::list(shared),
         AdminRequest::PeerRule { domain, allow } => {
@@ -226,11 +226,11 @@ fn commands(shared: &Shared) -> AdminReply {
 /// Runs a command of a module.
 fn command(
     shared: &Shared,
-    node: String,
+    node: &str,
     account: Option<&str>,
     fields: &[String],
 ) -> Result<AdminReply, String> {
-    let owner = command_owner(shared, &node, account)?;
+    let (node, owner) = command_owner(shared, node, account)?;
     if let Some(field) = fields.iter().find(|field| !field.contains('=') || field.contains('\n')) {
         return Err(format!("{field} is no field; write name=value"));
     }
@@ -253,14 +253,22 @@ fn command(
     }
 }
 
-/// Returns for whom a command runs.
-fn command_owner(shared: &Shared, node: &str, account: Option<&str>) -> Result<Jid, String> {
+/// Returns the whole name of a command, and for whom it runs. What stands behind the `#` of a name is
+/// enough.
+fn command_owner(
+    shared: &Shared,
+    node: &str,
+    account: Option<&str>,
+) -> Result<(String, Jid), String> {
     let all = shared.modules.load().commands();
-    let Some(known) = all.iter().find(|one| one.node == node) else {
+    let short = |one: &&Command| one.node.rsplit_once('#').is_some_and(|(_, name)| name == node);
+    let found = all.iter().find(|one| one.node == node).or_else(|| all.iter().find(short));
+    let Some(known) = found else {
         return Err(format!("no module offers the command {node}; `calypte command` lists them"));
     };
     let domain = shared.config.load().domain.clone();
-    match (known.who, account) {
+    let node = &known.node;
+    let owner = match (known.who, account) {
         (Who::Admin, None) => Ok(domain),
         (Who::Admin, Some(_)) => Err(format!("{node} is for the server; leave out --for")),
         (Who::User, None) => Err(format!("{node} is for one account; say --for NAME")),
@@ -272,7 +280,8 @@ fn command_owner(shared: &Shared, node: &str, account: Option<&str>) -> Result<J
                 None => Err(format!("there is no account {account}")),
             }
         }
-    }
+    };
+    Ok((node.clone(), owner?))
 }
 
 fn backup(

@@ -78,6 +78,7 @@ fn a_slim_host_loads_every_module() {
         "basics",
         "contact",
         "extdisco",
+        "commands",
     ];
     for module in modules {
         assert!(list.out.contains(module), "{list:?}");

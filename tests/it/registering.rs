@@ -120,3 +120,24 @@ fn the_operator_invites_and_the_token_is_good_once() {
     carl.expect(&["ana@chat.example", "subscription=\"both\""]);
     assert!(server.run(&["invite", "list"], "").out.contains("No invitation is open."));
 }
+
+#[test]
+fn the_operator_does_accounts_by_command() {
+    let server = server("closed");
+    let add = ["command", "add-user", "accountjid=carl", &format!("password={}", password("carl"))];
+    assert!(server.run(&add, "").out.contains("Added: carl."));
+    assert!(server.run(&add, "").err.contains("there is an account of that name"));
+    let mut carl = How::default().login(&server, "carl");
+    let online = server.run(&["command", "get-online-users-list"], "");
+    assert!(online.out.contains("carl@chat.example"), "{online:?}");
+    let own = server.run(&["command", "sessions", "--for", "carl"], "");
+    assert!(own.out.contains(" since "), "{own:?}");
+    let disable = ["command", "disable-user", "accountjids=carl"];
+    let asked = server.run(&disable, "");
+    assert!(asked.err.contains("confirm"), "{asked:?}");
+    let done = server.run(&[&disable[..], &["confirm=1"]].concat(), "");
+    assert!(done.out.contains("Disabled: carl."), "{done:?}");
+    carl.expect(&["not-authorized"]);
+    let online = server.run(&["command", "get-online-users-num"], "");
+    assert!(online.out.ends_with("0\n"), "{online:?}");
+}

@@ -36,6 +36,7 @@ pub(crate) const MODULES: &[&str] = &[
     "basics",
     "contact",
     "extdisco",
+    "commands",
 ];
 
 impl Form {

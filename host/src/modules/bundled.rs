@@ -29,6 +29,7 @@ const BUNDLED: &[&RawModule] = &[
     &basics::MODULE,
     &contact::MODULE,
     &extdisco::MODULE,
+    &commands::MODULE,
 ];
 
 /// A slim server has none; every module comes from a file.

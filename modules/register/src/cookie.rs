@@ -14,6 +14,8 @@ pub(crate) enum Cookie {
     Changed { ticket: Ticket, resource: String },
     /// The end of an account.
     Removed { ticket: Ticket },
+    /// Another password, asked for by a command; no session on the command line.
+    Commanded { ticket: Ticket, resource: String },
 }
 
 impl Cookie {

@@ -31,6 +31,7 @@ impl Module for Register {
         Hook::stranger_set(ns::REGISTER, "query", Self::register),
         Hook::iq_get(On::Own, ns::REGISTER, "query", Self::show),
         Hook::iq_set(On::Own, ns::REGISTER, "query", Self::change),
+        Hook::form_command("change-password", "Change my password", Who::User, Self::command),
         Hook::account_done(Self::account_done),
     ];
     type Config = Config;
@@ -67,7 +68,15 @@ impl Register {
             Cookie::Made { ticket, name, invitation } => {
                 Self::registered(cx, (ticket, &name), invitation, done)
             }
-            Cookie::Changed { ticket, resource } => self.changed(cx, ticket, &resource, done),
+            Cookie::Changed { ticket, resource } => {
+                self.changed(cx, &resource, done)?;
+                cx.answer(ticket, done.map(|()| Reply::Empty).map_err(StanzaError::from))
+            }
+            Cookie::Commanded { ticket, resource } => {
+                self.changed(cx, &resource, done)?;
+                let said = done.map(|()| Outcome::said("The password is another now.").into());
+                cx.answer_command(ticket, said.map_err(StanzaError::from))
+            }
             Cookie::Removed { ticket } => {
                 cx.answer(ticket, done.map(|()| Reply::Empty).map_err(StanzaError::from))
             }

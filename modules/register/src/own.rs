@@ -1,7 +1,7 @@
 //! What users do to their own accounts (§3.2, §3.3).
 
+use calypte::prelude::*;
 use calypte::wire::Password;
-use calypte::{Ticket, prelude::*};
 
 use crate::cookie::Cookie;
 use crate::{Register, field, pace};
@@ -45,6 +45,35 @@ impl Register {
         Ok(Reply::Later)
     }
 
+    /// Changes the password by command (XEP-0050), for clients that have nothing better.
+    pub(crate) fn command(&self, asked: &Asked<'_>, cx: &mut Context<'_, '_>) -> CommandResult {
+        if !self.0.change_password {
+            return Err(StanzaError::NOT_ALLOWED);
+        }
+        let said = |name| asked.field(name).filter(|text| !text.is_empty());
+        let Some(password) = said("password") else {
+            let private = |name, label| Field::new(name, label, FieldKind::Private).required();
+            let form = Form::new("Change my password", "Other devices may have to log in anew.")
+                .with(private("password", "New password"))
+                .with(private("password-verify", "New password again"));
+            return Ok(form.into());
+        };
+        // The command line shows what is typed.
+        let again = said("password-verify");
+        let is_left_out = asked.asker.is_empty() && again.is_none();
+        if again != Some(password) && !is_left_out {
+            return Err(StanzaError::NOT_ACCEPTABLE.with_text("the passwords are not the same"));
+        }
+        self.check_password(password)?;
+        pace::count_change(cx)?;
+        let own = cx.session_jid().and_then(|jid| jid.resource().map(str::to_owned));
+        let (resource, ticket) = (own.unwrap_or_default(), cx.later()?);
+        let name = cx.owner().local().unwrap_or("").to_owned();
+        let work = AccountWork::SetPassword { name, password: Password::new(password) };
+        cx.change_account(&work, &Cookie::Commanded { ticket, resource }.write())?;
+        Ok(CommandReply::Later)
+    }
+
     fn remove(&self, query: Node<'_>, cx: &mut Context<'_, '_>) -> IqResult {
         if query.children().count() != 1 {
             return Err(StanzaError::BAD_REQUEST);
@@ -62,7 +91,6 @@ impl Register {
     pub(crate) fn changed(
         &self,
         cx: &mut Context<'_, '_>,
-        ticket: Ticket,
         resource: &str,
         done: Result<(), AccountFault>,
     ) -> Done {
@@ -75,7 +103,7 @@ impl Register {
             }
             cx.count("passwords_changed", 1)?;
         }
-        cx.answer(ticket, done.map(|()| Reply::Empty).map_err(StanzaError::from))
+        Ok(())
     }
 }
 
