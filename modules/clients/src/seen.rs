@@ -18,9 +18,13 @@ impl Clients {
     /// A client has logged in.
     pub(crate) fn logged_in(&self, login: &Login<'_>, cx: &mut Context<'_, '_>) -> Done {
         let facts = login.facts();
-        let Some(id) = &facts.user_agent else { return cx.delete(&LOGIN, NOW) };
+        cx.delete(&LOGIN, NOW)?;
+        let Some(id) = &facts.user_agent else { return Ok(()) };
         let app = name_of(id, cx);
-        cx.put(&LOGIN, NOW, &Name(app.clone()))?;
+        // Nobody is kept out because there is no room: it is a session of no known app.
+        if cx.put(&LOGIN, NOW, &Name(app.clone())).is_err() {
+            cx.count("forgotten", 1)?;
+        }
         let known = cx.get(&CLIENTS, app.as_str())?;
         let now_ms = cx.now_ms();
         let mut client = known.clone().unwrap_or_else(|| Client::new(now_ms));
