@@ -160,12 +160,16 @@ impl Push {
     /// Notes which installation logs in.
     pub(crate) fn authenticated(&self, login: &Login<'_>, cx: &mut Context<'_, '_>) -> Done {
         let resource = cx.session_jid().and_then(JidRef::resource).unwrap_or("").to_owned();
-        match &login.facts().user_agent {
-            Some(agent) if agent.len() <= NODE_BYTES_MAX => {
-                cx.put(&LOGIN, LOGIN_KEY, &Agent { resource, agent: agent.clone() })
-            }
-            _ => cx.delete(&LOGIN, LOGIN_KEY),
+        cx.delete(&LOGIN, LOGIN_KEY)?;
+        let agent = login.facts().user_agent.clone();
+        let Some(agent) = agent.filter(|agent| agent.len() <= NODE_BYTES_MAX) else {
+            return Ok(());
+        };
+        // Nobody is kept out because there is no room: it is a session of no known installation.
+        if cx.put(&LOGIN, LOGIN_KEY, &Agent { resource, agent }).is_err() {
+            cx.count("forgotten", 1)?;
         }
+        Ok(())
     }
 
     /// An installation is there again: its registrations are those of its session, before it renews them.

@@ -31,7 +31,7 @@ impl Push {
         let contact = cx.get(&tables::ROSTER, &*from)?.unwrap_or_default();
         // An answer needs nobody, and who asks again says nothing new.
         if !contact.from && !contact.approved && contact.pending_in.is_none() {
-            self.tell_absent(presence, false, cx)?;
+            self.tell_absent(presence, false, cx);
         }
         Ok(Flow::Pass)
     }
@@ -47,7 +47,7 @@ impl Push {
             && !message.has(ns::ARCHIVE, "result")
             && !cx.is_own(message.from);
         if is_news {
-            self.tell_absent(message, is_for_one(message), cx)?;
+            self.tell_absent(message, is_for_one(message), cx);
         }
         Ok(Flow::Pass)
     }
@@ -56,14 +56,22 @@ impl Push {
     pub(crate) fn called(&self, iq: &mut Passing<'_>, cx: &mut Context<'_, '_>) -> HookResult {
         let action = iq.child(ns::JINGLE, "jingle").and_then(|node| node.attr("action"));
         if iq.iq_kind() == Some(IqKind::Set) && action.as_deref() == Some("session-initiate") {
-            self.tell_absent(iq, true, cx)?;
+            self.tell_absent(iq, true, cx);
         }
         Ok(Flow::Pass)
     }
 
+    /// Tells services of a stanza. It is kept and copied by then: whatever goes wrong here, its sender
+    /// is not told that it failed.
+    fn tell_absent(&self, stanza: &Passing<'_>, is_for_one: bool, cx: &mut Context<'_, '_>) {
+        if self.try_to_tell(stanza, is_for_one, cx).is_err() {
+            drop(cx.count("forgotten", 1));
+        }
+    }
+
     /// Tells the services of clients that have no connection; of one that has, looks later whether it
     /// really does.
-    fn tell_absent(
+    fn try_to_tell(
         &self,
         stanza: &Passing<'_>,
         is_for_one: bool,
@@ -119,7 +127,10 @@ impl Push {
     }
 
     fn watch_until(&self, until_ms: u64, cx: &mut Context<'_, '_>) -> Done {
-        cx.put(&WATCHED, WATCH, &Watched { until_ms })?;
+        // Without the row each message would put the timer off.
+        if cx.put(&WATCHED, WATCH, &Watched { until_ms }).is_err() {
+            return cx.count("forgotten", 1);
+        }
         cx.wake_at(until_ms, WATCH)
     }
 
