@@ -17,6 +17,8 @@ pub(crate) const TEXT_CHARS_MAX: usize = 500;
 const PAUSES_MS: (u64, u64) = (60_000, 6 * 3_600_000);
 /// How long a service may fail before its registration is deleted, in milliseconds.
 const FAILING_MS: u64 = 7 * 24 * 3_600_000;
+/// A failure that is this long after the last pause has nothing to do with it, in milliseconds.
+const QUIET_MS: u64 = 24 * 3_600_000;
 /// The name of a timer begins with this, then comes the registration.
 const LATE: &str = "late ";
 
@@ -202,19 +204,10 @@ impl Push {
             }
             return Ok(());
         }
-        let now_ms = cx.now_ms();
-        if service.failures == 0 {
-            service.failing_since_ms = now_ms;
-        }
-        let is_over = now_ms.saturating_sub(service.failing_since_ms) >= FAILING_MS;
-        if is_over || !is_temporary(answer) {
+        if !service.fails(is_temporary(answer), cx.now_ms()) {
             cx.count("given_up", 1)?;
             return remove(&key, cx);
         }
-        let (first, most) = PAUSES_MS;
-        let pause_ms = first.saturating_mul(1 << service.failures.min(16)).min(most);
-        service.failures = service.failures.saturating_add(1);
-        service.until_ms = now_ms.saturating_add(pause_ms);
         cx.put(&SERVICES, &key, &service)?;
         cx.count("failed", 1)?;
         // What could not be told is told then, unless the client is here before.
@@ -225,6 +218,30 @@ impl Push {
             cx.wake_at(service.until_ms, &late(&key))?;
         }
         Ok(())
+    }
+}
+
+impl Service {
+    /// Notes a failure; says whether it is tried again.
+    fn fails(&mut self, is_temporary: bool, now_ms: u64) -> bool {
+        if !is_temporary {
+            return false;
+        }
+        if self.until_ms > now_ms {
+            // It was sent before the pause began.
+            return true;
+        }
+        if self.failures == 0 || now_ms.saturating_sub(self.until_ms) >= QUIET_MS {
+            (self.failures, self.failing_since_ms) = (0, now_ms);
+        }
+        if now_ms.saturating_sub(self.failing_since_ms) >= FAILING_MS {
+            return false;
+        }
+        let (first, most) = PAUSES_MS;
+        let pause_ms = first.saturating_mul(1 << self.failures.min(16)).min(most);
+        self.failures = self.failures.saturating_add(1);
+        self.until_ms = now_ms.saturating_add(pause_ms);
+        true
     }
 }
 
@@ -241,4 +258,51 @@ fn is_temporary(answer: StanzaRef<'_>) -> bool {
     let is_of_network =
         |node: Node<'_>| of_network.iter().any(|one| node.is(ns::STANZA_ERRORS, one.name()));
     error.attr("type").as_deref() == Some("wait") || error.children().any(is_of_network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: u64 = 24 * 3_600_000;
+
+    fn service() -> Service {
+        Service {
+            options: vec![],
+            agent: String::new(),
+            since_ms: 0,
+            failures: 0,
+            failing_since_ms: 0,
+            until_ms: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_sent_before_the_pause_is_one_failure() {
+        let mut service = service();
+        for more_ms in 0..15 {
+            assert!(service.fails(true, DAY_MS + more_ms));
+        }
+        assert_eq!((service.failures, service.until_ms), (1, DAY_MS + 60_000));
+        assert!(service.fails(true, service.until_ms));
+        assert_eq!((service.failures, service.until_ms), (2, DAY_MS + 180_000));
+        assert!(!service.fails(false, DAY_MS + 180_000));
+    }
+
+    #[test]
+    fn a_failure_after_quiet_days_begins_anew() {
+        let mut service = service();
+        assert!(service.fails(true, DAY_MS));
+        assert!(service.fails(true, 9 * DAY_MS));
+        assert_eq!((service.failures, service.failing_since_ms), (1, 9 * DAY_MS));
+        // One that is tried all the time and fails is forgotten.
+        let mut tries = 0;
+        let mut now_ms = service.until_ms;
+        while service.fails(true, now_ms) {
+            now_ms = service.until_ms;
+            tries += 1;
+        }
+        assert_eq!((now_ms - 9 * DAY_MS) / DAY_MS, 7);
+        assert!(tries > 30, "{tries}");
+    }
 }
