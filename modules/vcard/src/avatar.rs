@@ -29,11 +29,12 @@ pub(crate) enum Audience {
     Own,
 }
 
-/// Returns who may see the photo: who may see it where it is published (XEP-0398 §7).
+/// Returns who may see the photo: who may see it where it is published (XEP-0398 §7). A node says so
+/// whatever it holds: the photo may be in the card only.
 pub(crate) fn audience(cx: &mut Context<'_, '_>) -> Result<Audience, StanzaError> {
     let mut audience = Audience::Everyone;
     for node in [ns::AVATAR_DATA, ns::AVATAR_METADATA] {
-        let Some(node) = cx.get(&PEP_NODES, node)?.filter(|node| node.items > 0) else { continue };
+        let Some(node) = cx.get(&PEP_NODES, node)? else { continue };
         audience = audience.max(match node.access {
             PepAccess::Open => Audience::Everyone,
             PepAccess::Presence => Audience::Contacts,
@@ -63,7 +64,9 @@ impl Vcard {
                 None => Ok(()),
             };
         }
-        let is_gone = change.is_emptied || change.retracted.contains(&shown::id(cx)?);
+        // The item may have had another id than the image.
+        let is_last = !change.retracted.is_empty() && current(cx)?.is_none();
+        let is_gone = change.is_emptied || is_last || change.retracted.contains(&shown::id(cx)?);
         if is_gone { shown::keep(None, cx) } else { Ok(()) }
     }
 
@@ -143,17 +146,22 @@ impl Vcard {
         cx.tell(&PepPublish { node, config: vec![], publish: vec![], retract })
     }
 
-    /// Publishes an item. A new node is for those who may see the card; one that is there stays for
-    /// whom it is.
+    /// Publishes an item. A new node is for those for whom the other one is, and where there is none for
+    /// those who may see the card; one that is there stays for whom it is.
     fn put(&self, node: &str, (id, content): (&str, &Element), cx: &mut Context<'_, '_>) -> Done {
-        let access = match self.0.seen_by {
-            SeenBy::Everyone => "open",
-            SeenBy::Contacts => "presence",
-        };
-        let config = match cx.get(&PEP_NODES, node)? {
-            None => vec![("pubsub#access_model".to_owned(), access.to_owned())],
-            Some(_) => vec![],
-        };
+        let mut config = vec![];
+        if cx.get(&PEP_NODES, node)?.is_none() {
+            let is_data = node == ns::AVATAR_DATA;
+            let other = if is_data { ns::AVATAR_METADATA } else { ns::AVATAR_DATA };
+            let access = match (cx.get(&PEP_NODES, other)?.map(|node| node.access), self.0.seen_by)
+            {
+                (Some(PepAccess::Open), _) | (None, SeenBy::Everyone) => "open",
+                (Some(PepAccess::Presence), _) | (None, SeenBy::Contacts) => "presence",
+                // Which groups of the roster may is the owner's to say.
+                (Some(PepAccess::Roster | PepAccess::Whitelist), _) => "whitelist",
+            };
+            config.push(("pubsub#access_model".to_owned(), access.to_owned()));
+        }
         let publish = vec![(id.to_owned(), content.to_xml(""))];
         cx.tell(&PepPublish { node: node.to_owned(), config, publish, retract: vec![] })
     }
@@ -174,6 +182,11 @@ impl Info {
         let media_type = info.attr("type").unwrap_or_default().into_owned();
         Some(Self { id: info.attr("id")?.into_owned(), media_type })
     }
+}
+
+/// Tells whether nothing at all is published of a photo, not even that there is none.
+pub(crate) fn is_unpublished(cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    Ok(cx.get(&PEP_NODES, ns::AVATAR_METADATA)?.is_none_or(|node| node.items == 0))
 }
 
 /// Returns what the account published last of its photo.

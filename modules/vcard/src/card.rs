@@ -45,8 +45,14 @@ impl Vcard {
         } else {
             cx.put(&CARD, KEY, &Card { xml: card.to_xml("") })?;
         }
+        let id = photo.as_ref().map(Photo::id).unwrap_or_default();
+        let is_new = id != shown::id(cx)?;
         shown::keep(photo.clone(), cx)?;
-        self.publish(photo.as_ref(), cx)?;
+        // Who sends back the photo that the card had says nothing of it. What is published may be
+        // another one, that is too large for a card.
+        if is_new || avatar::is_unpublished(cx)? {
+            self.publish(photo.as_ref(), cx)?;
+        }
         Ok(Reply::Empty)
     }
 }
