@@ -12,6 +12,7 @@ mod unite;
 use calypte::notice::{Notice, PepChanged, PrivateChanged};
 use calypte::prelude::*;
 
+use crate::lists::Written;
 use crate::unite::{Door, Settle};
 
 /// Keeps the bookmarks of an account the same for old and new clients.
@@ -37,6 +38,7 @@ impl Module for Bookmarks {
         Hook::notice(PepChanged::NAME, Self::published),
         Hook::notice(PrivateChanged::NAME, Self::kept),
         Hook::notice(Settle::NAME, Self::settle),
+        Hook::notice(Written::NAME, Self::written),
     ];
     type Config = NoConfig;
 
@@ -91,6 +93,11 @@ impl Bookmarks {
         let change: PrivateChanged = notified.read()?;
         let is_list = change.ns == ns::OLD_BOOKMARKS && change.name == "storage";
         if is_list { unite::begin(Door::Private, cx) } else { Ok(()) }
+    }
+
+    /// Module `pep` was asked to keep the list.
+    fn written(&self, _: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
+        lists::note_node(cx)
     }
 
     /// What a list changed in the items is done.

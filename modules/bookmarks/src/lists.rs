@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use bincode::{Decode, Encode};
-use calypte::notice::{PepPublish, PrivateKeep};
+use calypte::notice::{Notice, PepPublish, PrivateKeep};
 use calypte::prelude::*;
 use calypte::wire::Range;
 use tables::{PEP_ITEMS, PRIVATE};
 
 use crate::forms::{Bookmark, LIST_BYTES_MAX, room, room_of};
 
-/// What both lists last were; one row, that is there once the doors were united.
+/// What both lists last were; a row that is there once the doors were united, and another one for what
+/// the old node has, while module `pep` has no room for the list.
 const LIST: Table<str, List> = Table::account("bookmarks.list");
-/// The key of the row.
+/// The key of the first row.
 const KEY: &str = "list";
+/// The key of the other row.
+const NODE_KEY: &str = "node";
 /// The id of the item with the list (XEP-0048 §3.1).
 pub(crate) const CURRENT: &str = "current";
 
@@ -24,6 +27,14 @@ struct List {
 }
 
 record!(List, 1);
+
+/// We tell it ourselves behind what module `pep` has to do first: it has the list, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Written;
+
+impl Notice for Written {
+    const NAME: &'static str = "bookmarks.written";
+}
 
 /// A room of the items.
 pub(crate) struct Room {
@@ -37,6 +48,26 @@ pub(crate) struct Room {
 /// Returns what both lists last were.
 pub(crate) fn last(cx: &mut Context<'_, '_>) -> Result<Option<String>, StanzaError> {
     Ok(cx.get(&LIST, KEY)?.map(|list| list.xml))
+}
+
+/// Returns what the list in the old node last was.
+pub(crate) fn last_of_node(cx: &mut Context<'_, '_>) -> Result<Option<String>, StanzaError> {
+    let held = cx.get(&LIST, NODE_KEY)?.map(|list| list.xml);
+    if held.is_some() { Ok(held) } else { last(cx) }
+}
+
+/// Notes what the old node has where that is not the list: who then changes what is there has never
+/// seen the rest.
+pub(crate) fn note_node(cx: &mut Context<'_, '_>) -> Done {
+    let newest = items(ns::OLD_BOOKMARKS, cx)?.into_iter().max_by_key(|(_, item)| item.place);
+    let held = newest.map(|(_, item)| item.payload).filter(|text| {
+        Flat::parse_ours(text, "").is_ok_and(|list| list.root().is(ns::OLD_BOOKMARKS, "storage"))
+    });
+    let held = held.unwrap_or_else(|| Element::new(ns::OLD_BOOKMARKS, "storage").to_xml(""));
+    if last(cx)?.is_none_or(|last| last == held) {
+        return cx.delete(&LIST, NODE_KEY);
+    }
+    cx.put(&LIST, NODE_KEY, &List { xml: held })
 }
 
 /// Returns the list in private storage.
@@ -132,14 +163,15 @@ pub(crate) fn write(list: &str, cx: &mut Context<'_, '_>) -> Done {
     let there = items(ns::OLD_BOOKMARKS, cx)?;
     let is_so = matches!(&*there, [(id, item)] if id == CURRENT && item.payload == list);
     if is_so || (is_empty && there.is_empty()) {
-        return Ok(());
+        return note_node(cx);
     }
     // Clients that know of the conversion do not ask for the list: they are told of it (XEP-0411).
     let config = config("1", "on_sub_and_presence");
     let publish = vec![(CURRENT.to_owned(), list.to_owned())];
     let node = ns::OLD_BOOKMARKS.to_owned();
     // Where a client used another id its item makes room.
-    cx.tell(&PepPublish { node, config, publish, retract: vec![] })
+    cx.tell(&PepPublish { node, config, publish, retract: vec![] })?;
+    cx.tell(&Written)
 }
 
 fn config(max_items: &str, send_last: &str) -> Vec<(String, String)> {
@@ -159,6 +191,6 @@ mod tests {
     #[test]
     fn the_record_keeps_its_bytes() {
         assert_eq!(LIST.encode(&List { xml: "<s/>".to_owned() }), b"\x01\x04<s/>");
-        assert_eq!((LIST.name, KEY), ("bookmarks.list", "list"));
+        assert_eq!((LIST.name, KEY, NODE_KEY), ("bookmarks.list", "list", "node"));
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn begin(door: Door, cx: &mut Context<'_, '_>) -> Done {
         return settle(&door, cx);
     }
     let Some(list) = list(&door, cx)? else { return Ok(()) };
-    if last.as_deref() == Some(list.raw()) {
+    if old(&door, cx)?.as_deref() == Some(list.raw()) {
         return Ok(());
     }
     let changes = changes(&door, &list, cx)?;
@@ -94,7 +94,7 @@ struct Changes {
 
 /// Returns the items to publish and to take back for what a list says anew.
 fn changes(door: &Door, list: &Flat, cx: &mut Context<'_, '_>) -> Result<Changes, StanzaError> {
-    let old = match lists::last(cx)? {
+    let old = match old(door, cx)? {
         Some(last) => forms::rooms(read(&last)?.root()),
         None => Bookmarks::new(),
     };
@@ -113,6 +113,11 @@ fn changes(door: &Door, list: &Flat, cx: &mut Context<'_, '_>) -> Result<Changes
     let gone = old.keys().filter(|jid| !new.contains_key(*jid));
     let retract = gone.filter_map(|jid| rooms.get(jid)).map(|room| room.id.clone()).collect();
     Ok(Changes { publish, retract })
+}
+
+/// Returns what the list of a door last was.
+fn old(door: &Door, cx: &mut Context<'_, '_>) -> Result<Option<String>, StanzaError> {
+    if matches!(door, Door::Node(_)) { lists::last_of_node(cx) } else { lists::last(cx) }
 }
 
 /// Returns the list of a door; an empty one where there is none, and nothing where it is no list.
