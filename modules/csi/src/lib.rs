@@ -62,7 +62,9 @@ impl Csi {
     }
 
     fn judge(&self, stanza: StanzaRef<'_>, cx: &mut Context<'_, '_>) -> Result<When, StanzaError> {
-        if calypte::is_important(stanza) || self.is_wanted(stanza) {
+        // It ends a notification.
+        let is_read = || cx.is_own(stanza.from) && is_read_elsewhere(stanza);
+        if calypte::is_important(stanza) || self.is_wanted(stanza) || is_read() {
             return Ok(When::Now);
         }
         cx.count("held", 1)?;
@@ -90,6 +92,13 @@ fn name(stanza: StanzaRef<'_>) -> Option<String> {
         return Some(format!("state {} {from}", stanza.ty.unwrap_or("")));
     }
     published(stanza).map(|(node, item)| format!("item {from} {node} {item}"))
+}
+
+/// Tells whether a stanza tells of the node that says up to where conversations are read (XEP-0490).
+fn is_read_elsewhere(stanza: StanzaRef<'_>) -> bool {
+    let event = stanza.child(ns::PUBSUB_EVENT, "event");
+    let items = event.and_then(|event| event.child(ns::PUBSUB_EVENT, "items"));
+    items.is_some_and(|items| items.attr("node").as_deref() == Some(ns::DISPLAYED))
 }
 
 /// Returns the node and the name of the one item that was published or taken back (XEP-0060 §7).
