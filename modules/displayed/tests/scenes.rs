@@ -6,6 +6,7 @@ fn main() {
         &pep::MODULE,
         &archive::MODULE,
         &carbons::MODULE,
+        &disco::MODULE,
         &calypte_displayed::MODULE,
     ];
     testkit::main("scenes", &modules);
