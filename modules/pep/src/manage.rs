@@ -74,6 +74,9 @@ impl Pep {
         let max = if node.persist { change::max_items(&node, &self.0) } else { 0 };
         rows::trim(&name, &mut node, max, cx)?;
         events::configured(&name, &node, &self.0, cx)?;
+        if before.items > 0 && node.items == 0 {
+            return emptied(name, cx);
+        }
         Ok(Reply::Empty)
     }
 }

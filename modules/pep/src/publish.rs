@@ -2,7 +2,7 @@
 
 use calypte::notice::PepPublish;
 use calypte::prelude::*;
-use tables::{PEP_NODES, PepNode};
+use tables::{PEP_NODES, PepAccess, PepNode};
 
 use crate::errors::{fault, unsupported};
 use crate::form::Fields;
@@ -147,6 +147,9 @@ impl Pep {
             None if publish.is_empty() => return Ok(()),
             None => rows::add_node(&name, &node, self.0.nodes, cx)?,
             Some(known) if known != node => {
+                if node.access == PepAccess::Whitelist && known.access != node.access {
+                    rows::clear_members(&name, cx)?;
+                }
                 cx.put(&PEP_NODES, &name, &node)?;
                 let max = change::max_items(&node, &self.0);
                 rows::trim(&name, &mut node, max, cx)?;

@@ -98,6 +98,16 @@ pub(crate) fn delete_node(name: &str, cx: &mut Context<'_, '_>) -> Done {
     cx.delete(&PEP_NODES, name)
 }
 
+/// Takes their place at a node from all who were given one to see it.
+pub(crate) fn clear_members(name: &str, cx: &mut Context<'_, '_>) -> Done {
+    for (jid, member) in of_node(&MEMBERS, name, cx)? {
+        if member == Member::Member {
+            cx.delete(&MEMBERS, &(name.to_owned(), jid))?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads the rows of a table that belong to a node, by address.
 pub(crate) fn of_node<V: Record>(
     table: &Table<(String, String), V>,

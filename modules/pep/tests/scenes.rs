@@ -9,6 +9,8 @@ fn main() {
         &archive::MODULE,
         &carbons::MODULE,
         &offline::MODULE,
+        &bookmarks::MODULE,
+        &private::MODULE,
         &calypte_pep::MODULE,
     ];
     testkit::main("scenes", &modules);
