@@ -39,6 +39,10 @@ pub(crate) fn items(request: &Request<'_>, action: Node<'_>, cx: &mut Context<'_
             part.max = Some(max.parse().map_err(|_| StanzaError::BAD_REQUEST)?);
             part.before.get_or_insert_default();
         }
+        if set.is_none() {
+            // What has no room is the oldest (§6.5.7).
+            part.before = Some(String::new());
+        }
         page(&name, &part, cx)?
     } else {
         (by_id(&name, &ids, cx)?, false)
