@@ -22,6 +22,7 @@ mod seen;
 mod show;
 mod subscribe;
 mod usage;
+mod verify;
 
 use calypte::config::Size;
 use calypte::notice::{Notice, PepPublish, RosterChanged};
@@ -168,6 +169,7 @@ impl Module for Pep {
         Hook::account_items(Self::show_items),
         Hook::started(Self::started),
         Hook::wake(Self::forget_caps),
+        Hook::verify(Self::verify),
     ];
     type Config = Config;
 

@@ -6,16 +6,16 @@ use calypte::wire::Range;
 use tables::{PEP_ITEMS, PEP_NODES, PepItem, PepNode};
 
 /// The ids of a node's items by their places.
-const ORDER: Table<(String, u64), Placed> = Table::account("pep.order");
+pub(crate) const ORDER: Table<(String, u64), Placed> = Table::account("pep.order");
 /// Who was given a place at a node, by node and bare address.
 pub(crate) const MEMBERS: Table<(String, String), Member> = Table::account("pep.members");
 /// Who asked to be told of a node, by node and address.
 pub(crate) const SUBSCRIBERS: Table<(String, String), Subscriber> =
     Table::account("pep.subscribers");
 /// How much the account has; one row.
-const TOTAL: Table<str, Total> = Table::account("pep.total");
+pub(crate) const TOTAL: Table<str, Total> = Table::account("pep.total");
 /// The key of the row.
-const TOTAL_KEY: &str = "total";
+pub(crate) const TOTAL_KEY: &str = "total";
 /// What an item takes besides its content and its names, about.
 const ROW_BYTES: usize = 64;
 
@@ -235,7 +235,8 @@ fn count(node: &mut PepNode, bytes: u64, is_more: bool, cx: &mut Context<'_, '_>
     cx.put(&TOTAL, TOTAL_KEY, &total)
 }
 
-fn bytes(id: &str, item: &PepItem) -> u64 {
+/// Returns how many bytes an item counts as.
+pub(crate) fn bytes(id: &str, item: &PepItem) -> u64 {
     let names = id.len().saturating_add(item.publisher.len());
     let all = item.payload.len().saturating_add(names).saturating_add(ROW_BYTES);
     u64::try_from(all).unwrap_or(u64::MAX)
