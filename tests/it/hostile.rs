@@ -90,7 +90,7 @@ fn forged_copies_and_results_do_not_arrive_and_are_not_kept() {
     );
     let kept = archive(&mut ana);
     assert!(kept.iter().filter(|xml| xml.contains("seen")).count() >= forgeries.len(), "{kept:?}");
-    let of_ben = kept.iter().filter(|xml| xml.contains("id=\"f"));
+    let of_ben = kept.iter().filter(|xml| xml.contains("from=\"ben@"));
     for xml in got.iter().chain(&phone.drain(SILENCE)).chain(of_ben) {
         assert!(!xml.contains("evil"), "{xml}");
     }
