@@ -62,6 +62,8 @@ fn a_slim_host_loads_every_module() {
         "blocklist",
         "required_tls",
         "clients",
+        "register",
+        "invites",
         "roster",
         "presence",
         "disco",

@@ -20,6 +20,8 @@ pub(crate) const MODULES: &[&str] = &[
     "blocklist",
     "required_tls",
     "clients",
+    "register",
+    "invites",
     "roster",
     "presence",
     "disco",
