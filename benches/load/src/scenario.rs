@@ -67,6 +67,25 @@ fn spread(runs: &[Value], path: &str) -> Value {
     }
 }
 
+/// Returns what a scenario found: what it was told, and the spread of what its runs have.
+fn report(mut about: Value, runs: Vec<Value>) -> Value {
+    for (name, path) in [
+        ("per_cpu_s", "/per_cpu_s"),
+        ("per_s", "/per_s"),
+        ("cpu_us_each", "/cpu_us_each"),
+        ("p50_us", "/latency/p50_us"),
+        ("p99_us", "/latency/p99_us"),
+        ("p999_us", "/latency/p999_us"),
+    ] {
+        let value = spread(&runs, path);
+        if !value.is_null() {
+            about[name] = value;
+        }
+    }
+    about["runs"] = Value::Array(runs);
+    about
+}
+
 /// Returns about `bytes` bytes of plain English.
 fn text(bytes: usize) -> String {
     "The quick brown fox jumps over the lazy dog near the river bank. "

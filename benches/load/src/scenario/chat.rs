@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Conn, Flow, Res, Setting, Step, Stop, now_ns, spread, stamp, text};
+use super::{Conn, Flow, Res, Setting, Step, Stop, now_ns, report, stamp, text};
 
 /// How a pair talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,18 +151,12 @@ pub(crate) async fn run(
     let runs = setting.windows(&flow).await;
     stop.send_replace(true);
     while talkers.join_next().await.is_some() {}
-    Ok(json!({
+    let about = json!({
         "pairs": talk.pairs,
         "body": talk.body,
         "in_flight": talk.in_flight,
         "rate": talk.rate,
         "dropped_connections": flow.dropped.load(Relaxed),
-        "per_cpu_s": spread(&runs, "/per_cpu_s"),
-        "per_s": spread(&runs, "/per_s"),
-        "cpu_us_each": spread(&runs, "/cpu_us_each"),
-        "p50_us": spread(&runs, "/latency/p50_us"),
-        "p99_us": spread(&runs, "/latency/p99_us"),
-        "p999_us": spread(&runs, "/latency/p999_us"),
-        "runs": runs,
-    }))
+    });
+    Ok(report(about, runs))
 }

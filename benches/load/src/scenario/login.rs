@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::{Setting, close_all, count, joined, note, per, spread, tenths};
+use super::{Setting, close_all, count, joined, note, per, report, tenths};
 use crate::conn::{Conn, Res};
 use crate::hist::Hist;
 use crate::xml::attr;
@@ -24,14 +24,7 @@ pub(crate) async fn run(setting: &Setting, accounts: usize) -> Res<Value> {
             runs.push(run);
         }
     }
-    Ok(json!({
-        "accounts": accounts,
-        "per_cpu_s": spread(&runs, "/per_cpu_s"),
-        "per_s": spread(&runs, "/per_s"),
-        "p50_us": spread(&runs, "/latency/p50_us"),
-        "p99_us": spread(&runs, "/latency/p99_us"),
-        "runs": runs,
-    }))
+    Ok(report(json!({"accounts": accounts}), runs))
 }
 
 async fn one_round(setting: &Setting, accounts: usize) -> Res<Value> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Conn, Flow, Res, Setting, Step, Stop, count, now_ns, spread};
+use super::{Conn, Flow, Res, Setting, Step, Stop, count, now_ns, report};
 use crate::conn::id_of;
 use crate::xml::attr;
 
@@ -38,16 +38,8 @@ pub(crate) async fn run(setting: &Setting, contacts: usize) -> Res<Value> {
     let runs = setting.windows(&flow).await;
     stop.send_replace(true);
     while tasks.join_next().await.is_some() {}
-    Ok(json!({
-        "contacts": contacts,
-        "dropped_connections": flow.dropped.load(Relaxed),
-        "per_cpu_s": spread(&runs, "/per_cpu_s"),
-        "per_s": spread(&runs, "/per_s"),
-        "cpu_us_each": spread(&runs, "/cpu_us_each"),
-        "p50_us": spread(&runs, "/latency/p50_us"),
-        "p99_us": spread(&runs, "/latency/p99_us"),
-        "runs": runs,
-    }))
+    let dropped = flow.dropped.load(Relaxed);
+    Ok(report(json!({"contacts": contacts, "dropped_connections": dropped}), runs))
 }
 
 /// Has all subscribe to each other's presence with the publisher, as far as they have not.
