@@ -6,11 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crypto::{Hash, Secret, digest, equal};
-use xml::{Element, Flat, Header, Item, Node};
+use xml::{Flat, Header, Item, Node};
 use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
 
 use crate::s2s::nearest;
-use crate::wire::{Opening, Wire};
+use crate::wire::{Opening, Wire, remains};
 
 /// Which components there may be.
 #[derive(Debug, Default)]
@@ -255,15 +255,7 @@ impl ComponentStream {
         if let Err(error) = self.check_addresses(root) {
             return self.fail(error);
         }
-        let mut copy = Element::new(ns::CLIENT, root.name());
-        for name in ["id", "type"] {
-            if let Some(value) = root.attr(name) {
-                copy.push_attr(name, &value);
-            }
-        }
-        let Ok(mut stanza) = Stanza::from_element(&copy) else {
-            return self.fail(StreamError::BadFormat);
-        };
+        let Some(mut stanza) = remains(root) else { return self.fail(StreamError::BadFormat) };
         stanza.from = root.attr("from").and_then(|from| nearest(&from));
         stanza.to = root.attr("to").and_then(|to| Jid::parse(&to).ok());
         self.events.push_back(ComponentEvent::Malformed(stanza, error));

@@ -11,7 +11,7 @@ use crate::mechanism::Forms;
 use crate::sasl::Attempt;
 use crate::scram::Verifiers;
 use crate::sm::Counts;
-use crate::wire::{Opening, Wire, is_version_1};
+use crate::wire::{Opening, Wire, is_version_1, remains};
 use crate::{Channel, Facts, Settings, StreamEvent, features};
 
 /// A stream between a client and us.
@@ -257,19 +257,9 @@ impl Stream {
 
     /// Hands on a stanza whose addresses are none, so that it is counted and answered.
     fn bounce(&mut self, root: Node<'_>, error: StanzaError) {
-        let mut copy = Element::new(ns::CLIENT, root.name());
-        for name in ["id", "type"] {
-            if let Some(value) = root.attr(name) {
-                copy.push_attr(name, &value);
-            }
-        }
-        match Stanza::from_element(&copy) {
-            Ok(mut stanza) => {
-                stanza.from.clone_from(&self.session);
-                self.say(StreamEvent::Malformed(stanza, error));
-            }
-            Err(_) => self.fail(StreamError::BadFormat),
-        }
+        let Some(mut stanza) = remains(root) else { return self.fail(StreamError::BadFormat) };
+        stanza.from.clone_from(&self.session);
+        self.say(StreamEvent::Malformed(stanza, error));
     }
 
     fn start_tls(&mut self) {

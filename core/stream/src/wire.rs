@@ -1,7 +1,7 @@
 //! What all streams do alike: pieces in; headers, elements, errors and the end out.
 
 use memchr::memmem;
-use xml::{Element, Flat, Header, Item, Limits, Reader, XmlError, escape_attr};
+use xml::{Element, Flat, Header, Item, Limits, Node, Reader, XmlError, escape_attr};
 use xmpp::{Stanza, StreamError, ns};
 
 /// What a peer may send before it is authenticated.
@@ -167,6 +167,18 @@ impl Wire {
 pub(crate) fn is_version_1(header: &Header) -> bool {
     let major = header.version.as_deref().and_then(|version| version.split('.').next());
     major.and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 1)
+}
+
+/// Returns what is left of a stanza that cannot be passed on: its kind, id and type, so that its sender
+/// can be answered.
+pub(crate) fn remains(root: Node<'_>) -> Option<Stanza> {
+    let mut copy = Element::new(ns::CLIENT, root.name());
+    for name in ["id", "type"] {
+        if let Some(value) = root.attr(name) {
+            copy.push_attr(name, &value);
+        }
+    }
+    Stanza::from_element(&copy).ok()
 }
 
 /// Writes a stanza as it goes out over a stream whose stanzas are in the namespace `content`.

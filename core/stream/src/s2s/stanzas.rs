@@ -1,12 +1,12 @@
 //! Stanzas between servers: `jabber:server` outside, `jabber:client` inside.
 
-use xml::{Element, Flat, Item, Node};
+use xml::{Flat, Item, Node};
 use xmpp::{Jid, Kind, Stanza, StanzaError, StreamError, ns};
 
 use super::PeerEvent;
 use super::header::domain;
 use super::peering::{Enabling, Peering, Stage};
-use crate::wire::outside;
+use crate::wire::{outside, remains};
 
 impl Peering {
     /// Tells whether stanzas from a domain of ours to one of the peer may be sent.
@@ -109,15 +109,7 @@ impl Peering {
     /// Hands on a stanza that is none, so that it is counted and perhaps answered. What one user of
     /// the peer writes must not end the stream for all.
     fn bounce(&mut self, root: Node<'_>, error: StanzaError) {
-        let mut copy = Element::new(ns::CLIENT, root.name());
-        for name in ["id", "type"] {
-            if let Some(value) = root.attr(name) {
-                copy.push_attr(name, &value);
-            }
-        }
-        let Ok(mut stanza) = Stanza::from_element(&copy) else {
-            return self.fail(StreamError::BadFormat);
-        };
+        let Some(mut stanza) = remains(root) else { return self.fail(StreamError::BadFormat) };
         stanza.from = root.attr("from").and_then(|from| Jid::parse(&from).ok());
         stanza.to = recipient(root);
         self.say(PeerEvent::Malformed(stanza, error));
