@@ -1,3 +1,4 @@
 //! Typed payloads, one file per XEP.
 
 pub mod delay;
+pub mod rsm;

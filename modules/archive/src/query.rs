@@ -1,6 +1,7 @@
 //! What a client asks for (XEP-0313 §4, XEP-0059), and what it is told.
 
 use calypte::prelude::*;
+use xep::rsm::{Part, given};
 
 use crate::page::{Ends, Page, Source};
 use crate::rows::{self, Kept};
@@ -18,15 +19,6 @@ struct Form {
     before_id: Option<String>,
     after_id: Option<String>,
     ids: Vec<String>,
-}
-
-/// Which part of the result is wanted (XEP-0059).
-#[derive(Debug, Default)]
-struct Part {
-    max: Option<u32>,
-    /// Empty: the end.
-    before: Option<String>,
-    after: Option<String>,
 }
 
 impl Archive {
@@ -153,19 +145,6 @@ impl Form {
     }
 }
 
-impl Part {
-    fn read(set: Node<'_>) -> Result<Self, StanzaError> {
-        // Nobody counts how many are in front of a place.
-        if set.has_child(ns::RSM, "index") {
-            return Err(StanzaError::FEATURE_NOT_IMPLEMENTED);
-        }
-        let text = |name| set.child_text(ns::RSM, name).map(|text| text.trim().to_owned());
-        let max = text("max").map(|max| max.parse().map_err(|_| StanzaError::BAD_REQUEST));
-        let after = text("after").filter(|after| !after.is_empty());
-        Ok(Self { max: max.transpose()?, before: text("before"), after })
-    }
-}
-
 /// Finds out between which places the result is, and where it is read.
 fn bounds(
     form: &Form,
@@ -239,17 +218,9 @@ fn result(row: &(u64, Kept), query_id: Option<&str>, owner: &str) -> String {
 
 /// Says that a page is over, and where it began and ended (§4.3).
 fn fin(page: &Page, count: Option<u64>) -> Element {
-    let mut set = Element::new(ns::RSM, "set");
-    let ends = [("first", page.rows.first()), ("last", page.rows.last())];
-    for (end, row) in ends {
-        if let Some(row) = row {
-            set.push_child(Element::new(ns::RSM, end).with_text(&name(row)));
-        }
-    }
-    if let Some(count) = count {
-        set.push_child(Element::new(ns::RSM, "count").with_text(&count.to_string()));
-    }
-    let fin = Element::new(ns::ARCHIVE, "fin").with_child(set);
+    let ends = page.rows.first().map(name).zip(page.rows.last().map(name));
+    let ends = ends.as_ref().map(|(first, last)| (first.as_str(), last.as_str()));
+    let fin = Element::new(ns::ARCHIVE, "fin").with_child(given(ends, count));
     if page.has_more { fin } else { fin.with_attr("complete", "true") }
 }
 

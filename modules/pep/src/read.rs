@@ -2,6 +2,7 @@
 
 use calypte::prelude::*;
 use tables::PepItem;
+use xep::rsm::{Part, given};
 
 use crate::errors::unsupported;
 use crate::{access, node_name, rows};
@@ -9,15 +10,6 @@ use crate::{access, node_name, rows};
 /// The most bytes of an answer, where it is more than one item: it has to fit into a client's queue
 /// beside what else comes.
 const ANSWER_BYTES_MAX: usize = 512 << 10;
-
-/// Which part of the items is wanted (XEP-0059).
-#[derive(Debug, Default)]
-struct Part {
-    max: Option<usize>,
-    /// Empty: the end.
-    before: Option<String>,
-    after: Option<String>,
-}
 
 /// Items with their ids, in the order in which they were published.
 type Items = Vec<(String, PepItem)>;
@@ -54,22 +46,11 @@ pub(crate) fn items(request: &Request<'_>, action: Node<'_>, cx: &mut Context<'_
     }
     let mut answer = Element::new(ns::PUBSUB, "pubsub").with_child(list);
     if set.is_some() || has_more {
-        answer.push_child(ends(&found, node.items));
+        let ends = found.first().zip(found.last());
+        let ends = ends.map(|((first, _), (last, _))| (first.as_str(), last.as_str()));
+        answer.push_child(given(ends, Some(node.items.into())));
     }
     Ok(Reply::With(answer))
-}
-
-impl Part {
-    fn read(set: Node<'_>) -> Result<Self, StanzaError> {
-        // Nobody counts how many are in front of a place.
-        if set.has_child(ns::RSM, "index") {
-            return Err(StanzaError::FEATURE_NOT_IMPLEMENTED);
-        }
-        let text = |name| set.child_text(ns::RSM, name).map(|text| text.trim().to_owned());
-        let max = text("max").map(|max| max.parse().map_err(|_| StanzaError::BAD_REQUEST));
-        let after = text("after").filter(|after| !after.is_empty());
-        Ok(Self { max: max.transpose()?, before: text("before"), after })
-    }
 }
 
 /// Returns the items with these ids that are there; none is an error (§6.5.9.11).
@@ -108,7 +89,7 @@ fn page(name: &str, part: &Part, cx: &mut Context<'_, '_>) -> Result<(Items, boo
         to = place(before, cx)?;
     }
     let is_backwards = part.before.is_some();
-    let max = part.max.unwrap_or(usize::MAX);
+    let max = part.max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
     let limit = u32::try_from(max.saturating_add(1)).unwrap_or(u32::MAX);
     let (mut found, mut bytes, mut has_more) = (Items::new(), 0_usize, false);
     for (_, id) in rows::places(name, (from, to), limit, is_backwards, cx)? {
@@ -125,14 +106,4 @@ fn page(name: &str, part: &Part, cx: &mut Context<'_, '_>) -> Result<(Items, boo
     }
     // Who asked for so many at most is not told that there are more.
     Ok((found, has_more && bytes > ANSWER_BYTES_MAX))
-}
-
-fn ends(found: &Items, count: u32) -> Element {
-    let mut set = Element::new(ns::RSM, "set");
-    for (end, item) in [("first", found.first()), ("last", found.last())] {
-        if let Some((id, _)) = item {
-            set.push_child(Element::new(ns::RSM, end).with_text(id));
-        }
-    }
-    set.with_child(Element::new(ns::RSM, "count").with_text(&count.to_string()))
 }
