@@ -1,5 +1,5 @@
-//! `kill -9` while histories and contact lists are written: what was acknowledged is there, and `calypte
-//! verify` finds that indexes agree with records; one that does not is named.
+//! `kill -9` while histories, contact lists and published items are written: what was acknowledged is
+//! there, and `calypte verify` finds that indexes agree with records; one that does not is named.
 
 #![allow(clippy::print_stderr, reason = "a failure can be had again by its seed")]
 
@@ -10,6 +10,9 @@ use nix::sys::signal::Signal;
 use store::{Options, Store};
 use table::Batch;
 
+const PUBSUB: &str = "http://jabber.org/protocol/pubsub";
+const NODE: &str = "urn:example:notes";
+
 /// What a client said and what it was told of it.
 #[derive(Debug, Default)]
 struct Said {
@@ -19,9 +22,12 @@ struct Said {
     /// Contacts that were sent, and those whose change was answered.
     contacts: u32,
     listed: u32,
+    /// Items that were sent to be published, and those whose publication was answered.
+    items: u32,
+    published: u32,
 }
 
-/// Writes messages and contacts until the server is gone.
+/// Writes messages, contacts and items until the server is gone.
 fn write(mut client: Client, said: &mut Said, chance: &mut Chance) {
     // What of each stanza of this session is a message.
     let mut is_message = Vec::new();
@@ -29,7 +35,19 @@ fn write(mut client: Client, said: &mut Said, chance: &mut Chance) {
     said.messages = before;
     loop {
         for _ in 0..1 + chance.below(4) {
-            let xml = if chance.below(3) == 0 {
+            let kind = chance.below(4);
+            let xml = if kind == 0 {
+                let number = said.items;
+                said.items += 1;
+                is_message.push(false);
+                format!(
+                    "<iq type='set' id='item-{number}'><pubsub xmlns='{PUBSUB}'><publish node='{NODE}'>\
+                     <item id='i{number}'><n xmlns='urn:example:notes'>{number}</n></item></publish>\
+                     <publish-options><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
+                     <value>{PUBSUB}#publish-options</value></field><field \
+                     var='pubsub#max_items'><value>max</value></field></x></publish-options></pubsub></iq>"
+                )
+            } else if kind == 1 {
                 let number = said.contacts;
                 said.contacts += 1;
                 is_message.push(false);
@@ -58,6 +76,10 @@ fn write(mut client: Client, said: &mut Said, chance: &mut Chance) {
                         && xml.contains("result")
                     {
                         said.listed = said.listed.max(number.parse::<u32>().unwrap() + 1);
+                    }
+                    if let Some(number) = id.strip_prefix("item-") {
+                        assert!(xml.contains("result"), "{xml}");
+                        said.published = said.published.max(number.parse::<u32>().unwrap() + 1);
                     }
                 }
                 Some(_) => return,
@@ -98,6 +120,20 @@ fn contacts(client: &mut Client) -> usize {
     client.expect(&["roster", "result"]).matches("contact-").count()
 }
 
+/// Reads what is published and returns how much it is; nothing is missing in between.
+fn items(client: &mut Client) -> u32 {
+    client.send(&format!(
+        "<iq type='get' id='items'><pubsub xmlns='{PUBSUB}'><items node='{NODE}'/></pubsub></iq>"
+    ));
+    let xml = client.expect(&["id=\"items\""]);
+    let number = |item: &str| item.split('"').next().unwrap().parse().unwrap();
+    let mut numbers: Vec<u32> = xml.split("<item id=\"i").skip(1).map(number).collect();
+    numbers.sort_unstable();
+    let count = u32::try_from(numbers.len()).unwrap();
+    assert_eq!(numbers, (0..count).collect::<Vec<_>>(), "what is published");
+    count
+}
+
 /// Returns how many rounds to run.
 fn rounds() -> u32 {
     let by_hand = std::env::var("CALYPTE_ROUNDS").ok();
@@ -110,8 +146,9 @@ fn verify(server: &Server) -> calypte_tests::Ran {
 }
 
 #[test]
-fn histories_and_contacts_are_whole_after_a_kill() {
-    let mut server = Setup::new().start();
+fn histories_contacts_and_items_are_whole_after_a_kill() {
+    let setup = Setup::new().raw("[modules.pep]\nrate = 60000\nitems = 10000\n");
+    let mut server = setup.start();
     let mut chance = Chance::new();
     let mut said = Said::default();
     for round in 0..rounds() {
@@ -142,7 +179,10 @@ fn histories_and_contacts_are_whole_after_a_kill() {
             if name == "ana" {
                 let listed = contacts(&mut reader);
                 assert!(listed >= usize::try_from(said.listed).unwrap(), "{listed} of {said:?}");
-                // The next round goes on where the history and the list end.
+                let published = items(&mut reader);
+                assert!(published >= said.published, "{published} of {said:?}");
+                // The next round goes on where the history and the lists end.
+                (said.items, said.published) = (published, published);
                 said.messages = u32::try_from(numbers.len()).unwrap();
                 said.contacts = u32::try_from(listed).unwrap();
                 (said.kept, said.listed) = (said.messages, said.contacts);
@@ -150,7 +190,8 @@ fn histories_and_contacts_are_whole_after_a_kill() {
             reader.close();
         }
     }
-    assert!(said.kept > 20 && said.listed > 5, "no load: {said:?}");
+    let is_much = said.kept > 20 && said.listed > 5 && said.published > 5;
+    assert!(is_much, "no load: {said:?}");
 }
 
 #[test]
