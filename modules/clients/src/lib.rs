@@ -54,7 +54,7 @@ impl Module for Clients {
         },
         ConfigKey {
             name: "names",
-            kind: "true or false",
+            kind: "yes/no",
             default: "true",
             about: "Whether what an app says it and its device are called is kept, for the list that \
                     its user sees.",
