@@ -15,7 +15,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 const MINUTE_MS: u64 = 60_000;
 
 impl Clients {
-    /// A client has logged in.
+    /// A client has logged in, perhaps a while after it showed what it knows.
     pub(crate) fn logged_in(&self, login: &Login<'_>, cx: &mut Context<'_, '_>) -> Done {
         let facts = login.facts();
         cx.delete(&LOGIN, NOW)?;
@@ -30,6 +30,9 @@ impl Clients {
         let mut client = known.clone().unwrap_or_else(|| Client::new(now_ms));
         if !facts.mechanism.starts_with("HT-") {
             client.password = password(cx)?;
+        } else if client.current.is_none() {
+            // Its token was right and has been taken since: who waits with that gains nothing.
+            return Err(StanzaError::NOT_AUTHORIZED);
         }
         if facts.channel_bound {
             // It can prove its channel, and has to go on doing so.

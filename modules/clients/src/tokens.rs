@@ -98,7 +98,7 @@ impl Clients {
             return Ok(None);
         }
         let Some(password) = password(cx)? else { return Ok(None) };
-        // The password may have been changed, or the token taken, since it was checked.
+        // The password may have been changed since it was checked.
         client.current = client.current.filter(|slot| slot.password == password);
         if client.current.is_none() && wish.mechanism.starts_with("HT-") {
             return Ok(None);
