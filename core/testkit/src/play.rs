@@ -34,6 +34,7 @@ pub(crate) fn play(
 }
 
 mod accounts;
+mod rooms;
 
 struct Play<'a> {
     world: World<'a>,

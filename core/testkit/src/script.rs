@@ -47,6 +47,16 @@ pub enum Line {
     OffersStrangers(String, Vec<Flat>),
     /// `nobody receives anything`
     Silence,
+    /// `hag enters coven@rooms.capulet.example/thirdwitch`, then what stands in its `<x/>`. What came
+    /// to anybody is passed over.
+    Enters(String, Jid, String),
+    /// `crone opens coven@rooms.capulet.example/firstwitch`, then fields of the form, one `name=value`
+    /// a line. What came to anybody is passed over.
+    Opens(String, Jid, String),
+    /// `what came is passed over`, `what came to phone is passed over`
+    PassedOver(Option<String>),
+    /// `hag never saw juliet@capulet.example`
+    NeverSaw(String, String),
     /// `the wire never shows juliet@`
     NeverShows(String),
     /// `capulet.example offers`, then the stream features.
@@ -215,6 +225,11 @@ fn sentence(block: &Block<'_>) -> Result<Line, String> {
         }
         ["nobody", "receives", "anything"] => Line::Silence,
         ["the", "wire", "never", "shows", text] => Line::NeverShows((*text).to_owned()),
+        ["what", "came", "is", "passed", "over"] => Line::PassedOver(None),
+        ["what", "came", "to", who, "is", "passed", "over"] => {
+            Line::PassedOver(Some((*who).to_owned()))
+        }
+        [_, "never", "saw", text] => Line::NeverSaw(name(), (*text).to_owned()),
         [_, "is", "closed", "with", why] => Line::IsClosed(name(), (*why).to_owned()),
         [_, "receives", "nothing"] => Line::ReceivesNothing(name()),
         [_, "restarts"] => Line::Restarts(name(), None),
@@ -304,6 +319,8 @@ fn with_body(words: &[&str], block: &Block<'_>) -> Result<Option<Line>, String> 
         [jid, "shows", "token", token] => {
             Some(Line::Shows(address(jid)?, (*token).to_owned(), settings(block)?))
         }
+        [_, "enters", place] => Some(Line::Enters(name(), address(place)?, body(block))),
+        [_, "opens", place] => Some(Line::Opens(name(), address(place)?, body(block))),
         [_, "decides"] => Some(Line::Decides(name(), settings(block)?)),
         [_, "looks", "up", target] => {
             Some(Line::LooksUp(name(), (*target).to_owned(), true, body(block)))
@@ -399,7 +416,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 59);
+        assert_eq!(sentences, 64);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) struct Client {
     pub(crate) jid: Jid,
     pub(crate) session: u64,
     pub(crate) inbox: VecDeque<Stanza>,
+    /// All that ever came.
+    pub(crate) seen: Vec<Stanza>,
     pub(crate) is_connected: bool,
     /// Why the server ended the stream.
     pub(crate) closed: Option<&'static str>,
@@ -201,6 +203,7 @@ impl<'a> World<'a> {
             jid: jid.clone(),
             session,
             inbox: VecDeque::new(),
+            seen: Vec::new(),
             is_connected: true,
             closed: None,
             token: None,
@@ -355,6 +358,7 @@ impl<'a> World<'a> {
             match effect {
                 Effect::ToSession { session, stanza } => {
                     if let Some(client) = self.by_session(session) {
+                        client.seen.push(stanza.clone());
                         client.inbox.push_back(stanza);
                     }
                 }
@@ -379,6 +383,7 @@ impl<'a> World<'a> {
                 Effect::Resumed { session, unacked, .. } => {
                     if let Some(client) = self.by_session(session) {
                         client.is_resumed = true;
+                        client.seen.extend(unacked.iter().cloned());
                         client.inbox.extend(unacked);
                     }
                 }

@@ -45,7 +45,7 @@ impl Play<'_> {
                 self.world.ask_early(name, request)
             }
             Line::OffersStrangers(domain, features) => self.offers_strangers(domain, features),
-            _ => Err("nobody knows how to play that".to_owned()),
+            _ => self.visit(line),
         }
     }
 }

@@ -19,6 +19,7 @@ impl World<'_> {
             jid: Jid::parse(domain).map_err(|_| no_server(domain))?,
             session: self.sessions,
             inbox: VecDeque::new(),
+            seen: Vec::new(),
             is_connected: true,
             closed: None,
             token: None,
