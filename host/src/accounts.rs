@@ -38,6 +38,9 @@ pub(crate) enum AccountError {
     /// The password has characters that clients could not send.
     #[error("this password cannot be used: {0}")]
     Password(String),
+    /// There is no such account that may log in, or it has another password.
+    #[error("name or password is wrong")]
+    Wrong,
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),

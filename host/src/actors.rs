@@ -13,7 +13,7 @@ use crate::server::Prepared;
 mod client;
 mod component;
 mod components;
-mod gate;
+pub(crate) mod gate;
 mod hall;
 mod inbox;
 mod link;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::config::Config;
+
 /// Returns each port of `listen` with the addresses by which others reach it. An address that stands
 /// for all of the machine is replaced by those of `public`; without them it is nothing.
 pub(crate) fn ports(listen: &[SocketAddr], public: &[IpAddr]) -> BTreeMap<u16, Vec<IpAddr>> {
@@ -18,6 +20,15 @@ pub(crate) fn ports(listen: &[SocketAddr], public: &[IpAddr]) -> BTreeMap<u16, V
         }
     }
     ports
+}
+
+/// Returns under which address the world reaches what is published by HTTPS, without a slash at its
+/// end. `None`: it reaches nothing.
+pub(crate) fn web_url(config: &Config) -> Option<String> {
+    let port = config.listen.https.first()?.port();
+    let host = config.domain.ascii_domain();
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    Some(format!("https://{host}{port}"))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use calypte::wire::Question;
+use calypte::wire::{Head, Question};
 use store::Store;
 use xmpp::{Jid, StanzaError};
 
@@ -88,8 +88,8 @@ pub(crate) struct Asking {
 pub(crate) struct Answer {
     /// The answer, or why there is none.
     pub(crate) body: Result<Vec<u8>, StanzaError>,
-    /// What it is, when the module said so.
-    pub(crate) content_type: Option<String>,
+    /// Status and headers of an answer by HTTP, when the module said any.
+    pub(crate) head: Option<Head>,
 }
 
 /// Takes an answer. It is called in the thread of a shard, and must not wait for anything.

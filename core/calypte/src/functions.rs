@@ -7,7 +7,7 @@ use crate::hooks::{Done, HookResult, IqResult, When};
 use crate::wire::{
     AccountFault, PeerFacts, PeerVerdict, Stranger, Token, TokenProof, TokenVerdict, TokenWish,
 };
-use crate::{Asked, Bind, Context, Discovery, Login, Notified, Passing, Request, Shown};
+use crate::{Asked, Bind, Context, Discovery, Login, Notified, Passing, Request, Served, Shown};
 
 /// The function of a stanza hook.
 pub type StanzaFn<M> = fn(&M, &mut Passing<'_>, &mut Context<'_, '_>) -> HookResult;
@@ -40,6 +40,8 @@ pub type BoundFn<M> =
     fn(&M, &Bind<'_>, &mut Context<'_, '_>) -> Result<Option<xml::Element>, StanzaError>;
 /// The function behind an HTTP path or a command.
 pub type AskedFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> Result<Vec<u8>, StanzaError>;
+/// The function behind pages.
+pub type WebFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> Result<Served, StanzaError>;
 /// The function of a command with forms.
 pub type CommandFn<M> = fn(&M, &Asked<'_>, &mut Context<'_, '_>) -> CommandResult;
 /// The function that decides about a stream with another domain.

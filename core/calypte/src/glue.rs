@@ -14,7 +14,7 @@ use crate::wire::{
 };
 use crate::{
     ConfigKey, Context, Discovery, Feature, Flow, HookResult, Identity, Module, Notified, Passing,
-    Reply, Request, When,
+    Reply, Request, Served, When,
 };
 
 /// How a client logged in, for `channel` and `authenticated` hooks.
@@ -64,9 +64,36 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
     /// Who runs a command: a bare address; empty on the command line, and by HTTP.
     pub asker: &'a str,
+    /// Headers of an HTTP request that modules may know: see [`Asked::header`].
+    pub headers: &'a [(String, String)],
+    /// Where an HTTP request comes from: an address of IPv4, or the first one of a /64 of IPv6. Empty
+    /// for a command. Behind a proxy all come from the proxy.
+    pub address: &'a str,
 }
 
 impl<'a> Asked<'a> {
+    fn of(name: &'a str, question: &'a Question) -> Self {
+        let Question { method, query, body, asker, headers, address } = question;
+        Self { name, method, query, body, asker, headers, address }
+    }
+
+    /// Returns a header of an HTTP request, by its name in lower case: `content-type`, `cookie`, `host`,
+    /// `origin` or `sec-fetch-site`. Others are not passed on.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns a field of a form of a page, which came as `application/x-www-form-urlencoded`. `None`
+    /// when it is not there, or is not UTF-8.
+    #[must_use]
+    pub fn form(&self, name: &str) -> Option<String> {
+        let text = std::str::from_utf8(self.body).ok()?;
+        let mut fields = text.split('&').filter_map(|field| field.split_once('='));
+        let (_, value) = fields.find(|(field, _)| unescaped(field).as_deref() == Some(name))?;
+        unescaped(value)
+    }
+
     /// Returns all values of a command's field.
     #[must_use]
     pub fn values(&self, name: &str) -> Vec<&'a str> {
@@ -89,6 +116,24 @@ impl fmt::Debug for Asked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asked").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// Reads what a form of a page escaped.
+fn unescaped(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                let digits = std::str::from_utf8(&digits).ok()?;
+                out.push(u8::from_str_radix(digits, 16).ok()?);
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8(out).ok()
 }
 
 /// A module behind the boundary.
@@ -189,12 +234,7 @@ fn run<M: Module>(
             let view = view(call).ok_or(StanzaError::INTERNAL)?;
             when(&f(module, view, cx)?, cx)
         }
-        Run::Asked(f) => {
-            let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
-            let Question { method, query, body, asker } = &question;
-            let answer = f(module, &Asked { name, method, query, body, asker }, cx)?;
-            cx.op(op::REPLY, &answer, &[]).map(|_| status::REPLY)
-        }
+        Run::Asked(_) | Run::Web(_) => asked(module, run, call, cx),
         Run::Command(f) => command(module, *f, call, cx),
         Run::AccountDone(f) => done(account_done(module, *f, payload, cx)),
         Run::Peer(_) | Run::Token(_) | Run::Grant(_) => judge(module, run, payload, cx),
@@ -202,6 +242,31 @@ fn run<M: Module>(
             let Looked { cookie, found } = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
             done(f(module, &cookie, found.as_deref().map_err(String::as_str), cx))
         }
+    }
+}
+
+/// Answers a question by HTTP, or on one line.
+fn asked<M: Module>(
+    module: &M,
+    run: &Run<M>,
+    call: &Call<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Result<u32, StanzaError> {
+    let payload = call.parts.get(part::PAYLOAD).copied().unwrap_or_default();
+    let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+    let asked = Asked::of(text(call, part::NAME), &question);
+    match run {
+        Run::Asked(f) => {
+            let answer = f(module, &asked, cx)?;
+            cx.op(op::REPLY, &answer, &[]).map(|_| status::REPLY)
+        }
+        Run::Web(f) => match f(module, &asked, cx)? {
+            Served::Page(page) => {
+                cx.op(op::PAGE, &wire::encode(&page.head), &page.body).map(|_| status::REPLY)
+            }
+            Served::Later => Ok(status::LATER),
+        },
+        _ => Ok(status::NO_HOOK),
     }
 }
 
@@ -223,9 +288,7 @@ fn command<M: Module>(
 ) -> Result<u32, StanzaError> {
     let payload = call.parts.get(part::PAYLOAD).copied().unwrap_or_default();
     let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
-    let Question { method, query, body, asker } = &question;
-    let name = text(call, part::NAME);
-    match f(module, &Asked { name, method, query, body, asker }, cx)? {
+    match f(module, &Asked::of(text(call, part::NAME), &question), cx)? {
         CommandReply::Later => Ok(status::LATER),
         reply => cx.op(op::REPLY, &wire::encode(&reply), &[]).map(|_| status::REPLY),
     }
@@ -405,4 +468,20 @@ const fn put<const N: usize>(
         i += 1;
     }
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_of_pages_are_read() {
+        let body = b"name=Ana+B%26C&empty=&na%6de=second&bad=%zz&half=%e2%82&wide=%E2%82%AC&%";
+        let question = Question { body: body.to_vec(), ..Question::default() };
+        let asked = Asked::of("/", &question);
+        assert_eq!(asked.form("name").as_deref(), Some("Ana B&C"));
+        assert_eq!(asked.form("empty").as_deref(), Some(""));
+        assert_eq!(asked.form("wide").as_deref(), Some("\u{20ac}"));
+        assert_eq!((asked.form("bad"), asked.form("half"), asked.form("none")), (None, None, None));
+    }
 }

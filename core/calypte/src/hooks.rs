@@ -5,7 +5,7 @@ use xmpp::StanzaError;
 use crate::functions::{
     AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
     InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, StrangerFn,
-    TokenFn, VerifyFn, WakeFn,
+    TokenFn, VerifyFn, WakeFn, WebFn,
 };
 
 mod more;
@@ -113,6 +113,25 @@ pub enum Reply {
     Later,
 }
 
+/// What a page of HTTP is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Status and headers.
+    pub head: crate::wire::Head,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The answer to an HTTP request.
+#[derive(Clone, Debug)]
+pub enum Served {
+    /// This page.
+    Page(Page),
+    /// No answer now: the module gives it itself, with
+    /// [`Context::answer_page`](crate::Context::answer_page).
+    Later,
+}
+
 /// Whom a request is addressed to, and who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
@@ -195,6 +214,7 @@ pub(crate) enum Run<M> {
     Acked(AckedFn<M>),
     Feature(FeatureFn<M>),
     Asked(AskedFn<M>),
+    Web(WebFn<M>),
     Command(CommandFn<M>),
     Peer(PeerFn<M>),
     Looked(LookedFn<M>),

@@ -83,7 +83,7 @@
 //! | [`Hook::domain_info`], [`domain_items`](Hook::domain_items), [`account_info`](Hook::account_info), [`account_items`](Hook::account_items) | when service discovery is asked, with [`Discovery`] | who was asked |
 //! | [`Hook::account_done`] | when the host has done what [`Context::change_account`] asked for | who asked |
 //! | [`Hook::early_feature`], [`stream_feature`](Hook::stream_feature) | when streams are set up | nobody |
-//! | [`Hook::http`] | for HTTP requests below a path | the domain |
+//! | [`Hook::http`], [`Hook::web`] | for HTTP requests below a path | the domain |
 //! | [`Hook::command`] | when a command is run: XEP-0050 and `calypte command` | the user's account, or the domain |
 //!
 //! The way of a message to another account here is `Sent` (owner: the sender's account), then
@@ -253,11 +253,12 @@ pub use discovery::{Discovery, Shown};
 pub use functions::{
     AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
     InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, StrangerFn,
-    TokenFn, VerifyFn, WakeFn,
+    TokenFn, VerifyFn, WakeFn, WebFn,
 };
 pub use glue::{Asked, Bind, Login};
 pub use hooks::{
-    Command, Done, Flow, Hook, HookResult, IqResult, On, Phase, Place, Reply, When, Who,
+    Command, Done, Flow, Hook, HookResult, IqResult, On, Page, Phase, Place, Reply, Served, When,
+    Who,
 };
 pub use important::is_important;
 pub use module::{ConfigKey, Feature, Identity, Module, NoConfig, SetupError, Xep};
@@ -275,9 +276,9 @@ pub mod prelude {
     pub use crate::{
         AccountFault, AccountWork, Asked, Bind, Command, ConfigKey, Context, Discovery, Done,
         Feature, Flow, Hook, HookResult, Identity, IqResult, Login, Look, Module, NoConfig,
-        Notified, On, Passing, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Phase, Place,
-        Reply, Request, SetupError, Shown, Token, TokenProof, TokenVerdict, TokenWish, When, Who,
-        Xep,
+        Notified, On, Page, Passing, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Phase, Place,
+        Reply, Request, Served, SetupError, Shown, Token, TokenProof, TokenVerdict, TokenWish,
+        When, Who, Xep,
     };
     pub use table::{Record, Table, record};
     pub use xml::{Element, Flat, Node};

@@ -9,11 +9,13 @@ mod account;
 mod discovery;
 mod peer;
 mod token;
+mod web;
 
 pub use account::{AccountDone, AccountFault, AccountWork, Password};
 pub use discovery::{DiscoveryAsked, DiscoveryShown};
 pub use peer::{Look, Looked, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
 pub use token::{Token, TokenProof, TokenVerdict, TokenWish};
+pub use web::Head;
 
 /// Parts of a call, by place.
 pub mod part {
@@ -150,6 +152,12 @@ pub mod op {
     pub const ACCOUNT: u32 = 47;
     /// Counts the session that caused the call as inactive (XEP-0352), or not. b = one byte.
     pub const INACTIVE: u32 = 50;
+    /// Answers a question by HTTP. a = [`super::Head`], b = the body.
+    pub const PAGE: u32 = 70;
+    /// Gives an answer by HTTP that was put off. a = ticket, then [`super::Head`], b = the body.
+    pub const ANSWER_PAGE: u32 = 71;
+    /// Tells under which address the world reaches public paths; nothing: under none.
+    pub const WEB_URL: u32 = 72;
 }
 
 /// Why an operation failed.
@@ -278,6 +286,10 @@ pub struct Question {
     pub body: Vec<u8>,
     /// Who runs a command: a bare address; empty on the command line, and by HTTP.
     pub asker: String,
+    /// Headers of an HTTP request that modules may know, their names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Where an HTTP request comes from, as in [`Stranger`].
+    pub address: String,
 }
 
 impl std::fmt::Debug for Question {

@@ -1,6 +1,6 @@
 //! Requests to accounts and to the domain, questions by HTTP and command, and what modules offer.
 
-use calypte::wire::{LoginFacts, TokenWish, encode, status};
+use calypte::wire::{Head, LoginFacts, TokenWish, encode, status};
 use xmpp::{Jid, Stanza, StanzaError};
 
 use crate::calls::{Called, Cause};
@@ -88,22 +88,22 @@ impl Step<'_> {
         let cause =
             Cause { owner: ask.owner.as_str(), session: "", targets: &[], is_assured: true };
         let payload = encode(&ask.question);
-        let (answer, content_type) =
-            match self.call(hook.function, cause, None, &ask.name, &payload) {
-                Called::Ran(status::REPLY, said) => {
-                    let reply = said.reply.unwrap_or_default();
-                    let answer = if hook.has_forms { forms::on_a_line(&reply) } else { Ok(reply) };
-                    (answer, said.content_type)
-                }
-                Called::Ran(status::LATER, said) if said.ticket.is_some() => {
-                    let asker = Asker::Question(ask.token);
-                    return self.owe(said.ticket, hook.function.module, asker);
-                }
-                Called::Refused(error) => (Err(error), None),
-                Called::Off => (Err(StanzaError::ITEM_NOT_FOUND), None),
-                Called::Ran(..) | Called::Failed => (Err(StanzaError::INTERNAL), None),
-            };
-        self.tell_asker(ask.token, answer, content_type);
+        let (answer, head) = match self.call(hook.function, cause, None, &ask.name, &payload) {
+            Called::Ran(status::REPLY, said) => {
+                let reply = said.reply.unwrap_or_default();
+                let answer = if hook.has_forms { forms::on_a_line(&reply) } else { Ok(reply) };
+                (answer, said.head.map(|head| *head))
+            }
+            Called::Ran(status::LATER, said) if said.ticket.is_some() => {
+                let is_web = ask.kind == "http";
+                let asker = if is_web { Asker::Web(ask.token) } else { Asker::Question(ask.token) };
+                return self.owe(said.ticket, hook.function.module, asker);
+            }
+            Called::Refused(error) => (Err(error), None),
+            Called::Off => (Err(StanzaError::ITEM_NOT_FOUND), None),
+            Called::Ran(..) | Called::Failed => (Err(StanzaError::INTERNAL), None),
+        };
+        self.tell_asker(ask.token, answer, head);
     }
 
     /// Answers a question by HTTP or command.
@@ -111,9 +111,9 @@ impl Step<'_> {
         &mut self,
         token: u64,
         answer: Result<Vec<u8>, StanzaError>,
-        content_type: Option<String>,
+        head: Option<Head>,
     ) {
-        self.effects.push(Effect::Answer { token, answer, content_type });
+        self.effects.push(Effect::Answer { token, answer, head });
     }
 
     /// Passes a notice on to the modules that listen.

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use calypte::wire::{
-    AccountFault, AccountWork, LoginFacts, Look, PeerFacts, PeerVerdict, Question, Stranger, Token,
-    TokenProof, TokenVerdict, TokenWish,
+    AccountFault, AccountWork, Head, LoginFacts, Look, PeerFacts, PeerVerdict, Question, Stranger,
+    Token, TokenProof, TokenVerdict, TokenWish,
 };
 use crypto::Secret;
 use table::Batch;
@@ -29,6 +29,8 @@ pub struct Setup {
     pub admins: Vec<Jid>,
     /// The domains of components, which the host connects: items of the domain (XEP-0030).
     pub components: Vec<String>,
+    /// Under which address the world reaches public paths, `https://chat.example`.
+    pub web_url: Option<String>,
     /// Where all randomness comes from. Must be unpredictable and different at each start.
     pub seed: [u8; 32],
     /// What the secrets of modules derive from: the same at each start, and not in the store.
@@ -373,8 +375,8 @@ pub enum Effect {
         token: u64,
         /// The answer.
         answer: Result<Vec<u8>, StanzaError>,
-        /// What it is, when the module said so: a media type.
-        content_type: Option<String>,
+        /// Status and headers of an answer by HTTP, when the module said any.
+        head: Option<Head>,
     },
     /// A stream with another domain is judged.
     PeerAnswer {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use abi::Host;
-use calypte::wire::{self, AccountWork, Look, Range, WireError, fault, op, table_bits};
+use calypte::wire::{self, AccountWork, Head, Look, Range, WireError, fault, op, table_bits};
 use table::full_key;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
 use crate::event::Effect;
+use crate::later::read_head;
 use crate::peers::Waiting;
 use crate::step::{Step, Told};
 
@@ -47,7 +48,7 @@ pub(crate) enum Later {
     Close(u64, StreamError),
     Look(Look, Vec<u8>),
     Account(AccountWork, Vec<u8>),
-    Answer(u64, Result<Vec<u8>, StanzaError>),
+    Answer(u64, Option<Head>, Result<Vec<u8>, StanzaError>),
 }
 
 /// What the module said about the call itself.
@@ -56,7 +57,8 @@ pub(crate) struct Said {
     pub(crate) replacement: Option<Stanza>,
     pub(crate) reply: Option<Vec<u8>>,
     pub(crate) error: Option<StanzaError>,
-    pub(crate) content_type: Option<String>,
+    /// How the answer to an HTTP request begins.
+    pub(crate) head: Option<Box<Head>>,
     /// What the answer is given by, later.
     pub(crate) ticket: Option<u64>,
 }
@@ -93,12 +95,13 @@ fn is_table_of(table: &str, module: &str) -> bool {
 
 /// Tells whether an operation leaves everything as it is, but for a counter.
 fn only_reads(number: u32) -> bool {
-    const ABOUT: [u32; 7] = [
+    const ABOUT: [u32; 8] = [
         op::FEATURES,
         op::IDENTITIES,
         op::SERVED,
         op::COMMANDS,
         op::SOFTWARE,
+        op::WEB_URL,
         op::IS_ACCOUNT,
         op::TARGETS,
     ];
@@ -138,11 +141,16 @@ impl Frame<'_, '_> {
             }
             op::CONTENT_TYPE => {
                 let text = std::str::from_utf8(a).map_err(|_| fault::MALFORMED)?;
-                let is_fine = |c: char| c.is_ascii_graphic() || c == ' ';
-                if text.is_empty() || !text.chars().all(is_fine) {
+                let head = Head::of_type(text);
+                if text.is_empty() || !head.is_sound() {
                     return Err(fault::MALFORMED);
                 }
-                self.said.content_type = Some(text.to_owned());
+                self.said.head = Some(Box::new(head));
+                Ok(())
+            }
+            op::PAGE => {
+                self.said.head = Some(Box::new(read_head(a)?));
+                self.said.reply = Some(b.to_vec());
                 Ok(())
             }
             op::SECRET => self.secret(out),
@@ -186,6 +194,7 @@ impl Frame<'_, '_> {
             }
             op::COMMANDS => self.step.command_lines().join("\n"),
             op::IDENTITIES => self.step.identities(a == b"domain").join("\n"),
+            op::WEB_URL => self.step.state.setup.web_url.clone().unwrap_or_default(),
             op::SOFTWARE => {
                 let setup = &self.step.state.setup;
                 let (name, version) = &setup.software;
@@ -456,7 +465,7 @@ impl Frame<'_, '_> {
                 Later::Close(number, why) => step.close(number, why),
                 Later::Look(look, cookie) => step.look(look, waiting(&module, owner, cookie)),
                 Later::Account(work, cookie) => step.work(work, waiting(&module, owner, cookie)),
-                Later::Answer(ticket, answer) => step.pay(ticket, answer),
+                Later::Answer(ticket, head, answer) => step.pay(ticket, head, answer),
             }
         }
         said

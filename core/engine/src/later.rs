@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use calypte::notice::{AccountEnds, Notice as _};
 use calypte::wire::{
-    AccountDone, AccountFault, AccountWork, Stranger, decode, encode, fault, op, status,
+    AccountDone, AccountFault, AccountWork, Head, Stranger, decode, encode, fault, op, status,
 };
 use xmpp::{Condition, ErrorKind, IqKind, Jid, Stanza, StanzaError, StreamError};
 
@@ -31,6 +31,8 @@ pub(crate) enum Asker {
     Command(Stanza, bool, (String, String)),
     /// Who runs a command on the command line: the token of the question.
     Question(u64),
+    /// Who asks by HTTP: the token of the question.
+    Web(u64),
     /// Who has not logged in: the token of the question.
     Stranger(u64),
 }
@@ -40,9 +42,16 @@ pub(crate) enum Asker {
 pub(crate) struct Owed {
     last: u64,
     /// An answer that was given before its call returned.
-    early: Option<(u64, Result<Vec<u8>, StanzaError>)>,
+    early: Option<Early>,
     /// All are owed as long at most, so the first is the first to be over.
     by_ticket: BTreeMap<u64, Debt>,
+}
+
+#[derive(Debug)]
+struct Early {
+    ticket: u64,
+    head: Option<Head>,
+    answer: Result<Vec<u8>, StanzaError>,
 }
 
 #[derive(Debug)]
@@ -68,6 +77,11 @@ impl Owed {
     }
 }
 
+/// Reads how an answer by HTTP begins.
+pub(crate) fn read_head(bytes: &[u8]) -> Result<Head, u32> {
+    decode(bytes).filter(Head::is_sound).ok_or(fault::MALFORMED)
+}
+
 /// Checks what a module asks for.
 fn read_work(bytes: &[u8], cookie: &[u8]) -> Result<AccountWork, u32> {
     let is_small = bytes.len() <= WORK_BYTES_MAX && cookie.len() <= COOKIE_BYTES_MAX;
@@ -79,10 +93,14 @@ impl Frame<'_, '_> {
     pub(crate) fn put_off(&mut self, number: u32, a: &[u8], b: &[u8], out: &mut Vec<u8>) -> Done {
         match number {
             op::ACCOUNT => self.account(a, b),
-            op::ANSWER => self.pay(a, Ok(b.to_vec())),
+            op::ANSWER => self.pay(a, None, Ok(b.to_vec())),
             op::ANSWER_ERROR => {
                 let (ticket, why) = a.split_at_checked(8).ok_or(fault::MALFORMED)?;
-                self.pay(ticket, Err(frame::error(why, b)?))
+                self.pay(ticket, None, Err(frame::error(why, b)?))
+            }
+            op::ANSWER_PAGE => {
+                let (ticket, head) = a.split_at_checked(8).ok_or(fault::MALFORMED)?;
+                self.pay(ticket, Some(read_head(head)?), Ok(b.to_vec()))
             }
             op::LATER => {
                 let ticket = self.step.state.owed.draw().ok_or(fault::BUDGET)?;
@@ -103,12 +121,17 @@ impl Frame<'_, '_> {
         Ok(())
     }
 
-    fn pay(&mut self, ticket: &[u8], answer: Result<Vec<u8>, StanzaError>) -> Done {
+    fn pay(
+        &mut self,
+        ticket: &[u8],
+        head: Option<Head>,
+        answer: Result<Vec<u8>, StanzaError>,
+    ) -> Done {
         let ticket = u64::from_le_bytes(ticket.try_into().map_err(|_| fault::MALFORMED)?);
         if !self.step.may_answer(ticket, &self.module) {
             return Err(fault::NOT_GRANTED);
         }
-        self.later.push(Later::Answer(ticket, answer));
+        self.later.push(Later::Answer(ticket, head, answer));
         Ok(())
     }
 }
@@ -120,10 +143,9 @@ impl Step<'_> {
         let module = self.pipeline.name(module).to_owned();
         let deadline = self.now_ms.saturating_add(OWED_MS);
         self.state.owed.by_ticket.insert(ticket, Debt { module, asker, deadline });
-        if let Some((_, answer)) =
-            self.state.owed.early.take().filter(|(early, _)| *early == ticket)
-        {
-            self.pay(ticket, answer);
+        let early = self.state.owed.early.take().filter(|early| early.ticket == ticket);
+        if let Some(Early { head, answer, .. }) = early {
+            self.pay(ticket, head, answer);
         }
     }
 
@@ -134,10 +156,15 @@ impl Step<'_> {
     }
 
     /// Gives an answer that was put off.
-    pub(crate) fn pay(&mut self, ticket: u64, answer: Result<Vec<u8>, StanzaError>) {
+    pub(crate) fn pay(
+        &mut self,
+        ticket: u64,
+        head: Option<Head>,
+        answer: Result<Vec<u8>, StanzaError>,
+    ) {
         let Some(debt) = self.state.owed.by_ticket.remove(&ticket) else {
             if ticket == self.state.owed.last {
-                self.state.owed.early = Some((ticket, answer));
+                self.state.owed.early = Some(Early { ticket, head, answer });
             }
             return;
         };
@@ -154,6 +181,7 @@ impl Step<'_> {
                 self.give_reply(&request, inner, is_assured);
             }
             Asker::Stranger(token) => self.tell_asker(token, answer, None),
+            Asker::Web(token) => self.tell_asker(token, answer, head),
             Asker::Question(token) => {
                 let answer = answer.and_then(|bytes| forms::on_a_line(&bytes));
                 self.tell_asker(token, answer, None);
@@ -168,7 +196,7 @@ impl Step<'_> {
                 return;
             }
             let error = StanzaError::new(ErrorKind::Wait, Condition::RemoteServerTimeout);
-            self.pay(*ticket, Err(error));
+            self.pay(*ticket, None, Err(error));
         }
     }
 

@@ -108,6 +108,7 @@ fn start() -> Engine {
         software: ("Calypte".to_owned(), "1".to_owned()),
         started_ms: 0,
         components: Vec::new(),
+        web_url: None,
         seed: [1; 32],
         secret: crypto::Secret::new(vec![1; 32]),
     };

@@ -50,6 +50,15 @@ impl World<'_> {
                 ends = *disabled;
                 put(&mut server.store, &account, &Account { disabled: *disabled, ..known? });
             }
+            AccountWork::Check { password, .. } => {
+                let known = found.filter(|found| !found.disabled).and_then(|found| found.sha256);
+                let is_right = known.is_some_and(|one| one.stored_key == password.0.expose());
+                if !is_right {
+                    return Err(AccountFault::Wrong);
+                }
+                done(self);
+                return Ok(());
+            }
             AccountWork::Delete { .. } => {
                 ends = true;
                 put(&mut server.store, &account, &Account { disabled: true, ..known? });

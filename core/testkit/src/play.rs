@@ -118,14 +118,11 @@ impl Play<'_> {
         match line {
             Line::Limits(domain, limits) => self.world.limit(domain, limits),
             Line::Gets(domain, [method, path], body) => {
-                let (path, query) = path.split_once('?').unwrap_or((path, ""));
+                let path = fill(path, &self.names, str::to_owned);
+                let (path, query) = path.split_once('?').unwrap_or((&path, ""));
                 let (method, query) = (method.clone(), query.to_owned());
-                let question = Question {
-                    method,
-                    query,
-                    body: body.clone().into_bytes(),
-                    asker: String::new(),
-                };
+                let question =
+                    Question { method, query, ..web(&fill(body, &self.names, str::to_owned)) };
                 self.world.ask(domain, None, ("http", path), question)
             }
             Line::Does(domain, node, owner, fields) => {
@@ -358,6 +355,21 @@ impl Play<'_> {
         }
         Ok(())
     }
+}
+
+/// Reads an HTTP request: lines `name: value` in front are headers, and `from` where it comes from.
+fn web(text: &str) -> Question {
+    let mut question = Question { address: "192.0.2.1".to_owned(), ..Question::default() };
+    let mut lines = text.lines().peekable();
+    while let Some((name, value)) = lines.peek().and_then(|line| line.split_once(": ")) {
+        match name {
+            "from" => question.address = value.to_owned(),
+            _ => question.headers.push((name.to_owned(), value.to_owned())),
+        }
+        lines.next();
+    }
+    question.body = lines.collect::<Vec<_>>().join("\n").into_bytes();
+    question
 }
 
 /// Tells whether a text has these words. A `$name` at their end that stands for nothing yet stands

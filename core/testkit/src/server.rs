@@ -104,6 +104,7 @@ impl Server {
                 software: ("Calypte".to_owned(), "1.2.3".to_owned()),
                 started_ms: now_ms,
                 components: Vec::new(),
+                web_url: Some(format!("https://{}", self.domain)),
                 seed: crypto::hash(seed.as_bytes()),
                 secret: crypto::Secret::from(self.domain.clone()),
             };

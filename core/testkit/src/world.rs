@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use calypte::wire::{AccountWork, LoginFacts, Password, Question, TokenVerdict};
+use calypte::wire::{AccountWork, Head, LoginFacts, Password, Question, TokenVerdict};
 use engine::{Ask, Effect, Event, Outcome};
 use xmpp::{Jid, Stanza, StanzaError};
 
@@ -421,10 +421,9 @@ impl<'a> World<'a> {
     fn note(&mut self, domain: &str, shard: u16, effect: Effect) {
         let Some(server) = self.servers.get_mut(domain) else { return };
         match effect {
-            Effect::Answer { answer, content_type, .. } => {
+            Effect::Answer { answer, head, .. } => {
                 let text = |bytes: Vec<u8>| {
-                    let kind = content_type.map(|kind| format!("{kind}: ")).unwrap_or_default();
-                    format!("{kind}{}", String::from_utf8_lossy(&bytes))
+                    format!("{}{}", shown(head.as_ref()), String::from_utf8_lossy(&bytes))
                 };
                 server.told.answer = Some(answer.map(text));
             }
@@ -444,6 +443,20 @@ impl<'a> World<'a> {
 
     fn by_session(&mut self, session: u64) -> Option<&mut Client> {
         self.clients.values_mut().find(|client| client.session == session && client.is_connected)
+    }
+}
+
+/// Writes how an answer begins: its media type when it has nothing else, or else all of it.
+fn shown(head: Option<&Head>) -> String {
+    match head {
+        None => String::new(),
+        Some(Head { status: 200, headers }) if headers.len() == 1 => {
+            headers.iter().map(|(_, value)| format!("{value}: ")).collect()
+        }
+        Some(Head { status, headers }) => {
+            let lines = headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+            format!("{status}\n{}", lines.collect::<String>())
+        }
     }
 }
 

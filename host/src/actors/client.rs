@@ -37,6 +37,7 @@ mod socket;
 mod transport;
 mod turn;
 
+pub(super) use login::verifiers;
 pub(crate) use transport::Port;
 use transport::Transport;
 

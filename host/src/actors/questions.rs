@@ -73,7 +73,7 @@ mod tests {
         };
         let (first, second) =
             (questions.add(taker("a")).unwrap(), questions.add(taker("b")).unwrap());
-        let say = |text: &str| Answer { body: Ok(text.into()), content_type: None };
+        let say = |text: &str| Answer { body: Ok(text.into()), head: None };
         questions.answer(second, say("2"));
         questions.answer(second, say("again"));
         questions.forget(first);

@@ -19,7 +19,7 @@ use super::looks;
 use super::outbox::{Bound, Outbox, Receipt, Resumed, Word};
 use super::works;
 use crate::server::Answer;
-use crate::{clock, fault};
+use crate::{clock, fault, reach};
 
 thread_local! {
     /// The shard of this arbiter. What a connection of the same arbiter has for it needs no
@@ -138,6 +138,7 @@ impl Worker {
             software: ("Calypte".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             started_ms: self.hall.started_ms,
             components: self.hall.components.domains(),
+            web_url: reach::web_url(&self.hall.shared.config.load()),
             seed,
             secret: self.hall.module_secret.clone(),
         };
@@ -402,8 +403,8 @@ impl Worker {
                 self.tell(session, Word::Close(why));
                 self.links.remove(&session);
             }
-            Effect::Answer { token, answer, content_type } => {
-                self.hall.questions.answer(token, Answer { body: answer, content_type });
+            Effect::Answer { token, answer, head } => {
+                self.hall.questions.answer(token, Answer { body: answer, head });
             }
             Effect::Count { module, name, by } => {
                 self.hall.shared.metrics.module(&module, &name).add(by);

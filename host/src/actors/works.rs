@@ -1,12 +1,15 @@
-//! Changes of accounts that modules ask for: passwords are hashed on threads of their own, as many at
+//! Changes of accounts that modules ask for, and looks at passwords: these are hashed on threads of their own, as many at
 //! a time as there are processors, and the store is written there too.
 
 use std::sync::{Arc, LazyLock};
 
+use calypte::tables::{Account, Verifier};
 use calypte::wire::{AccountFault, AccountWork, Password};
+use crypto::Hash;
 use engine::Event;
 use tokio::sync::Semaphore;
 
+use super::client::verifiers;
 use super::hall::Hall;
 use super::inbox::Parcel;
 use crate::accounts::{self, AccountError, Accounts, News};
@@ -71,8 +74,22 @@ fn change(hall: &Hall, work: &AccountWork, done: &mut dyn FnMut()) -> Result<(),
             tell(if *disabled { News::Gone } else { News::Changed });
         }
         AccountWork::Delete { .. } => accounts.delete(&account, &tell, done)?,
+        AccountWork::Check { password, .. } => {
+            let found = accounts.find(&account)?.filter(|found| !found.disabled);
+            let record = found.unwrap_or_else(|| nobody(shared.config.load().login.iterations));
+            if verifiers(record).check(&password.0).is_none() {
+                return Err(AccountError::Wrong);
+            }
+        }
     }
     Ok(())
+}
+
+/// Returns the record of an account that no password is right for, so that to look takes as long.
+fn nobody(iterations: u32) -> Account {
+    let keys = || vec![0; Hash::Sha256.bytes()];
+    let sha256 = Verifier { salt: vec![0; 16], iterations, stored_key: keys(), server_key: keys() };
+    Account { sha256: Some(sha256), ..Account::default() }
 }
 
 fn fault(error: &AccountError) -> AccountFault {
@@ -81,6 +98,7 @@ fn fault(error: &AccountError) -> AccountFault {
         AccountError::Exists(_) => AccountFault::Exists,
         AccountError::Unknown(_) => AccountFault::Unknown,
         AccountError::Password(_) => AccountFault::BadPassword,
+        AccountError::Wrong => AccountFault::Wrong,
         AccountError::Store(_) | AccountError::Broken(_) => {
             tracing::error!(%error, "An account could not be changed.");
             AccountFault::Failed

@@ -96,6 +96,7 @@ fn agree(path: &Path, config: &Config) -> Result<(), String> {
         started_ms: now_ms,
         admins: Vec::new(),
         components: Vec::new(),
+        web_url: None,
         // What comes of these is written nowhere.
         seed: [0; 32],
         secret: Secret::new(vec![0; 32]),

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
 use actix_web::{HttpRequest, HttpResponse, web};
-use calypte::wire::Question;
+use calypte::wire::{Head, Question};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use xmpp::Condition;
 
+use crate::actors::gate::network;
 use crate::server::{Answer, Asking, Shared};
 
 /// How long a module may take for its answer. One call takes microseconds; the disk, what it takes.
@@ -50,6 +52,10 @@ async fn answer(
         query: request.query_string().to_owned(),
         body: body.to_vec(),
         asker: String::new(),
+        headers: known(request.headers()),
+        address: request
+            .peer_addr()
+            .map_or_else(String::new, |peer| network(peer.ip()).to_string()),
     };
     let owner = shared.config.load().domain.clone();
     let asking = Asking { kind: "http", name: path.to_owned(), owner, question };
@@ -70,16 +76,30 @@ async fn answer(
 fn respond(answer: Answer) -> HttpResponse {
     match answer.body {
         Ok(body) => {
-            let kind = answer.content_type.as_deref().unwrap_or("text/plain; charset=utf-8");
+            let head = answer.head.unwrap_or_else(|| Head::of_type("text/plain; charset=utf-8"));
+            let mut response = HttpResponse::build(code(head.status));
+            for header in head.headers {
+                response.append_header(header);
+            }
             // What a module answers is never guessed to be something else by a browser.
-            let nosniff = ("X-Content-Type-Options", "nosniff");
-            HttpResponse::Ok().content_type(kind).insert_header(nosniff).body(body)
+            response.insert_header(("X-Content-Type-Options", "nosniff")).body(body)
         }
         Err(error) => {
             let text = error.text.as_deref().unwrap_or_else(|| error.condition.name());
             told(status(error.condition), text)
         }
     }
+}
+
+/// Returns the headers that modules may know. What is no text is left out.
+fn known(headers: &HeaderMap) -> Vec<(String, String)> {
+    let value = |name: &str| headers.get(name)?.to_str().ok();
+    let all = ["content-type", "cookie", "host", "origin", "sec-fetch-site"].into_iter();
+    all.filter_map(|name| Some((name.to_owned(), value(name)?.to_owned()))).collect()
+}
+
+fn code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// Returns the HTTP status that says the same as an error of XMPP.
@@ -101,7 +121,6 @@ fn status(condition: Condition) -> u16 {
 }
 
 fn told(status: u16, text: &str) -> HttpResponse {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = "text/plain; charset=utf-8";
-    HttpResponse::build(status).content_type(kind).body(format!("{text}\n"))
+    HttpResponse::build(code(status)).content_type(kind).body(format!("{text}\n"))
 }

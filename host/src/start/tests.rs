@@ -33,7 +33,7 @@ impl Running for Actors {
 
     fn ask(&self, asking: Asking, taker: TakeAnswer) -> Option<u64> {
         let body = Ok(asking.name.into_bytes());
-        taker(Answer { body, content_type: None });
+        taker(Answer { body, head: None });
         Some(1)
     }
 

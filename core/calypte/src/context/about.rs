@@ -108,6 +108,16 @@ impl Context<'_, '_> {
         self.lines(op::SERVED, &[])
     }
 
+    /// Returns the address under which the world reaches what modules publish by HTTPS, such as
+    /// `https://chat.example:5281`, without a slash at its end. `None`: it reaches nothing.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn web_url(&mut self) -> Result<Option<String>, StanzaError> {
+        Ok(self.lines(op::WEB_URL, &[])?.pop())
+    }
+
     /// Says what the answer to an HTTP request is; without it `text/plain; charset=utf-8`.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use xmpp::{StanzaError, ns};
 
 use super::Context;
 use crate::Reply;
+use crate::hooks::Page;
 use crate::wire::{self, AccountWork, op};
 
 /// An answer that is owed: to a request or a question that a call began with.
@@ -58,7 +59,18 @@ impl Context<'_, '_> {
         self.op(op::ANSWER_ERROR, &first, detail.as_bytes()).map(drop)
     }
 
-    /// Has the host make, change or remove an account. What became of it comes to the module's
+    /// Answers an HTTP request that [`Context::later`] put off. A ticket that was answered is no error.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault: the head [cannot be sent](crate::wire::Head::is_sound), or the ticket is another
+    /// module's.
+    pub fn answer_page(&mut self, ticket: Ticket, page: &Page) -> Result<(), StanzaError> {
+        let first = [&ticket.to_le_bytes(), &*wire::encode(&page.head)].concat();
+        self.op(op::ANSWER_PAGE, &first, &page.body).map(drop)
+    }
+
+    /// Has the host make, change or remove an account, or check its password. What became of it comes to the module's
     /// `account_done` hook with `cookie`, for the owner of this call.
     ///
     /// It begins when what this call wrote is on disk, and comes back once, within a minute; a restart

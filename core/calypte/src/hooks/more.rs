@@ -1,7 +1,7 @@
 //! Where a module acts besides: accounts, strangers, forms.
 
 use super::{ANY, Hook, Run, Who};
-use crate::functions::{AccountFn, CommandFn, FeatureFn, StrangerFn};
+use crate::functions::{AccountFn, CommandFn, FeatureFn, StrangerFn, WebFn};
 #[cfg(doc)]
 use crate::{Asked, Context};
 
@@ -22,6 +22,15 @@ impl<M> Hook<M> {
     /// [`stream_feature`](Self::stream_feature) does, after [`started`](Self::started).
     pub const fn early_feature(f: FeatureFn<M>) -> Self {
         Self::of(["early-feature", ANY, ANY, ANY, ANY, ANY], Run::Feature(f))
+    }
+
+    /// As [`Hook::http_public`], for pages: the function says status and headers too, and can answer
+    /// later ([`Context::later`](crate::Context::later)), within 10 seconds.
+    ///
+    /// It knows where a request comes from ([`Asked::address`](crate::Asked::address)), some of its headers
+    /// and the fields of forms.
+    pub const fn web(path: &'static str, f: WebFn<M>) -> Self {
+        Self::of(["http", path, "public", ANY, ANY, ANY], Run::Web(f))
     }
 
     /// Hears what became of [`Context::change_account`](crate::Context::change_account), with the cookie given there.

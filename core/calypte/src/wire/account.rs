@@ -65,6 +65,15 @@ pub enum AccountWork {
         /// The local part.
         name: String,
     },
+    /// Change nothing, and tell whether somebody who has this password may log in. No account, one that
+    /// is disabled and a wrong password are the same, [`AccountFault::Wrong`], and take the same time.
+    /// Whoever asks for it bounds how often a stranger can try.
+    Check {
+        /// The local part.
+        name: String,
+        /// What may be its password.
+        password: Password,
+    },
 }
 
 impl AccountWork {
@@ -75,7 +84,8 @@ impl AccountWork {
             Self::Create { name, .. }
             | Self::SetPassword { name, .. }
             | Self::SetDisabled { name, .. }
-            | Self::Delete { name } => name,
+            | Self::Delete { name }
+            | Self::Check { name, .. } => name,
         }
     }
 }
@@ -93,6 +103,8 @@ pub enum AccountFault {
     BadPassword,
     /// The server could not, or it took too long. It may have been done.
     Failed,
+    /// Who has that password may not log in.
+    Wrong,
 }
 
 impl AccountFault {
@@ -105,6 +117,7 @@ impl AccountFault {
             Self::BadName => "no account can have that name",
             Self::BadPassword => "this password cannot be used",
             Self::Failed => "the server could not do it",
+            Self::Wrong => "name or password is wrong",
         }
     }
 }
@@ -117,6 +130,7 @@ impl From<AccountFault> for StanzaError {
             AccountFault::BadName => (ErrorKind::Modify, Condition::JidMalformed),
             AccountFault::BadPassword => (ErrorKind::Modify, Condition::NotAcceptable),
             AccountFault::Failed => (ErrorKind::Wait, Condition::InternalServerError),
+            AccountFault::Wrong => (ErrorKind::Auth, Condition::NotAuthorized),
         };
         Self::new(kind, condition).with_text(fault.why())
     }

@@ -150,6 +150,7 @@ impl World {
             software: ("Calypte".into(), "1".into()),
             started_ms: self.now_ms,
             components: Vec::new(),
+            web_url: None,
             seed: [u8::try_from(shard).unwrap(); 32],
             secret: crypto::Secret::new(vec![1; 32]),
         };

@@ -105,6 +105,7 @@ impl Server {
             software: ("Calypte".to_owned(), "1".to_owned()),
             started_ms: now_ms,
             components: Vec::new(),
+            web_url: None,
             seed,
             secret: crypto::Secret::new(vec![1; 32]),
         }

@@ -283,7 +283,8 @@ fn chance() -> String {
     crate::hex::write(&bytes)
 }
 
-fn verifiers(account: Account) -> Verifiers {
+/// Returns what the passwords of an account are checked against.
+pub(crate) fn verifiers(account: Account) -> Verifiers {
     let [sha1, sha256, sha512] =
         [account.sha1, account.sha256, account.sha512].map(|row| row.map(verifier));
     Verifiers { sha1, sha256, sha512 }

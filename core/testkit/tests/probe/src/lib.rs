@@ -7,6 +7,7 @@ use serde::Deserialize;
 mod act;
 mod brew;
 mod discovery;
+mod page;
 
 use act::{NS, Told};
 
@@ -141,6 +142,7 @@ impl Module for Probe {
         Hook::http("/probe", Self::http),
         Hook::http("/probe/deep", Self::deep),
         Hook::http_public("/probe/public", Self::http),
+        Hook::web("/probe/page", Self::page),
         Hook::command("whoami", "Who am I?", Who::User, Self::whoami),
         Hook::command("restock", "Fill the shelves", Who::Admin, Self::restock),
         Hook::form_command("brew", "Brew a potion", Who::User, Self::brew),
@@ -393,6 +395,9 @@ impl Probe {
         done: Result<(), AccountFault>,
         cx: &mut Context<'_, '_>,
     ) -> Done {
+        if let Some(answered) = Self::looked_at(cookie, done, cx) {
+            return answered;
+        }
         if let Ok(ticket) = cookie.try_into().map(u64::from_le_bytes) {
             let answer = done.map(|()| Reply::With(Element::new(NS, "done")));
             return cx.answer(ticket, answer.map_err(StanzaError::from));
