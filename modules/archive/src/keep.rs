@@ -5,7 +5,7 @@ use calypte::prelude::*;
 use crate::expire::{AGE, SIZE, look_ms};
 use crate::id::Id;
 use crate::rows::{self, Kept};
-use crate::{Archive, prefs};
+use crate::{Archive, id, prefs};
 
 /// The largest message, as it came. The host takes no record above 1 MiB, and in the row addresses
 /// are there twice, and may be longer than they were written.
@@ -33,7 +33,7 @@ impl Archive {
             cx.delete(&tables::ARCHIVED, tables::ARCHIVED_KEY)?;
             return Ok(Flow::Pass);
         }
-        let id = Id::new(rows::next_place(cx)?, cx)?;
+        let id = id::new(rows::next_place(cx)?, cx)?;
         self.write(id, peer, message, cx)?;
         Ok(Flow::Pass)
     }
@@ -59,7 +59,7 @@ impl Archive {
             };
             written.id
         } else if prefs::allow(self.0.default, peer, cx)? && !is_too_large(message, cx)? {
-            Id::new(rows::next_place(cx)?, cx)?.write()
+            id::new(rows::next_place(cx)?, cx)?.write()
         } else {
             return Ok(Flow::Pass);
         };

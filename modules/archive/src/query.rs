@@ -1,48 +1,18 @@
 //! What a client asks for (XEP-0313 §4, XEP-0059), and what it is told.
 
 use calypte::prelude::*;
-use xep::rsm::{Part, given};
+use xep::archive::{self, Filter};
+use xep::rsm::Part;
 
 use crate::page::{Ends, Page, Source};
 use crate::rows::{self, Kept};
 use crate::{Archive, own, page};
 
-/// The most ids in one query.
-const IDS_MAX: usize = 250;
-
-/// The fields of a query's form; those that were not given are empty.
-#[derive(Debug, Default)]
-struct Form {
-    with: Option<Jid>,
-    start_ms: Option<u64>,
-    end_ms: Option<u64>,
-    before_id: Option<String>,
-    after_id: Option<String>,
-    ids: Vec<String>,
-}
-
 impl Archive {
     /// Says which fields a query may have (§4.1.5).
     pub(crate) fn form(&self, request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
         own(request, cx)?;
-        let field = |ty: &str, var: &str| {
-            Element::new(ns::DATA_FORMS, "field").with_attr("type", ty).with_attr("var", var)
-        };
-        let value = Element::new(ns::DATA_FORMS, "value").with_text(ns::ARCHIVE);
-        let open = Element::new(ns::VALIDATE, "validate")
-            .with_attr("datatype", "xs:string")
-            .with_child(Element::new(ns::VALIDATE, "open"));
-        let form = Element::new(ns::DATA_FORMS, "x")
-            .with_attr("type", "form")
-            .with_child(field("hidden", "FORM_TYPE").with_child(value))
-            .with_child(field("jid-single", "with"))
-            .with_child(field("text-single", "start"))
-            .with_child(field("text-single", "end"))
-            .with_child(field("text-single", "before-id"))
-            .with_child(field("text-single", "after-id"))
-            .with_child(field("list-multi", "ids").with_child(open))
-            .with_child(field("boolean", "include-groupchat"));
-        Ok(Reply::With(Element::new(ns::ARCHIVE, "query").with_child(form)))
+        Ok(Reply::With(archive::form()))
     }
 
     /// Gives a page to the client that asks.
@@ -52,7 +22,7 @@ impl Archive {
         if query.attr("node").is_some() {
             return Err(StanzaError::FEATURE_NOT_IMPLEMENTED);
         }
-        let form = query.child(ns::DATA_FORMS, "x").map(Form::read).transpose()?;
+        let form = query.child(ns::DATA_FORMS, "x").map(Filter::read).transpose()?;
         let is_whole = form.is_none();
         let form = form.unwrap_or_default();
         let part = query.child(ns::RSM, "set").map(Part::read).transpose()?.unwrap_or_default();
@@ -88,66 +58,9 @@ impl Archive {
     }
 }
 
-impl Form {
-    fn read(x: Node<'_>) -> Result<Self, StanzaError> {
-        if x.attr("type").as_deref() != Some("submit") {
-            return Err(StanzaError::BAD_REQUEST);
-        }
-        let mut form = Self::default();
-        let mut seen = Vec::new();
-        for field in x.children().filter(|node| node.is(ns::DATA_FORMS, "field")) {
-            let name = field.attr("var").ok_or(StanzaError::BAD_REQUEST)?;
-            if seen.contains(&name) {
-                return Err(StanzaError::BAD_REQUEST);
-            }
-            form.take(&name, field)?;
-            seen.push(name);
-        }
-        let is_named = seen.iter().any(|name| name == "FORM_TYPE");
-        if is_named { Ok(form) } else { Err(StanzaError::BAD_REQUEST) }
-    }
-
-    fn take(&mut self, name: &str, field: Node<'_>) -> Result<(), StanzaError> {
-        let values = field.children().filter(|node| node.is(ns::DATA_FORMS, "value"));
-        let mut values: Vec<_> = values.map(|value| value.text().trim().to_owned()).collect();
-        if name == "ids" {
-            self.ids = values;
-            return if self.ids.len() > IDS_MAX {
-                Err(StanzaError::POLICY_VIOLATION)
-            } else {
-                Ok(())
-            };
-        }
-        let value = values.pop().filter(|_| values.is_empty()).ok_or(StanzaError::BAD_REQUEST)?;
-        let time = || xep::delay::read_date_time(&value).ok_or(StanzaError::BAD_REQUEST);
-        match name {
-            "FORM_TYPE" if value == ns::ARCHIVE => {}
-            "FORM_TYPE" => return Err(StanzaError::BAD_REQUEST),
-            "with" => {
-                self.with = Some(Jid::parse(&value).map_err(|_| StanzaError::JID_MALFORMED)?);
-            }
-            "start" => self.start_ms = Some(time()?),
-            "end" => self.end_ms = Some(time()?),
-            "before-id" => self.before_id = Some(value),
-            "after-id" => self.after_id = Some(value),
-            // What is said in rooms is not here.
-            "include-groupchat" if matches!(&*value, "true" | "false" | "1" | "0") => {}
-            "include-groupchat" => return Err(StanzaError::BAD_REQUEST),
-            _ => return Err(StanzaError::FEATURE_NOT_IMPLEMENTED),
-        }
-        Ok(())
-    }
-
-    fn is_empty(&self) -> bool {
-        let Self { with, start_ms, end_ms, before_id, after_id, ids } = self;
-        let has_times = start_ms.is_some() || end_ms.is_some();
-        with.is_none() && !has_times && before_id.is_none() && after_id.is_none() && ids.is_empty()
-    }
-}
-
 /// Finds out between which places the result is, and where it is read.
 fn bounds(
-    form: &Form,
+    form: &Filter,
     part: &Part,
     cx: &mut Context<'_, '_>,
 ) -> Result<(Source, Ends), StanzaError> {
@@ -203,37 +116,25 @@ fn send(page: &Page, query_id: Option<&str>, is_flipped: bool, cx: &mut Context<
 }
 
 fn result(row: &(u64, Kept), query_id: Option<&str>, owner: &str) -> String {
-    let stamp = xep::delay::date_time(row.1.stamp_ms);
-    let delay = Element::new(ns::DELAY, "delay").with_attr("stamp", &stamp);
-    // Inside, the message says its namespace itself.
-    let original = row.1.xml.replacen("<message", "<message xmlns=\"jabber:client\"", 1);
-    let forwarded = Element::new(ns::FORWARD, "forwarded").with_child(delay).with_raw(original);
-    let mut result = Element::new(ns::ARCHIVE, "result").with_attr("id", &name(row));
-    if let Some(query_id) = query_id {
-        result.push_attr("queryid", query_id);
-    }
+    let result = archive::result(&name(row), query_id, row.1.stamp_ms, &row.1.xml);
     let message = Element::new(ns::CLIENT, "message").with_attr("from", owner);
-    message.with_child(result.with_child(forwarded)).to_xml(ns::CLIENT)
+    message.with_child(result).to_xml(ns::CLIENT)
 }
 
 /// Says that a page is over, and where it began and ended (§4.3).
 fn fin(page: &Page, count: Option<u64>) -> Element {
     let ends = page.rows.first().map(name).zip(page.rows.last().map(name));
     let ends = ends.as_ref().map(|(first, last)| (first.as_str(), last.as_str()));
-    let fin = Element::new(ns::ARCHIVE, "fin").with_child(given(ends, count));
-    if page.has_more { fin } else { fin.with_attr("complete", "true") }
+    archive::fin(ends, count, page.has_more)
 }
 
 fn metadata(cx: &mut Context<'_, '_>) -> Result<Element, StanzaError> {
-    let mut metadata = Element::new(ns::ARCHIVE, "metadata");
-    for (end, reverse) in [("start", false), ("end", true)] {
-        if let Some(row) = rows::outermost(1, reverse, cx)?.first() {
-            let stamp = xep::delay::date_time(row.1.stamp_ms);
-            let end = Element::new(ns::ARCHIVE, end).with_attr("id", &name(row));
-            metadata.push_child(end.with_attr("timestamp", &stamp));
-        }
-    }
-    Ok(metadata)
+    let first = rows::outermost(1, false, cx)?.pop();
+    let Some((first, last)) = first.zip(rows::outermost(1, true, cx)?.pop()) else {
+        return Ok(archive::metadata(None));
+    };
+    let ends = [&first, &last].map(|row| (name(row), row.1.stamp_ms));
+    Ok(archive::metadata(Some(ends.each_ref().map(|(name, ms)| (name.as_str(), *ms)))))
 }
 
 fn name((place, kept): &(u64, Kept)) -> String {
