@@ -240,6 +240,7 @@ mod hooks;
 mod important;
 mod module;
 pub mod notice;
+pub mod pages;
 mod passing;
 pub mod tables;
 pub mod wire;

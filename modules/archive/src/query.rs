@@ -1,10 +1,11 @@
 //! What a client asks for (XEP-0313 §4, XEP-0059), and what it is told.
 
+use calypte::pages::Page;
 use calypte::prelude::*;
 use xep::archive::{self, Filter};
 use xep::rsm::Part;
 
-use crate::page::{Ends, Page, Source};
+use crate::page::{Ends, Source};
 use crate::rows::{self, Kept};
 use crate::{Archive, own, page};
 
@@ -94,7 +95,12 @@ fn bounds(
 }
 
 /// Hands the messages of a page to the client that asked.
-fn send(page: &Page, query_id: Option<&str>, is_flipped: bool, cx: &mut Context<'_, '_>) -> Done {
+fn send(
+    page: &Page<Kept>,
+    query_id: Option<&str>,
+    is_flipped: bool,
+    cx: &mut Context<'_, '_>,
+) -> Done {
     let Some(resource) = cx.session_jid().and_then(JidRef::resource).map(str::to_owned) else {
         return Err(StanzaError::SERVICE_UNAVAILABLE);
     };
@@ -122,7 +128,7 @@ fn result(row: &(u64, Kept), query_id: Option<&str>, owner: &str) -> String {
 }
 
 /// Says that a page is over, and where it began and ended (§4.3).
-fn fin(page: &Page, count: Option<u64>) -> Element {
+fn fin(page: &Page<Kept>, count: Option<u64>) -> Element {
     let ends = page.rows.first().map(name).zip(page.rows.last().map(name));
     let ends = ends.as_ref().map(|(first, last)| (first.as_str(), last.as_str()));
     archive::fin(ends, count, page.has_more)
