@@ -212,9 +212,16 @@ impl Frame<'_, '_> {
         Ok((bits, name, full_key(name, owner, key)))
     }
 
+    /// Tells whether only this shard writes a durable table: that of an account, not of the domain.
+    fn is_own_table(&self, bits: u8) -> bool {
+        bits == 0 && self.owner != self.step.state.setup.domain.as_str()
+    }
+
     fn get(&mut self, a: &[u8], out: &mut Vec<u8>) -> Done {
         let (bits, _, key) = self.table(a)?;
-        let value = if bits & table_bits::VOLATILE == 0 {
+        let value = if self.is_own_table(bits) {
+            self.step.look_up(&key).map_err(|_| fault::STORE)?
+        } else if bits & table_bits::VOLATILE == 0 {
             self.step.read(&key).map_err(|_| fault::STORE)?
         } else {
             self.step.state.volatile.get(&key).cloned()
@@ -236,6 +243,7 @@ impl Frame<'_, '_> {
         }
         let value = value.map(<[u8]>::to_vec);
         if bits & table_bits::VOLATILE == 0 {
+            self.step.state.blanks.filled(&key);
             let before = self.step.writes.insert(key.clone(), value);
             self.undo.push(Undo::Durable(key, before));
             return Ok(());
@@ -255,7 +263,10 @@ impl Frame<'_, '_> {
             None => crate::calls::behind(&prefix),
         };
         let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
-        let rows = if bits & table_bits::VOLATILE == 0 {
+        let rows = if self.is_own_table(bits) {
+            let rows = self.step.look_through(&prefix, (&from, &to), limit, range.reverse);
+            rows.map_err(|_| fault::STORE)?
+        } else if bits & table_bits::VOLATILE == 0 {
             let rows = self.step.read_range(&from, &to, limit, range.reverse);
             rows.map_err(|_| fault::STORE)?
         } else {
@@ -434,6 +445,9 @@ impl Frame<'_, '_> {
     pub(crate) fn take_back(&mut self) {
         self.later.clear();
         for undo in self.undo.drain(..).rev() {
+            if let Undo::Durable(key, _) = &undo {
+                self.step.state.blanks.filled(key);
+            }
             match undo {
                 Undo::Durable(key, Some(before)) => drop(self.step.writes.insert(key, before)),
                 Undo::Durable(key, None) => drop(self.step.writes.remove(&key)),

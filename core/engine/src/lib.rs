@@ -4,6 +4,7 @@
 //! Time comes with the event and randomness from a seed, so a run can be replayed.
 
 mod answer;
+mod blanks;
 mod calls;
 mod commands;
 mod discovery;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use table::{Batch, Storage};
 use xmpp::{Stanza, StanzaError, StreamError};
 
+use crate::blanks::Blanks;
 use crate::commands::Running;
 use crate::event::{Effect, Event, Leg, Outcome, Setup};
 use crate::later::Owed;
@@ -33,6 +34,8 @@ pub(crate) struct State {
     /// Tables that are lost with the process, under the same keys as those on disk.
     pub(crate) volatile: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) volatile_bytes: usize,
+    /// Tables that have no row.
+    pub(crate) blanks: Blanks,
     pub(crate) requests: Requests,
     pub(crate) looks: Looks,
     /// Changes of accounts that the host makes.
@@ -113,6 +116,7 @@ impl Engine {
             sessions: Sessions::default(),
             volatile: BTreeMap::new(),
             volatile_bytes: 0,
+            blanks: Blanks::default(),
             requests: Requests::default(),
             looks: Looks::default(),
             works: Looks::default(),

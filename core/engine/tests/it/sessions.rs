@@ -303,3 +303,22 @@ fn a_timer_waits_for_its_module() {
     world.step(0, Event::Tick);
     assert_eq!(world.heard(3), ["alarm"]);
 }
+
+#[test]
+fn a_module_never_misses_a_row() {
+    let mut world = World::new(1, Limits::default(), true);
+    world.open(1, "juliet@capulet.example/phone");
+    world.open(3, "nurse@capulet.example/garden");
+    world.sends(3, NURSE, "<presence/>");
+    let mut asked = |what: &str| {
+        world.sends(1, JULIET, &format!("<iq type='set' id='{what}'><{what} xmlns='urn:x'/></iq>"));
+        world.heard(3)
+    };
+    // It is known by then that there is none.
+    assert_eq!([asked("count"), asked("count")], [["(0, 0)"], ["(0, 0)"]]);
+    asked("keep");
+    assert_eq!(asked("count"), ["(1, 1)"]);
+    // What failed is taken back, and so is what was known then.
+    asked("lose");
+    assert_eq!(asked("count"), ["(1, 1)"]);
+}

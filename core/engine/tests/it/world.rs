@@ -20,6 +20,13 @@ struct Guard;
 
 calypte::export!(Guard);
 
+#[derive(Debug, bincode::Encode, bincode::Decode)]
+struct Row;
+
+record!(Row, 1);
+
+const ROWS: Table<str, Row> = Table::account("guard.rows");
+
 impl Module for Guard {
     const NAME: &'static str = "guard";
     const ABOUT: &'static str = "Wants TLS 1.3.";
@@ -27,6 +34,9 @@ impl Module for Guard {
         Hook::channel(Self::check),
         Hook::iq_set(On::Account, "urn:x", "fill", Self::fill),
         Hook::iq_set(On::Account, "urn:x", "wake", Self::wake),
+        Hook::iq_set(On::Account, "urn:x", "keep", Self::keep),
+        Hook::iq_set(On::Account, "urn:x", "lose", Self::lose),
+        Hook::iq_set(On::Account, "urn:x", "count", Self::count),
         Hook::wake(Self::woken),
         Hook::acked(Self::acked),
         Hook::closed(Self::fails),
@@ -59,6 +69,25 @@ impl Guard {
 
     fn wake(&self, _: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
         cx.wake_at(cx.now_ms() + 1000, "alarm").map(|()| Reply::Empty)
+    }
+
+    fn keep(&self, _: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+        cx.put(&ROWS, "one", &Row).map(|()| Reply::Empty)
+    }
+
+    /// Deletes the only row, sees that there is none any more, and fails.
+    fn lose(&self, _: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+        cx.delete(&ROWS, "one")?;
+        assert!(cx.all(&ROWS, 9)?.is_empty() && cx.get(&ROWS, "one")?.is_none());
+        Err(StanzaError::INTERNAL)
+    }
+
+    /// Tells how many rows there are, by a scan and by looking for them.
+    fn count(&self, _: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+        let found = [cx.get(&ROWS, "one")?, cx.get(&ROWS, "two")?];
+        let counts = (cx.all(&ROWS, 9)?.len(), found.iter().flatten().count());
+        cx.send_xml(&format!("<message to='{NURSE}' type='headline' id='{counts:?}'/>"))?;
+        Ok(Reply::Empty)
     }
 
     fn woken(&self, name: &str, cx: &mut Context<'_, '_>) -> Done {
