@@ -105,7 +105,7 @@ fn measure(
     load: &PathBuf,
     scenario: &Scenario,
 ) -> Result<Value, String> {
-    let server = servers.start(which)?;
+    let server = servers.start(which, scenario.with)?;
     let mut command = Command::new(load);
     let instead = scenario.instead.filter(|_| which == Which::Prosody);
     let args = instead.unwrap_or(scenario.args);

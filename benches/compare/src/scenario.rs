@@ -1,5 +1,7 @@
 //! What is compared: arguments for the load, and what to read from its answer.
 
+use crate::servers::Feature;
+
 /// One figure of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figure {
@@ -20,6 +22,8 @@ pub(crate) struct Scenario {
     pub(crate) args: &'static str,
     /// What Prosody does instead, where it has no such thing.
     pub(crate) instead: Option<&'static str>,
+    /// What both servers have on besides what they always have.
+    pub(crate) with: &'static [Feature],
     /// Whether once is enough: memory does not change from run to run.
     pub(crate) is_steady: bool,
     pub(crate) figures: &'static [Figure],
@@ -40,6 +44,7 @@ pub(crate) const QUICK: &[Scenario] = &[
     Scenario {
         args: "chat --window 3 --warm-up 1 --repeat 1",
         instead: None,
+        with: &[],
         is_steady: true,
         figures: &[Figure {
             floor: Some(CHAT_FLOOR),
@@ -49,6 +54,7 @@ pub(crate) const QUICK: &[Scenario] = &[
     Scenario {
         args: "chat --in-flight 16 --window 3 --warm-up 1 --repeat 1",
         instead: None,
+        with: &[],
         is_steady: true,
         figures: &[Figure {
             floor: Some(FLIGHT_FLOOR),
@@ -58,6 +64,7 @@ pub(crate) const QUICK: &[Scenario] = &[
     Scenario {
         args: "login --accounts 200 --repeat 1",
         instead: None,
+        with: &[],
         is_steady: true,
         figures: &[Figure {
             floor: Some(LOGIN_FLOOR),
@@ -72,29 +79,67 @@ const CHAT_FLOOR: f64 = 2.5;
 const FLIGHT_FLOOR: f64 = 5.0;
 const LOGIN_FLOOR: f64 = 1.7;
 
+/// One size of an archive. Prosody keeps it in files, Debian's default.
+macro_rules! history {
+    ($size:literal, $args:literal) => {
+        Scenario {
+            args: $args,
+            instead: None,
+            with: &[Feature::Archive],
+            is_steady: true,
+            figures: &[
+                rate(
+                    concat!("history of ", $size, ": messages kept twice"),
+                    "/result/keep_per_cpu_s",
+                    None,
+                ),
+                cost(
+                    concat!("history of ", $size, ": first page of 50, µs"),
+                    "/result/first/page_cpu_us/median",
+                    None,
+                ),
+                cost(
+                    concat!("history of ", $size, ": last page of 50, µs"),
+                    "/result/last/page_cpu_us/median",
+                    None,
+                ),
+                cost(
+                    concat!("history of ", $size, ": page behind the middle, µs"),
+                    "/result/middle/page_cpu_us/median",
+                    None,
+                ),
+            ],
+        }
+    };
+}
+
 /// For the README.
 pub(crate) const FULL: &[Scenario] = &[
     Scenario {
         args: "chat --repeat 1",
         instead: None,
+        with: &[],
         is_steady: false,
         figures: &[rate("chat, ping-pong: messages", PER_CPU, Some((60_000.0, 90_000.0)))],
     },
     Scenario {
         args: "chat --in-flight 16 --repeat 1",
         instead: None,
+        with: &[],
         is_steady: false,
         figures: &[rate("chat, 16 in flight: messages", PER_CPU, Some((200_000.0, 400_000.0)))],
     },
     Scenario {
         args: "chat --sm --repeat 1",
         instead: None,
+        with: &[],
         is_steady: false,
         figures: &[rate("chat with XEP-0198: messages", PER_CPU, Some((50_000.0, 80_000.0)))],
     },
     Scenario {
         args: "login --repeat 1",
         instead: None,
+        with: &[],
         is_steady: false,
         figures: &[rate("login, SCRAM-SHA-1: logins", PER_CPU, Some((3000.0, 4500.0)))],
     },
@@ -102,18 +147,21 @@ pub(crate) const FULL: &[Scenario] = &[
     Scenario {
         args: "login --way sasl2 --repeat 1",
         instead: Some("login --repeat 1"),
+        with: &[],
         is_steady: false,
         figures: &[rate("login, SASL2 and Bind 2: logins", PER_CPU, None)],
     },
     Scenario {
         args: "login --way fast --repeat 1",
         instead: Some("login --repeat 1"),
+        with: &[],
         is_steady: false,
         figures: &[rate("login, by token: logins", PER_CPU, None)],
     },
     Scenario {
         args: "offline --sm --repeat 1",
         instead: None,
+        with: &[],
         is_steady: false,
         figures: &[
             rate(
@@ -132,12 +180,31 @@ pub(crate) const FULL: &[Scenario] = &[
     Scenario {
         args: "pep --contacts 100 --repeat 1",
         instead: None,
+        with: &[],
         is_steady: false,
         figures: &[rate("told of what a contact published: notifications", PER_CPU, None)],
     },
     Scenario {
+        args: "carbons --repeat 1",
+        instead: None,
+        with: &[Feature::Carbons],
+        is_steady: false,
+        figures: &[rate("three devices each: messages and copies", PER_CPU, None)],
+    },
+    Scenario {
+        args: "chat --in-flight 16 --repeat 1",
+        instead: None,
+        with: &[Feature::Archive],
+        is_steady: false,
+        figures: &[rate("chat, 16 in flight, with history: messages", PER_CPU, None)],
+    },
+    history!("1 000", "history --messages 1000 --first 1000 --window 2"),
+    history!("100 000", "history --messages 100000 --first 1100 --window 2"),
+    history!("1 000 000", "history --messages 1000000 --first 1200 --window 2"),
+    Scenario {
         args: "idle --accounts 2000 --hold 10",
         instead: None,
+        with: &[],
         is_steady: true,
         figures: &[
             cost("idle session: KiB", "/result/kib_each", Some((20.0, 14.0))),
@@ -147,6 +214,7 @@ pub(crate) const FULL: &[Scenario] = &[
     Scenario {
         args: "slow --seconds 20",
         instead: None,
+        with: &[],
         is_steady: true,
         figures: &[
             cost("slow reader: MiB more", "/result/more_mib", Some((32.0, 8.0))),

@@ -28,6 +28,33 @@ pub(crate) enum Which {
     Prosody,
 }
 
+/// What is off unless a scenario is about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feature {
+    /// A history of both sides (XEP-0313).
+    Archive,
+    /// Copies for other devices (XEP-0280).
+    Carbons,
+}
+
+impl Feature {
+    /// Returns our module.
+    const fn ours(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Carbons => "carbons",
+        }
+    }
+
+    /// Returns Prosody's module.
+    const fn theirs(self) -> &'static str {
+        match self {
+            Self::Archive => "mam",
+            Self::Carbons => "carbons",
+        }
+    }
+}
+
 /// Both servers, in a folder of their own.
 #[derive(Debug)]
 pub(crate) struct Servers {
@@ -53,8 +80,7 @@ impl Servers {
         let folder = tempfile::tempdir().map_err(told)?;
         let servers = Self { folder, calypte: calypte.to_owned(), port };
         servers.certificates()?;
-        servers.write("calypte.toml", &servers.calypte_config())?;
-        servers.write("prosody.cfg.lua", &servers.prosody_config())?;
+        servers.write("calypte.toml", &servers.calypte_config(&[]))?;
         servers.calypte_accounts(accounts)?;
         servers.prosody_accounts(accounts)?;
         Ok(servers)
@@ -88,31 +114,40 @@ impl Servers {
         fs::set_permissions(self.file("key.pem"), mode).map_err(told)
     }
 
-    fn calypte_config(&self) -> String {
+    fn calypte_config(&self, with: &[Feature]) -> String {
         let (at, port) = (self.folder.path().display(), self.port);
         // No bound on what one client may send: that is what is measured. What Prosody has no module
         // for as it is configured here, we do without.
+        let off: Vec<_> = [Feature::Archive, Feature::Carbons]
+            .iter()
+            .filter(|feature| !with.contains(feature))
+            .map(|feature| format!(", \"{}\"", feature.ours()))
+            .collect();
+        let off = off.concat();
         format!(
             "domain = \"{DOMAIN}\"\ndata = \"{at}/calypte\"\n[tls]\n\
              certificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n[listen]\nc2s = []\n\
              c2s_tls = [\"127.0.0.1:{port}\"]\nhttp = []\ns2s = []\ns2s_tls = []\n[limits]\n\
              connections_per_address = 20000\nlogging_in = 10000\ntraffic = \"1 GiB\"\n\
              burst = \"1 GiB\"\n[login]\niterations = {ITERATIONS}\n\
-             [modules]\ndisable = [\"archive\", \"blocklist\", \"carbons\"]\n\
+             [modules]\ndisable = [\"blocklist\"{off}]\n\
              [modules.pep]\nrate = 60000\n"
         )
     }
 
     /// As somebody would who knows Prosody: with the generational collector, which makes it several
     /// times faster than Debian's default, and without its limits of traffic.
-    fn prosody_config(&self) -> String {
+    fn prosody_config(&self, with: &[Feature]) -> String {
         let (at, port) = (self.folder.path().display(), self.port);
+        let on: Vec<_> = with.iter().map(|feature| format!("\"{}\"; ", feature.theirs())).collect();
+        let on = on.concat();
         format!(
             "run_as_root = true\ndaemonize = false\npidfile = \"{at}/prosody.pid\"\n\
              data_path = \"{at}/prosody\"\nnetwork_backend = \"epoll\"\n\
              network_settings = {{ tcp_backlog = 4096 }}\ngc = {{ mode = \"generational\" }}\n\
              modules_enabled = {{ \"roster\"; \"saslauth\"; \"tls\"; \"disco\"; \"version\"; \
-             \"ping\"; \"smacks\"; \"pep\"; }}\ninterfaces = {{ \"127.0.0.1\" }}\nc2s_ports = {{ }}\n\
+             \"ping\"; \"smacks\"; \"pep\"; {on}}}\narchive_expires_after = \"never\"\n\
+             storage_archive_item_limit = 4000000\ninterfaces = {{ \"127.0.0.1\" }}\nc2s_ports = {{ }}\n\
              c2s_direct_tls_ports = {{ {port} }}\ns2s_ports = {{ }}\nhttp_ports = {{ }}\n\
              https_ports = {{ }}\nssl = {{ certificate = \"{at}/chain.pem\"; key = \
              \"{at}/key.pem\" }}\nc2s_direct_tls_ssl = {{ certificate = \"{at}/chain.pem\"; key = \
@@ -164,8 +199,12 @@ impl Servers {
         Ok(())
     }
 
-    /// Starts a server and waits until it accepts connections.
-    pub(crate) fn start(&self, which: Which) -> Result<Running, String> {
+    /// Starts a server with these features and waits until it accepts connections.
+    pub(crate) fn start(&self, which: Which, with: &[Feature]) -> Result<Running, String> {
+        match which {
+            Which::Calypte => self.write("calypte.toml", &self.calypte_config(with))?,
+            Which::Prosody => self.write("prosody.cfg.lua", &self.prosody_config(with))?,
+        }
         let to = SocketAddr::from(([127, 0, 0, 1], self.port));
         if TcpStream::connect(to).is_ok() {
             return Err(format!("somebody listens at {to} already; give another --port"));

@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 
 use conn::Res;
 use probe::Probe;
-use scenario::{Setting, chat, durability, idle, login, offline, pep, slow};
+use scenario::{Setting, carbons, chat, durability, history, idle, login, offline, pep, slow};
 use scram::Mech;
 use target::{Target, Tls, Way};
 
@@ -158,6 +158,30 @@ enum Command {
         /// Messages for each of them
         #[arg(long, default_value_t = 50)]
         each: usize,
+        /// Bytes of a body
+        #[arg(long, default_value_t = 60)]
+        body: usize,
+    },
+    /// Messages between pairs of people with several devices, which get copies (XEP-0280)
+    Carbons {
+        /// How many pairs
+        #[arg(long, default_value_t = 20)]
+        pairs: usize,
+        /// Devices of each person
+        #[arg(long, default_value_t = 3)]
+        devices: usize,
+        /// Bytes of a body
+        #[arg(long, default_value_t = 60)]
+        body: usize,
+    },
+    /// What an archive takes and gives, once it holds so many messages (XEP-0313)
+    History {
+        /// Messages in the archive of one account
+        #[arg(long, default_value_t = 1000)]
+        messages: usize,
+        /// How many fill it, and then read it
+        #[arg(long, default_value_t = 8)]
+        clients: usize,
         /// Bytes of a body
         #[arg(long, default_value_t = 60)]
         body: usize,
@@ -312,6 +336,12 @@ async fn measure(setting: &Setting, command: Command) -> Res<Value> {
         }
         Command::Offline { senders, recipients, each, body } => {
             offline::run(setting, offline::Load { senders, recipients, each, body }).await
+        }
+        Command::Carbons { pairs, devices, body } => {
+            carbons::run(setting, carbons::People { pairs, devices, body }).await
+        }
+        Command::History { messages, clients, body } => {
+            history::run(setting, history::Past { messages, clients, body }).await
         }
         Command::Pep { contacts } => pep::run(setting, contacts).await,
         Command::Durability { senders, recipients, rounds, kill, restart, in_flight } => {

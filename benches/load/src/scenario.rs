@@ -14,8 +14,10 @@ use crate::hist::Hist;
 use crate::probe::{Probe, Snap};
 use crate::target::Target;
 
+pub(crate) mod carbons;
 pub(crate) mod chat;
 pub(crate) mod durability;
+pub(crate) mod history;
 pub(crate) mod idle;
 pub(crate) mod login;
 pub(crate) mod offline;

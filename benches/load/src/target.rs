@@ -150,7 +150,7 @@ impl Target {
         let features = conn.open(&self.domain).await?;
         if self.way == Way::Sasl {
             self.authenticate(&mut conn, &self.user(number), &features).await?;
-            self.bind(&mut conn, number).await?;
+            self.bind(&mut conn).await?;
         } else {
             self.authenticate_and_bind(&mut conn, number, &features).await?;
         }
@@ -164,16 +164,14 @@ impl Target {
         Ok(conn)
     }
 
-    async fn bind(&self, conn: &mut Conn, number: usize) -> Res<()> {
+    /// The server chooses the resource: an account may have several clients.
+    async fn bind(&self, conn: &mut Conn) -> Res<()> {
         let features = conn.open(&self.domain).await?;
         if !has(&features, "xmpp-bind") {
             return Err(format!("no bind in {}", String::from_utf8_lossy(&features)));
         }
-        let bind = format!(
-            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
-             <resource>r{number}</resource></bind></iq>"
-        );
-        let bound = conn.ask("b", &bind).await?;
+        let bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+        let bound = conn.ask("b", bind).await?;
         conn.jid = String::from_utf8_lossy(text_of(&bound, "jid").unwrap_or(b"")).into_owned();
         if self.sm {
             conn.raw(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
