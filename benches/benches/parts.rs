@@ -50,6 +50,7 @@ impl Domain {
             software: ("Calypte".to_owned(), "0".to_owned()),
             started_ms: 1,
             components: Vec::new(),
+            web_url: None,
             seed: [7; 32],
             secret: crypto::Secret::new(vec![8; 32]),
         };

@@ -22,6 +22,7 @@ mod records;
 mod requests;
 mod restore;
 mod resume;
+mod rows;
 mod send;
 mod session;
 mod shard;

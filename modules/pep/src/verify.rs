@@ -135,6 +135,7 @@ mod tests {
             started_ms: 0,
             admins: Vec::new(),
             components: Vec::new(),
+            web_url: None,
             seed: [0; 32],
             secret: Secret::new(vec![0; 32]),
         };
