@@ -43,6 +43,22 @@ names! {
     DISCO_ITEMS = "http://jabber.org/protocol/disco#items";
     /// XEP-0033: whom a stanza is for, and whom to answer.
     ADDRESSES = "http://jabber.org/protocol/address";
+    /// XEP-0045: entering rooms.
+    MUC = "http://jabber.org/protocol/muc";
+    /// XEP-0045: roles and affiliations.
+    MUC_ADMIN = "http://jabber.org/protocol/muc#admin";
+    /// XEP-0045: what only owners of rooms do.
+    MUC_OWNER = "http://jabber.org/protocol/muc#owner";
+    /// XEP-0045: the form of those who ask for voice.
+    MUC_REQUEST = "http://jabber.org/protocol/muc#request";
+    /// XEP-0045: the form of a room's settings.
+    MUC_ROOMCONFIG = "http://jabber.org/protocol/muc#roomconfig";
+    /// XEP-0045: what service discovery tells of a room.
+    MUC_ROOMINFO = "http://jabber.org/protocol/muc#roominfo";
+    /// XEP-0045: that messages keep their ids.
+    MUC_STABLE_ID = "http://jabber.org/protocol/muc#stable_id";
+    /// XEP-0045: which payloads a room lets through.
+    MUC_TRAFFIC = "http://jabber.org/protocol/muc#traffic";
     /// XEP-0045: what rooms say to people.
     MUC_USER = "http://jabber.org/protocol/muc#user";
     /// XEP-0027: messages encrypted with OpenPGP, the old way.
