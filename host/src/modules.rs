@@ -136,10 +136,12 @@ impl Modules {
             let module = known.swap_remove(index);
             settings::check(config, &module.manifest, notes);
             let settings = config.settings.get(&name).cloned().unwrap_or_default();
+            let named = |key: &str| settings.get(key)?.as_str().map(str::to_owned);
+            let manifest = module.manifest.with_settings(named);
             let settings = serde_json::Value::Object(settings).to_string();
             let at = module.at.clone();
-            let is_required = module.is_required || module.manifest.is_security;
-            let chosen = Chosen { manifest: module.manifest, settings, code: module.code };
+            let is_required = module.is_required || manifest.is_security;
+            let chosen = Chosen { manifest, settings, code: module.code };
             match chosen.instance() {
                 Ok(_) => list.push(chosen),
                 Err(why) => {

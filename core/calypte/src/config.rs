@@ -4,6 +4,17 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
+/// Tells whether a text can stand in front of the domain, as the name of a service (RFC 1123 §2.1).
+#[must_use]
+pub fn is_label(text: &str) -> bool {
+    let is_inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_end = |c: char| is_inside(c) && c != '-';
+    text.len() <= 63
+        && text.chars().all(is_inside)
+        && text.starts_with(is_end)
+        && text.ends_with(is_end)
+}
+
 /// A length of time, such as `"30 days"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {

@@ -15,8 +15,10 @@ type RawRow = (Vec<u8>, Vec<u8>);
 const PAGE: u32 = 128;
 
 mod about;
+mod crowd;
 mod later;
 
+pub use crowd::Ready;
 pub use later::Ticket;
 
 /// The owner's data, sessions and way out, for the time of one call.
@@ -483,7 +485,7 @@ const LOG_WARN: u32 = 2;
 /// What happens in the life of the server.
 const LOG_INFO: u32 = 3;
 
-fn reference<K: Key + ?Sized, V>(table: &Table<K, V>, key: &K) -> Vec<u8> {
+pub(crate) fn reference<K: Key + ?Sized, V>(table: &Table<K, V>, key: &K) -> Vec<u8> {
     let mut bytes = Vec::new();
     key.encode(&mut bytes);
     wire::table_ref(table.name, table.is_domain(), table.volatile, &bytes)

@@ -284,11 +284,6 @@ impl<M> Hook<M> {
         Self::of(["iq-set", on.name(), ns, name, ANY, ANY], Run::Iq(f))
     }
 
-    /// Owns the addresses below `label.domain`: rooms, uploads. Gets each stanza to one of them.
-    pub const fn serve(label: &'static str, f: StanzaFn<M>) -> Self {
-        Self::of(["serve", label, ANY, ANY, ANY, ANY], Run::Stanza(f))
-    }
-
     /// Is asked about stanzas to addresses of the domain that are no account: aliases.
     ///
     /// `Pass` says that the address is not ours; when all pass, the sender sees what an unknown

@@ -63,7 +63,7 @@
 //! | [`Hook::message_when_away`] | for messages that no session of the owner is going to get | the recipient |
 //! | [`Hook::iq_get`], [`Hook::iq_set`] | for requests to an account or to the domain, see [`On`] | who was asked |
 //! | [`Hook::stranger_get`], [`stranger_set`](Hook::stranger_set) | for requests of clients before they log in, with [`Stranger`] | the domain |
-//! | [`Hook::serve`] | for each stanza to an address at `label.domain` | that bare address |
+//! | [`Hook::serve`], [`Hook::serve_as`] | for each stanza to an address at `label.domain` | that bare address |
 //! | [`Hook::claim`] | for stanzas to a bare address of the domain that is no account | that address |
 //! | [`Hook::channel`], [`Hook::authenticated`] | at each login and resumption, with [`Login`] | the account |
 //! | [`Hook::token`] | when a client shows a token in place of a password, with [`TokenProof`] | the account that it says it is |
@@ -247,7 +247,7 @@ pub mod wire;
 
 #[doc(hidden)]
 pub use abi;
-pub use context::{Context, Ticket};
+pub use context::{Context, Ready, Ticket};
 /// Hashes, signatures and secrets, for modules that define a protocol.
 pub use crypto;
 pub use discovery::{Discovery, Shown};
@@ -278,8 +278,8 @@ pub mod prelude {
         AccountFault, AccountWork, Asked, Bind, Command, ConfigKey, Context, Discovery, Done,
         Feature, Flow, Hook, HookResult, Identity, IqResult, Login, Look, Module, NoConfig,
         Notified, On, Page, Passing, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Phase, Place,
-        Reply, Request, Served, SetupError, Shown, Token, TokenProof, TokenVerdict, TokenWish,
-        When, Who, Xep,
+        Ready, Reply, Request, Served, SetupError, Shown, Token, TokenProof, TokenVerdict,
+        TokenWish, When, Who, Xep,
     };
     pub use table::{Record, Table, record};
     pub use xml::{Element, Flat, Node};

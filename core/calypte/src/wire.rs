@@ -152,6 +152,14 @@ pub mod op {
     pub const ACCOUNT: u32 = 47;
     /// Counts the session that caused the call as inactive (XEP-0352), or not. b = one byte.
     pub const INACTIVE: u32 = 50;
+    /// Keeps a stanza ready in a volatile table. a = table reference and key, b = text, empty to remove.
+    pub const KEEP_READY: u32 = 51;
+    /// Sends all stanzas that are kept ready in a table. a = table reference, b = address.
+    pub const SEND_READY: u32 = 52;
+    /// Sends a stanza to all addresses that are keys of a volatile table. a = table reference, b = text.
+    pub const SEND_TO_KEYS: u32 = 53;
+    /// Sends a stanza to many, as the moment needs it. a = text, b = addresses, separated by NUL.
+    pub const SHOW_EACH: u32 = 54;
     /// Answers a question by HTTP. a = [`super::Head`], b = the body.
     pub const PAGE: u32 = 70;
     /// Gives an answer by HTTP that was put off. a = ticket, then [`super::Head`], b = the body.

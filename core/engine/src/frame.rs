@@ -33,6 +33,8 @@ pub(crate) struct Frame<'s, 'a> {
 /// Something that a call does when it succeeds.
 pub(crate) enum Later {
     Send(Stanza),
+    /// To many, which is not kept on disk for them.
+    Show(Stanza),
     /// To whom, what, and whether its sender was promised that it is kept.
     Deliver(u64, Stanza, bool),
     HandOver(u64, Stanza, u64),
@@ -64,6 +66,7 @@ pub(crate) struct Said {
 pub(crate) enum Undo {
     Durable(Vec<u8>, Option<Option<Vec<u8>>>),
     Volatile(Vec<u8>, Option<Vec<u8>>),
+    Ready(Vec<u8>, Option<Stanza>),
 }
 
 impl Host for Frame<'_, '_> {
@@ -109,7 +112,7 @@ impl Frame<'_, '_> {
             op::DELETE => self.put(a, None),
             op::SCAN => self.scan(a, b, out),
             op::SEND => self.send(a),
-            op::SEND_EACH => self.send_each(a, b),
+            op::SEND_EACH => self.send_each(a, b, Later::Send),
             op::DELIVER => self.deliver(a, b, self.is_assured),
             op::SHOW => self.deliver(a, b, false),
             op::HAND_OVER => self.hand_over(a, b),
@@ -170,12 +173,12 @@ impl Frame<'_, '_> {
                 *out = wire::encode(&self.step.discover(self.owner, &asked));
                 Ok(())
             }
-            _ => self.describe(number, a, b, out),
+            _ => self.run_for_many(number, a, b, out),
         }
     }
 
     /// Answers about the server itself.
-    fn describe(&mut self, number: u32, a: &[u8], b: &[u8], out: &mut Vec<u8>) -> Done {
+    pub(crate) fn describe(&mut self, number: u32, a: &[u8], b: &[u8], out: &mut Vec<u8>) -> Done {
         let text = match number {
             op::TARGETS => self.step.resources(self.targets).join("\0"),
             op::FEATURES => self.step.features(a == b"domain").join("\n"),
@@ -205,21 +208,8 @@ impl Frame<'_, '_> {
         Ok(())
     }
 
-    fn send_each(&mut self, a: &[u8], recipients: &[u8]) -> Done {
-        let mut stanza = stanza(a)?;
-        self.stamp(&mut stanza)?;
-        let recipients = std::str::from_utf8(recipients).map_err(|_| fault::MALFORMED)?;
-        for recipient in recipients.split('\0') {
-            let left = self.step.operations_left.checked_sub(1).ok_or(fault::BUDGET)?;
-            self.step.operations_left = left;
-            stanza.to = Some(Jid::parse(recipient).map_err(|_| fault::MALFORMED)?);
-            self.later.push(Later::Send(stanza.clone()));
-        }
-        Ok(())
-    }
-
     /// Sees to it that a stanza comes from the owner or the domain.
-    fn stamp(&self, stanza: &mut Stanza) -> Done {
+    pub(crate) fn stamp(&self, stanza: &mut Stanza) -> Done {
         let domain = &self.step.state.setup.domain;
         match &stanza.from {
             None => {
@@ -365,6 +355,7 @@ impl Frame<'_, '_> {
                 Undo::Durable(key, Some(before)) => drop(self.step.writes.insert(key, before)),
                 Undo::Durable(key, None) => drop(self.step.writes.remove(&key)),
                 Undo::Volatile(key, before) => drop(self.step.set_volatile(key, before)),
+                Undo::Ready(key, before) => drop(self.step.set_ready(key, before)),
             }
         }
     }
@@ -376,6 +367,7 @@ impl Frame<'_, '_> {
         for later in later {
             match later {
                 Later::Send(stanza) => step.route(stanza, is_assured),
+                Later::Show(stanza) => step.route(stanza, false),
                 Later::Deliver(number, stanza, is_assured) => {
                     step.hand(number, stanza, is_assured, since_ms);
                 }
@@ -404,7 +396,7 @@ fn waiting(module: &str, owner: &str, cookie: Vec<u8>) -> Waiting {
     Waiting { module, owner, cookie, deadline: 0 }
 }
 
-fn stanza(bytes: &[u8]) -> Result<Stanza, u32> {
+pub(crate) fn stanza(bytes: &[u8]) -> Result<Stanza, u32> {
     let text = std::str::from_utf8(bytes).map_err(|_| fault::MALFORMED)?;
     Stanza::parse(text).map_err(|_| fault::MALFORMED)
 }

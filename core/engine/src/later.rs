@@ -302,5 +302,10 @@ impl Step<'_> {
             }
             from = [&*table, &[1]].concat();
         }
+        let is_its = |key: &[u8]| key.split(|byte| *byte == 0).nth(1) == Some(owner.as_bytes());
+        let ready = self.state.ready.keys().filter(|key| is_its(key));
+        for key in ready.cloned().collect::<Vec<_>>() {
+            drop(self.set_ready(key, None));
+        }
     }
 }

@@ -7,6 +7,7 @@ mod answer;
 mod blanks;
 mod calls;
 mod commands;
+mod crowd;
 mod discovery;
 mod event;
 mod forms;

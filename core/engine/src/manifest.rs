@@ -54,6 +54,19 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Takes from the operator's settings, by their names, what hooks are to be called by.
+    #[must_use]
+    pub fn with_settings(mut self, setting: impl Fn(&str) -> Option<String>) -> Self {
+        for hook in self.hooks.iter_mut().filter(|hook| hook.kind() == "serve") {
+            if let Some(label) = setting(hook.word(2))
+                && let Some(word) = hook.words.get_mut(1)
+            {
+                *word = label;
+            }
+        }
+        self
+    }
+
     fn take(&mut self, key: &str, value: &str) {
         let pair = || {
             let (first, second) = value.split_once(' ').unwrap_or((value, ""));
@@ -112,6 +125,10 @@ mod tests {
         assert_eq!(manifest.hooks.first().map(|hook| hook.word(3)), Some("hello"));
         assert_eq!(manifest.keys.get("a").map(|key| key[2].as_str()), Some("Says c."));
         assert!(Manifest::read("something else").is_err());
+        let text = "calypte-manifest 1\nname a\nhook serve\trooms\tlabel\t-\t-\t-\n";
+        let label = |key: &str| (key == "label").then(|| "chat".to_owned());
+        let manifest = Manifest::read(text).unwrap().with_settings(label);
+        assert_eq!(manifest.hooks.first().map(|hook| hook.word(1)), Some("chat"));
         assert!(Manifest::read("calypte-manifest 1\n").is_err());
     }
 }

@@ -248,6 +248,11 @@ impl Pipeline {
         self.plain.get(kind).cloned().unwrap_or_default()
     }
 
+    /// Finds who serves a label in front of the domain.
+    pub(crate) fn server_of(&self, label: &str) -> Option<&PlainHook> {
+        self.plain.get("serve")?.iter().find(|hook| *hook.word == *label)
+    }
+
     /// Tells whether a module runs; one that panicked too often does not.
     pub(crate) fn is_on(&self, module: usize) -> bool {
         self.slots.get(module).is_some_and(|slot| slot.is_on)

@@ -279,9 +279,10 @@ impl Step<'_> {
         if self.is_awaited(&stanza) {
             return self.answered(&stanza);
         }
-        let hooks = self.pipeline.plain("serve");
-        let Some(hook) = hooks.into_iter().find(|hook| *hook.word == *label) else { return };
-        match self.call_stanza(hook.function, cause, &stanza) {
+        let Some(function) = self.pipeline.server_of(label).map(|hook| hook.function) else {
+            return;
+        };
+        match self.call_stanza(function, cause, &stanza) {
             Called::Ran(status::PASS, _) | Called::Off => {
                 self.refuse(&stanza, &StanzaError::SERVICE_UNAVAILABLE, is_assured);
             }

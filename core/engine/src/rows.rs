@@ -11,7 +11,7 @@ use crate::frame::{Done, Frame, Undo};
 const RECORD_BYTES_MAX: usize = 1 << 20;
 
 impl Frame<'_, '_> {
-    fn table<'k>(&self, reference: &'k [u8]) -> Result<(u8, &'k str, Vec<u8>), u32> {
+    pub(crate) fn table<'k>(&self, reference: &'k [u8]) -> Result<(u8, &'k str, Vec<u8>), u32> {
         let (bits, name, key) = wire::read_table_ref(reference).ok_or(fault::MALFORMED)?;
         let owner = if bits & table_bits::DOMAIN == 0 { self.owner } else { "" };
         Ok((bits, name, full_key(name, owner, key)))
@@ -92,6 +92,6 @@ impl Frame<'_, '_> {
 }
 
 /// Tells whether a module may write a table: one that starts with its name. Others only read it.
-fn is_table_of(table: &str, module: &str) -> bool {
+pub(crate) fn is_table_of(table: &str, module: &str) -> bool {
     table.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

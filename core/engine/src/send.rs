@@ -155,8 +155,7 @@ impl Step<'_> {
     pub(crate) fn served_label(&self, domain: &str) -> Option<Arc<str>> {
         let ours = self.state.setup.domain.domain();
         let label = domain.strip_suffix(ours)?.strip_suffix('.')?;
-        let hooks = self.pipeline.plain("serve");
-        hooks.into_iter().find(|hook| *hook.word == *label).map(|hook| hook.word)
+        self.pipeline.server_of(label).map(|hook| Arc::clone(&hook.word))
     }
 
     /// Gives a stanza to a session, at once or when its client is looked at.

@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) sessions: Sessions,
     /// Tables that are lost with the process, under the same keys as those on disk.
     pub(crate) volatile: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Stanzas that modules keep ready, under keys of volatile tables.
+    pub(crate) ready: BTreeMap<Vec<u8>, Stanza>,
     pub(crate) volatile_bytes: usize,
     /// Tables that have no row.
     pub(crate) blanks: Blanks,
@@ -115,6 +117,7 @@ impl Engine {
             setup,
             sessions: Sessions::default(),
             volatile: BTreeMap::new(),
+            ready: BTreeMap::new(),
             volatile_bytes: 0,
             blanks: Blanks::default(),
             requests: Requests::default(),

@@ -49,7 +49,11 @@ impl Catalog {
                 None => String::new(),
             };
             let (instance, manifest) = self.instance(form, name, &config)?;
-            pipeline.add(instance, Manifest::read(&manifest)?);
+            let setting = |key: &str| {
+                let value = settings.get(name)?.get(key)?;
+                value.as_str().map(str::to_owned)
+            };
+            pipeline.add(instance, Manifest::read(&manifest)?.with_settings(setting));
         }
         Ok(pipeline)
     }

@@ -1,11 +1,22 @@
 //! Where a module acts besides: accounts, strangers, forms.
 
 use super::{ANY, Hook, Run, Who};
-use crate::functions::{AccountFn, CommandFn, FeatureFn, StrangerFn, WebFn};
+use crate::functions::{AccountFn, CommandFn, FeatureFn, StanzaFn, StrangerFn, WebFn};
 #[cfg(doc)]
 use crate::{Asked, Context};
 
 impl<M> Hook<M> {
+    /// Owns the addresses below `label.domain`: rooms, uploads. Gets each stanza to one of them.
+    pub const fn serve(label: &'static str, f: StanzaFn<M>) -> Self {
+        Self::of(["serve", label, ANY, ANY, ANY, ANY], Run::Stanza(f))
+    }
+
+    /// As [`Hook::serve`], and the operator may give another label: it is the value of the setting `key`.
+    /// [`Module::setup`](crate::Module::setup) checks it with [`is_label`](crate::config::is_label).
+    pub const fn serve_as(key: &'static str, label: &'static str, f: StanzaFn<M>) -> Self {
+        Self::of(["serve", label, key, ANY, ANY, ANY], Run::Stanza(f))
+    }
+
     /// Answers `get` requests with this payload of clients that have not logged in. The owner is the
     /// domain. They can ask, over TLS and not often, where an [`early_feature`](Self::early_feature)
     /// is offered.
