@@ -21,6 +21,7 @@ const BUNDLED: &[&RawModule] = &[
     &vcard::MODULE,
     &private::MODULE,
     &bookmarks::MODULE,
+    &rooms::MODULE,
     &archive::MODULE,
     &carbons::MODULE,
     &offline::MODULE,

@@ -1,0 +1,136 @@
+//! What is for one occupant: private messages (§7.5) and requests (§17.4).
+
+use calypte::prelude::*;
+
+use crate::records::{OCCUPANTS, Occupant};
+use crate::room::{Room, fold, seated};
+use crate::rules::Role;
+use crate::show::inside;
+use crate::{Config, cancel, leave, limits, settings};
+
+/// Finds the occupant that a stanza is for.
+fn target(nick: &str, cx: &mut Context<'_, '_>) -> Result<Occupant, StanzaError> {
+    cx.get(&OCCUPANTS, &*fold(nick))?.ok_or(StanzaError::ITEM_NOT_FOUND)
+}
+
+/// Somebody writes to one occupant. It goes to all of its clients.
+pub(crate) fn message(
+    config: &Config,
+    message: &Passing<'_>,
+    nick: &str,
+    cx: &mut Context<'_, '_>,
+) -> HookResult {
+    let Some(from) = message.from else { return Ok(Flow::Handled) };
+    let not_in = || cancel(Condition::NotAcceptable);
+    let room = Room::load(cx)?.ok_or(StanzaError::ITEM_NOT_FOUND)?;
+    let (_, occupant) = seated(from.as_str(), cx)?.ok_or_else(not_in)?;
+    limits::spend(config, from.bare_str(), cx)?;
+    let target = target(nick, cx)?;
+    if !message.is_error() {
+        may_write(&room, &occupant)?;
+        if message.content.root().raw().len() > config.message_bytes {
+            return Err(StanzaError::NOT_ACCEPTABLE.with_text("This message is too long."));
+        }
+    }
+    let inner = inside(**message, |node| !matches!(node.ns(), ns::MUC | ns::MUC_USER));
+    let mut said = Element::new(ns::CLIENT, "message")
+        .with_attr("from", &format!("{}/{}", cx.owner(), occupant.nick));
+    for (name, value) in [("id", message.id), ("type", message.ty), ("xml:lang", message.lang)] {
+        if let Some(value) = value {
+            said.push_attr(name, value);
+        }
+    }
+    let said = said.with_raw(inner).with_child(Element::new(ns::MUC_USER, "x"));
+    let seats: Vec<_> = target.seats.iter().map(String::as_str).collect();
+    cx.send_each(&said.to_xml(ns::CLIENT), &seats)?;
+    Ok(Flow::Handled)
+}
+
+/// Tells whether an occupant may write to one other.
+fn may_write(room: &Room, occupant: &Occupant) -> Done {
+    let is_allowed = match room.text(settings::ALLOW_PM) {
+        "anyone" => true,
+        "participants" => occupant.role >= Role::Participant,
+        "moderators" => occupant.role >= Role::Moderator,
+        _ => false,
+    };
+    if is_allowed { Ok(()) } else { Err(StanzaError::FORBIDDEN) }
+}
+
+/// An error of a private message comes back: the client is gone, or its sender is told.
+pub(crate) fn error(
+    config: &Config,
+    stanza: &Passing<'_>,
+    nick: &str,
+    cx: &mut Context<'_, '_>,
+) -> HookResult {
+    if !leave::bounced(stanza, cx)? && stanza.kind == Kind::Message {
+        // Nobody hears when it goes nowhere.
+        drop(message(config, stanza, nick, cx));
+    }
+    Ok(Flow::Handled)
+}
+
+/// Somebody asks an occupant something. Neither learns the other's address by it.
+pub(crate) fn request(
+    config: &Config,
+    iq: &Passing<'_>,
+    nick: &str,
+    cx: &mut Context<'_, '_>,
+) -> HookResult {
+    let (Some(from), Some(id), Some(payload)) = (iq.from, iq.id, iq.payload()) else {
+        return Err(StanzaError::BAD_REQUEST);
+    };
+    let seated = if Room::load(cx)?.is_some() { seated(from.as_str(), cx)? } else { None };
+    let Some((seat, occupant)) = seated else {
+        // §6.6, and XEP-0410.
+        let is_disco = matches!(payload.ns(), ns::DISCO_INFO | ns::DISCO_ITEMS);
+        return Err(match is_disco {
+            true => StanzaError::BAD_REQUEST,
+            false => cancel(Condition::NotAcceptable),
+        });
+    };
+    limits::spend(config, from.bare_str(), cx)?;
+    let target = target(nick, cx)?;
+    if seat.key == fold(nick) && payload.is(ns::PING, "ping") {
+        // XEP-0410 §3. It only wants to know whether it is there.
+        let result = Element::new(ns::CLIENT, "iq").with_attr("type", "result");
+        let from_nick = format!("{}/{}", cx.owner(), occupant.nick);
+        let result = result.with_attr("from", &from_nick).with_attr("to", from.as_str());
+        cx.send(&result.with_attr("id", id))?;
+        return Ok(Flow::Handled);
+    }
+    // A card is kept by the account, which answers for its clients.
+    let to = match payload.is(ns::VCARD, "vCard") {
+        true => target.bare.clone(),
+        false => target.seats.last().cloned().unwrap_or_default(),
+    };
+    let asked = Element::new(ns::CLIENT, "iq")
+        .with_attr("type", iq.ty.unwrap_or("get"))
+        .with_attr("from", &format!("{}/{}", cx.owner(), occupant.nick))
+        .with_attr("to", &to)
+        .with_raw(inside(**iq, |_| true));
+    let cookie = [from.as_str(), id, &target.nick].join("\0");
+    cx.request(&asked, cookie.as_bytes())?;
+    Ok(Flow::Handled)
+}
+
+/// An occupant answered: who asked is told.
+pub(crate) fn answered(cookie: &[u8], answer: StanzaRef<'_>, cx: &mut Context<'_, '_>) -> Done {
+    let text = std::str::from_utf8(cookie).unwrap_or_default();
+    let mut words = text.splitn(3, '\0');
+    let (Some(asker), Some(id), Some(nick)) = (words.next(), words.next(), words.next()) else {
+        return Ok(());
+    };
+    // Who left meanwhile is told nothing more of what is in the room.
+    if cx.get(&crate::records::SEATS, asker)?.is_none() {
+        return Ok(());
+    }
+    let result = Element::new(ns::CLIENT, "iq")
+        .with_attr("type", answer.ty.unwrap_or("error"))
+        .with_attr("from", &format!("{}/{nick}", cx.owner()))
+        .with_attr("to", asker)
+        .with_attr("id", id)
+        .with_raw(inside(answer, |_| true));
+    cx.send(&result)
+}
