@@ -18,7 +18,7 @@ use std::process::{Command, ExitCode, Stdio};
 use clap::Parser;
 use serde_json::Value;
 
-use scenario::{FULL, Figure, QUICK, Scenario};
+use scenario::{FULL, Figure, HISTORIES, QUICK, Scenario};
 use servers::{Servers, Which};
 
 /// Accounts that the scenarios need.
@@ -33,6 +33,9 @@ struct Cli {
     /// A minute instead of ten; fails when we are not as much better as we have to be
     #[arg(long)]
     quick: bool,
+    /// Long histories instead; takes its time, and some GiB of memory for Prosody
+    #[arg(long, conflicts_with = "quick")]
+    histories: bool,
     /// Rounds, each with both servers
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -71,7 +74,11 @@ fn run(cli: &Cli) -> Result<bool, String> {
     let load = beside("calypte-load")?;
     let accounts = if cli.quick { 200 } else { ACCOUNTS };
     let servers = Servers::new(&beside("calypte")?, cli.port, accounts)?;
-    let scenarios = if cli.quick { QUICK } else { FULL };
+    let scenarios = match (cli.quick, cli.histories) {
+        (true, _) => QUICK,
+        (_, true) => HISTORIES,
+        _ => FULL,
+    };
     println!("| | Calypte | Prosody | times better | gate | stretch |\n|---|---|---|---|---|---|");
     let mut is_good = true;
     for scenario in scenarios.iter().filter(|scenario| scenario.args.starts_with(&cli.only)) {
@@ -105,6 +112,9 @@ fn measure(
     load: &PathBuf,
     scenario: &Scenario,
 ) -> Result<Value, String> {
+    if let (Which::Prosody, Some((account, messages))) = (which, scenario.past) {
+        servers.prosody_past(account, messages)?;
+    }
     let server = servers.start(which, scenario.with)?;
     let mut command = Command::new(load);
     let instead = scenario.instead.filter(|_| which == Which::Prosody);

@@ -24,6 +24,9 @@ pub(crate) struct Scenario {
     pub(crate) instead: Option<&'static str>,
     /// What both servers have on besides what they always have.
     pub(crate) with: &'static [Feature],
+    /// The account whose archive Prosody is given before, and how many messages that has: it would
+    /// take long to write them.
+    pub(crate) past: Option<(usize, usize)>,
     /// Whether once is enough: memory does not change from run to run.
     pub(crate) is_steady: bool,
     pub(crate) figures: &'static [Figure],
@@ -45,6 +48,7 @@ pub(crate) const QUICK: &[Scenario] = &[
         args: "chat --window 3 --warm-up 1 --repeat 1",
         instead: None,
         with: &[],
+        past: None,
         is_steady: true,
         figures: &[Figure {
             floor: Some(CHAT_FLOOR),
@@ -55,6 +59,7 @@ pub(crate) const QUICK: &[Scenario] = &[
         args: "chat --in-flight 16 --window 3 --warm-up 1 --repeat 1",
         instead: None,
         with: &[],
+        past: None,
         is_steady: true,
         figures: &[Figure {
             floor: Some(FLIGHT_FLOOR),
@@ -65,6 +70,7 @@ pub(crate) const QUICK: &[Scenario] = &[
         args: "login --accounts 200 --repeat 1",
         instead: None,
         with: &[],
+        past: None,
         is_steady: true,
         figures: &[Figure {
             floor: Some(LOGIN_FLOOR),
@@ -79,39 +85,37 @@ const CHAT_FLOOR: f64 = 2.5;
 const FLIGHT_FLOOR: f64 = 5.0;
 const LOGIN_FLOOR: f64 = 1.7;
 
-/// One size of an archive. Prosody keeps it in files, Debian's default.
+/// An archive of so many messages. Prosody keeps it in files, Debian's default.
 macro_rules! history {
-    ($size:literal, $args:literal) => {
+    ($messages:literal, $name:literal, $first:literal, $middle:literal) => {
         Scenario {
-            args: $args,
-            instead: None,
+            args: concat!("history --window 2 --messages ", $messages, " --first ", $first),
+            instead: Some(concat!(
+                "history --window 2 --messages 0 --middle ",
+                $middle,
+                " --first ",
+                $first
+            )),
             with: &[Feature::Archive],
+            past: Some(($first + READERS, $messages)),
             is_steady: true,
             figures: &[
-                rate(
-                    concat!("history of ", $size, ": messages kept twice"),
-                    "/result/keep_per_cpu_s",
-                    None,
-                ),
-                cost(
-                    concat!("history of ", $size, ": first page of 50, µs"),
-                    "/result/first/page_cpu_us/median",
-                    None,
-                ),
-                cost(
-                    concat!("history of ", $size, ": last page of 50, µs"),
-                    "/result/last/page_cpu_us/median",
-                    None,
-                ),
-                cost(
-                    concat!("history of ", $size, ": page behind the middle, µs"),
-                    "/result/middle/page_cpu_us/median",
-                    None,
-                ),
+                rate(concat!($name, ": kept twice, messages"), "/result/keep_per_cpu_s", None),
+                cost(concat!($name, ": the first 50, µs"), PAGES.0, None),
+                cost(concat!($name, ": the last 50, µs"), PAGES.1, None),
+                cost(concat!($name, ": 50 behind the middle, µs"), PAGES.2, None),
             ],
         }
     };
 }
+
+/// Clients that fill the archive of the account behind theirs: what the load does by itself.
+const READERS: usize = 8;
+const PAGES: (&str, &str, &str) = (
+    "/result/first/page_cpu_us/median",
+    "/result/last/page_cpu_us/median",
+    "/result/middle/page_cpu_us/median",
+);
 
 /// For the README.
 pub(crate) const FULL: &[Scenario] = &[
@@ -119,6 +123,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "chat --repeat 1",
         instead: None,
         with: &[],
+        past: None,
         is_steady: false,
         figures: &[rate("chat, ping-pong: messages", PER_CPU, Some((60_000.0, 90_000.0)))],
     },
@@ -126,6 +131,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "chat --in-flight 16 --repeat 1",
         instead: None,
         with: &[],
+        past: None,
         is_steady: false,
         figures: &[rate("chat, 16 in flight: messages", PER_CPU, Some((200_000.0, 400_000.0)))],
     },
@@ -133,6 +139,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "chat --sm --repeat 1",
         instead: None,
         with: &[],
+        past: None,
         is_steady: false,
         figures: &[rate("chat with XEP-0198: messages", PER_CPU, Some((50_000.0, 80_000.0)))],
     },
@@ -140,6 +147,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "login --repeat 1",
         instead: None,
         with: &[],
+        past: None,
         is_steady: false,
         figures: &[rate("login, SCRAM-SHA-1: logins", PER_CPU, Some((3000.0, 4500.0)))],
     },
@@ -148,6 +156,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "login --way sasl2 --repeat 1",
         instead: Some("login --repeat 1"),
         with: &[],
+        past: None,
         is_steady: false,
         figures: &[rate("login, SASL2 and Bind 2: logins", PER_CPU, None)],
     },
@@ -155,6 +164,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "login --way fast --repeat 1",
         instead: Some("login --repeat 1"),
         with: &[],
+        past: None,
         is_steady: false,
         figures: &[rate("login, by token: logins", PER_CPU, None)],
     },
@@ -162,6 +172,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "offline --sm --repeat 1",
         instead: None,
         with: &[],
+        past: None,
         is_steady: false,
         figures: &[
             rate(
@@ -181,6 +192,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "pep --contacts 100 --repeat 1",
         instead: None,
         with: &[],
+        past: None,
         is_steady: false,
         figures: &[rate("told of what a contact published: notifications", PER_CPU, None)],
     },
@@ -188,6 +200,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "carbons --repeat 1",
         instead: None,
         with: &[Feature::Carbons],
+        past: None,
         is_steady: false,
         figures: &[rate("three devices each: messages and copies", PER_CPU, None)],
     },
@@ -195,16 +208,15 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "chat --in-flight 16 --repeat 1",
         instead: None,
         with: &[Feature::Archive],
+        past: None,
         is_steady: false,
         figures: &[rate("chat, 16 in flight, with history: messages", PER_CPU, None)],
     },
-    history!("1 000", "history --messages 1000 --first 1000 --window 2"),
-    history!("100 000", "history --messages 100000 --first 1100 --window 2"),
-    history!("1 000 000", "history --messages 1000000 --first 1200 --window 2"),
     Scenario {
         args: "idle --accounts 2000 --hold 10",
         instead: None,
         with: &[],
+        past: None,
         is_steady: true,
         figures: &[
             cost("idle session: KiB", "/result/kib_each", Some((20.0, 14.0))),
@@ -215,6 +227,7 @@ pub(crate) const FULL: &[Scenario] = &[
         args: "slow --seconds 20",
         instead: None,
         with: &[],
+        past: None,
         is_steady: true,
         figures: &[
             cost("slow reader: MiB more", "/result/more_mib", Some((32.0, 8.0))),
@@ -225,4 +238,11 @@ pub(crate) const FULL: &[Scenario] = &[
             ),
         ],
     },
+];
+
+/// Long histories.
+pub(crate) const HISTORIES: &[Scenario] = &[
+    history!(1000, "history of 1 000", 1000, "m500"),
+    history!(100000, "history of 100 000", 1100, "m50000"),
+    history!(1000000, "history of 1 000 000", 1200, "m500000"),
 ];

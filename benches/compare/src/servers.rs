@@ -199,6 +199,29 @@ impl Servers {
         Ok(())
     }
 
+    /// Writes an archive as Prosody does, with messages `m0` and so on.
+    pub(crate) fn prosody_past(&self, account: usize, messages: usize) -> Result<(), String> {
+        let folder = self.file("prosody").join(DOMAIN.replace('.', "%2e")).join("archive");
+        fs::create_dir_all(&folder).map_err(told)?;
+        let file = File::create(folder.join(format!("u{account}.list"))).map_err(told)?;
+        let mut file = std::io::BufWriter::new(file);
+        for number in 0..messages {
+            let (from, at) = (account.saturating_sub(1), 1_780_000_000 + number);
+            writeln!(
+                file,
+                "item({{\n\t{{\n\t\t\"The quick brown fox jumps over the lazy dog near the river b\";\n\
+                 \t\t[\"name\"] = \"body\";\n\t\t[\"attr\"] = {{}};\n\t}};\n\t[\"with\"] = \
+                 \"u{from}@{DOMAIN}\";\n\t[\"when\"] = {at};\n\t[\"key\"] = \"m{number}\";\n\
+                 \t[\"name\"] = \"message\";\n\t[\"attr\"] = {{\n\t\t[\"to\"] = \
+                 \"u{account}@{DOMAIN}\";\n\t\t[\"id\"] = \"h{number:x}\";\n\t\t[\"from\"] = \
+                 \"u{from}@{DOMAIN}/0RmbdvfxyBEX\";\n\t\t[\"type\"] = \"chat\";\n\t\t[\"xml:lang\"] \
+                 = \"en\";\n\t}};\n}});"
+            )
+            .map_err(told)?;
+        }
+        file.flush().map_err(told)
+    }
+
     /// Starts a server with these features and waits until it accepts connections.
     pub(crate) fn start(&self, which: Which, with: &[Feature]) -> Result<Running, String> {
         match which {

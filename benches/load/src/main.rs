@@ -176,9 +176,12 @@ enum Command {
     },
     /// What an archive takes and gives, once it holds so many messages (XEP-0313)
     History {
-        /// Messages in the archive of one account
+        /// Messages that are put into the archive of one account
         #[arg(long, default_value_t = 1000)]
         messages: usize,
+        /// The id of the message in the middle, when the archive was filled before
+        #[arg(long)]
+        middle: Option<String>,
         /// How many fill it, and then read it
         #[arg(long, default_value_t = 8)]
         clients: usize,
@@ -340,8 +343,8 @@ async fn measure(setting: &Setting, command: Command) -> Res<Value> {
         Command::Carbons { pairs, devices, body } => {
             carbons::run(setting, carbons::People { pairs, devices, body }).await
         }
-        Command::History { messages, clients, body } => {
-            history::run(setting, history::Past { messages, clients, body }).await
+        Command::History { messages, middle, clients, body } => {
+            history::run(setting, history::Past { messages, clients, body }, middle).await
         }
         Command::Pep { contacts } => pep::run(setting, contacts).await,
         Command::Durability { senders, recipients, rounds, kill, restart, in_flight } => {

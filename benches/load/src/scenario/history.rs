@@ -27,12 +27,17 @@ pub(crate) struct Past {
 
 /// Fills the archive of the account behind those of the senders, measures what some messages more
 /// take, each kept for its sender and its recipient, and what pages of 50 take.
-pub(crate) async fn run(setting: &Setting, past: Past) -> Res<Value> {
+///
+/// `middle`: the id of the message in the middle, when the archive was filled before.
+pub(crate) async fn run(setting: &Setting, past: Past, middle: Option<String>) -> Res<Value> {
     let owner = setting.first + past.clients;
     let mut reader = setting.target.login(owner, true).await?;
     let half = past.messages / 2;
     fill(setting, past, &mut reader, half).await?;
-    let middle = middle(&mut reader).await?;
+    let middle = match middle {
+        Some(id) => id,
+        None => newest(&mut reader).await?,
+    };
     fill(setting, past, &mut reader, past.messages.saturating_sub(half)).await?;
     setting.quiet(60.0).await;
     note(format!("{} are there", past.messages));
@@ -103,7 +108,7 @@ fn query(id: &str, place: &str) -> String {
 }
 
 /// Returns the id of the newest message.
-async fn middle(reader: &mut Conn) -> Res<String> {
+async fn newest(reader: &mut Conn) -> Res<String> {
     let answer = reader.ask("newest", &query("newest", "<before/>")).await?;
     let last = text_of(&answer, "last").ok_or("the archive is empty")?;
     Ok(String::from_utf8_lossy(last).into_owned())
