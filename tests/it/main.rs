@@ -26,3 +26,4 @@ mod serving;
 mod speaking;
 mod tidy;
 mod tokens;
+mod web;
