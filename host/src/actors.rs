@@ -13,7 +13,6 @@ use crate::server::Prepared;
 mod client;
 mod component;
 mod components;
-mod doorman;
 pub(crate) mod gate;
 mod hall;
 mod inbox;
@@ -24,18 +23,16 @@ mod outbox;
 mod pace;
 mod questions;
 mod reading;
-pub(crate) mod requests;
 mod shard;
 mod supervisor;
 mod verdicts;
 mod worker;
 mod works;
 
-pub(crate) use client::{Line, Port, Socket, Transport, facts_of};
+pub(crate) use client::Port;
 pub(crate) use gate::Guests;
 use hall::Hall;
 pub(crate) use link::Step;
-pub(crate) use listener::Entrance;
 pub(crate) use outbox::{Outbox, Word};
 use supervisor::{Control, Supervisor};
 

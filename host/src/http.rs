@@ -1,7 +1,6 @@
 //! What is answered by HTTP: figures, health and the paths of modules on loopback; what the world may
 //! fetch, by HTTPS. Each has a thread of its own.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
@@ -10,25 +9,15 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpResponse, HttpServer, web};
-use tokio::sync::oneshot;
 
 use crate::acme::Challenges;
 use crate::server::Shared;
 
-mod arrivals;
-mod bosh;
-mod caller;
 mod challenge;
-mod folder;
+mod files;
 mod host_meta;
 mod module;
-pub(crate) mod places;
 mod public;
-mod websocket;
-mod wire;
-
-pub(crate) use arrivals::{Arrivals, Arrived};
-pub(crate) use public::Doors;
 
 /// The longest body of a request to a module.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -37,12 +26,12 @@ const CONNECTIONS_MAX: usize = 64;
 /// Below this many days of its certificate the server says that it is not ready.
 const CERTIFICATE_DAYS_MIN: i64 = 3;
 
+pub(crate) use files::Transfers;
+
 /// A thread that answers HTTP. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct HttpThread {
     handle: Option<ServerHandle>,
-    /// Dropping it stops the thread of the world.
-    stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -54,34 +43,27 @@ impl HttpThread {
     /// What the system says when there can be no thread.
     pub(crate) fn start(listeners: Vec<TcpListener>, shared: &Arc<Shared>) -> io::Result<Self> {
         if listeners.is_empty() {
-            return Ok(Self::none());
+            return Ok(Self { handle: None, thread: None });
         }
         let shared = web::Data::from(Arc::clone(shared));
         Self::spawn("http", || serve(listeners, shared))
     }
 
-    /// Answers the world at `doors`.
+    /// Answers the world at `listeners`, by HTTPS.
     ///
     /// # Errors
     ///
     /// As [`HttpThread::start`], and when TLS cannot be set up.
-    pub(crate) fn start_public(doors: Doors, shared: &Arc<Shared>) -> io::Result<Self> {
-        if doors.is_empty() {
-            return Ok(Self::none());
+    pub(crate) fn start_public(
+        listeners: Vec<TcpListener>,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Self> {
+        if listeners.is_empty() {
+            return Ok(Self { handle: None, thread: None });
         }
-        let (tls, shared) = (public::tls(shared)?, Arc::clone(shared));
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("https".to_owned()).spawn(move || {
-            let serve = public::serve(doors, tls, shared, stopped);
-            if let Err(error) = actix_web::rt::System::new().block_on(serve) {
-                tracing::error!(%error, "The thread stopped; nothing is answered by HTTPS.");
-            }
-        })?;
-        Ok(Self { handle: None, stop: Some(stop), thread: Some(thread) })
-    }
-
-    const fn none() -> Self {
-        Self { handle: None, stop: None, thread: None }
+        let tls = public::tls(shared)?;
+        let shared = web::Data::from(Arc::clone(shared));
+        Self::spawn("https", || public::serve(listeners, tls, shared))
     }
 
     /// Answers the challenges of an authority at `listeners`, by HTTP.
@@ -94,7 +76,7 @@ impl HttpThread {
         challenges: &Arc<Challenges>,
     ) -> io::Result<Self> {
         if listeners.is_empty() {
-            return Ok(Self::none());
+            return Ok(Self { handle: None, thread: None });
         }
         let challenges = Arc::clone(challenges);
         Self::spawn("challenges", || challenge::serve(listeners, challenges))
@@ -128,7 +110,7 @@ impl HttpThread {
                 tracing::error!(%error, name, "The thread stopped; nothing is answered there.");
             }
         })?;
-        Ok(Self { handle: receiver.recv().ok(), stop: None, thread: Some(thread) })
+        Ok(Self { handle: receiver.recv().ok(), thread: Some(thread) })
     }
 }
 
@@ -137,7 +119,6 @@ impl Drop for HttpThread {
         // The stop command is sent at once; the future only waits for it to be carried out, which
         // joining the thread does as well.
         let stop = self.handle.take().map(|handle| handle.stop(false));
-        drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
@@ -175,6 +156,12 @@ async fn metrics(shared: web::Data<Shared>) -> HttpResponse {
     for (name, doc, value) in [
         ("calypte_up_seconds", "Since the start.", shared.started.elapsed().as_secs().to_string()),
         ("calypte_certificate_days", "Until the certificate expires.", days.to_string()),
+        ("calypte_files", "Files that people sent.", shared.files.count.get().to_string()),
+        (
+            "calypte_files_bytes",
+            "What they take on the disk.",
+            shared.files.bytes.get().to_string(),
+        ),
         ("calypte_store_free_bytes", "Free on the disk.", health.free_bytes.to_string()),
         (
             "calypte_store_writable",

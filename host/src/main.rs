@@ -14,6 +14,7 @@ mod dns;
 mod doctor;
 mod fault;
 mod federation;
+mod files;
 mod hex;
 mod http;
 mod log;

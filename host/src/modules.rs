@@ -97,6 +97,12 @@ impl Modules {
         hooks.filter(|hook| hook.kind() == "serve").map(|hook| hook.word(1).to_owned()).collect()
     }
 
+    /// Tells whether a module keeps files that people send each other.
+    pub(crate) fn keeps_files(&self) -> bool {
+        let mut hooks = self.list.iter().flat_map(|one| &one.manifest.hooks);
+        hooks.any(|hook| hook.kind() == "files")
+    }
+
     /// Tells whether a module answers HTTP requests at this path, and with `is_public` those of the
     /// world. The longest path decides, as it does who answers.
     pub(crate) fn serves_path(&self, path: &str, is_public: bool) -> bool {

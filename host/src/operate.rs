@@ -13,6 +13,7 @@ use crate::accounts::{self, AccountError, Accounts, News};
 use crate::admin::{AdminReply, AdminRequest};
 use crate::clock;
 use crate::federation::rules::PeerRule;
+use crate::files;
 use crate::reload;
 use crate::server::{Asking, Shared};
 
@@ -290,5 +291,6 @@ fn backup(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<AdminReply, String> {
     let summary = shared.store.backup(to, progress).map_err(|error| error.to_string())?;
-    Ok(AdminReply::done(format!("{} holds {} records", to.display(), summary.records)))
+    let files = files::beside_backup(&shared.config.load().data);
+    Ok(AdminReply::done(format!("{} holds {} records{files}", to.display(), summary.records)))
 }

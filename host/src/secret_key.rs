@@ -27,7 +27,8 @@ pub(crate) fn read(data: &Path) -> Result<Secret, String> {
             let (told, length) = (path.display(), bytes.len());
             Err(format!(
                 "{told} has {length} bytes instead of {BYTES}; put the right file back, or delete it: \
-                 then each app has to log in with the password once"
+                 then each app has to log in with the password once, and files that people \
+                 sent cannot be opened any more"
             ))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use store::Store;
 
-use crate::actors::{Entrance, Guests, Port};
+use crate::actors::{Guests, Port};
 use crate::check::Checked;
 use crate::config::Config;
 use crate::config::federation::With;
 use crate::config::settings::Challenge;
+use crate::files::Files;
 use crate::server::{Prepared, Shared, Sockets};
 use crate::tls::Tls;
-use crate::{admin, ports};
+use crate::{admin, ports, secret_key};
 
 /// Opens the store, binds the ports and the socket.
 ///
@@ -58,7 +59,10 @@ fn finish(
     let served = served.ok_or("there is no certificate")?;
     let admin = admin::bind(&config.admin_socket())?;
     let sockets = Sockets { ports, admin };
-    let shared = Arc::new(Shared::new(config, config_path, Tls::new(served), store, modules));
+    let secret = secret_key::read(&config.data)?;
+    let files = Files::open(&config.data, &secret, &*store.reader())?;
+    let tls = Tls::new(served);
+    let shared = Arc::new(Shared::new(config, config_path, tls, store, files, modules));
     Ok(Prepared { shared, sockets, ready })
 }
 
@@ -79,10 +83,6 @@ pub(crate) struct Ports {
     pub(crate) http: Vec<TcpListener>,
     /// What the world may fetch.
     pub(crate) https: Vec<TcpListener>,
-    /// All that begins with TLS.
-    pub(crate) alpn: Vec<TcpListener>,
-    /// What the world may fetch, in the clear, from this machine.
-    pub(crate) web: Vec<TcpListener>,
     /// Answers to challenges.
     pub(crate) http_acme: Vec<TcpListener>,
 }
@@ -105,8 +105,6 @@ impl Ports {
             },
             http: ports::bind_all(&listen.http)?,
             https: ports::bind_all(&listen.https)?,
-            alpn: ports::bind_all(&listen.alpn)?,
-            web: ports::bind_all(&listen.web)?,
             http_acme: match config.acme.challenge {
                 Challenge::Http01 if config.acme.agree => ports::bind_all(&listen.http_acme)?,
                 _ => Vec::new(),
@@ -115,16 +113,14 @@ impl Ports {
     }
 
     /// Takes those that listeners serve.
-    pub(crate) fn guests(&mut self) -> Vec<(Entrance, Vec<TcpListener>)> {
+    pub(crate) fn guests(&mut self) -> Vec<(Guests, Port, Vec<TcpListener>)> {
         let take = std::mem::take::<Vec<TcpListener>>;
-        let of = Entrance::Of;
         vec![
-            (of(Guests::Clients, Port::StartTls), take(&mut self.c2s)),
-            (of(Guests::Clients, Port::Direct), take(&mut self.c2s_tls)),
-            (of(Guests::Servers, Port::StartTls), take(&mut self.s2s)),
-            (of(Guests::Servers, Port::Direct), take(&mut self.s2s_tls)),
-            (of(Guests::Components, Port::StartTls), take(&mut self.components)),
-            (Entrance::All, take(&mut self.alpn)),
+            (Guests::Clients, Port::StartTls, take(&mut self.c2s)),
+            (Guests::Clients, Port::Direct, take(&mut self.c2s_tls)),
+            (Guests::Servers, Port::StartTls, take(&mut self.s2s)),
+            (Guests::Servers, Port::Direct, take(&mut self.s2s_tls)),
+            (Guests::Components, Port::StartTls, take(&mut self.components)),
         ]
     }
 }

@@ -35,7 +35,6 @@ mod program;
 mod scram;
 mod server;
 mod setup;
-pub mod web;
 
 use std::time::{Duration, Instant};
 

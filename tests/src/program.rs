@@ -38,6 +38,7 @@ pub(crate) const MODULES: &[&str] = &[
     "basics",
     "contact",
     "extdisco",
+    "upload",
     "commands",
 ];
 

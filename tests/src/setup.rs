@@ -166,6 +166,6 @@ pub fn load(file: &Path) -> String {
     format!(
         "[[modules.load]]\nfile = {file:?}\nblake3 = \"{hash}\"\ngrant = [\"messages\", \
          \"presence\", \"requests\", \"sessions\", \"logins\", \"addresses\", \"stream\", \
-         \"http\", \"peers\", \"looks\", \"commands\", \"strangers\", \"accounts\"]\n"
+         \"http\", \"peers\", \"looks\", \"commands\", \"strangers\", \"accounts\", \"files\"]\n"
     )
 }

@@ -5,7 +5,8 @@ use xmpp::{StanzaError, StanzaRef};
 use crate::command::CommandResult;
 use crate::hooks::{Done, HookResult, IqResult, When};
 use crate::wire::{
-    AccountFault, PeerFacts, PeerVerdict, Stranger, Token, TokenProof, TokenVerdict, TokenWish,
+    AccountFault, FileAnswer, FileAsked, PeerFacts, PeerVerdict, Stranger, Token, TokenProof,
+    TokenVerdict, TokenWish,
 };
 use crate::{Asked, Bind, Context, Discovery, Login, Notified, Passing, Request, Served, Shown};
 
@@ -50,6 +51,8 @@ pub type PeerFn<M> = fn(&M, &PeerFacts, &mut Context<'_, '_>) -> Result<PeerVerd
 pub type LookedFn<M> = fn(&M, &[u8], Result<&[u8], &str>, &mut Context<'_, '_>) -> Done;
 /// The function that hears what became of a change of an account.
 pub type AccountFn<M> = fn(&M, &[u8], Result<(), AccountFault>, &mut Context<'_, '_>) -> Done;
+/// The function that decides about files.
+pub type FileFn<M> = fn(&M, &FileAsked, &mut Context<'_, '_>) -> Result<FileAnswer, StanzaError>;
 /// The function that checks a proof of a token.
 pub type TokenFn<M> =
     fn(&M, &TokenProof, &mut Context<'_, '_>) -> Result<TokenVerdict, StanzaError>;

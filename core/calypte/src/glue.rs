@@ -237,7 +237,9 @@ fn run<M: Module>(
         Run::Asked(_) | Run::Web(_) => asked(module, run, call, cx),
         Run::Command(f) => command(module, *f, call, cx),
         Run::AccountDone(f) => done(account_done(module, *f, payload, cx)),
-        Run::Peer(_) | Run::Token(_) | Run::Grant(_) => judge(module, run, payload, cx),
+        Run::Peer(_) | Run::Token(_) | Run::Grant(_) | Run::Files(_) => {
+            judge(module, run, payload, cx)
+        }
         Run::Looked(f) => {
             let Looked { cookie, found } = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
             done(f(module, &cookie, found.as_deref().map_err(String::as_str), cx))
@@ -334,6 +336,11 @@ fn judge<M: Module>(
         Run::Grant(f) => {
             let wish = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
             f(module, &wish, cx)?.map(|token| wire::encode(&token))
+        }
+        Run::Files(f) => {
+            let question: Question = wire::decode(payload).ok_or(StanzaError::INTERNAL)?;
+            let asked = wire::decode(&question.body).ok_or(StanzaError::INTERNAL)?;
+            Some(wire::encode(&f(module, &asked, cx)?))
         }
         _ => None,
     };

@@ -3,9 +3,9 @@
 use xmpp::StanzaError;
 
 use crate::functions::{
-    AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
-    InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, StrangerFn,
-    TokenFn, VerifyFn, WakeFn, WebFn,
+    AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, FileFn,
+    GrantFn, InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn,
+    StrangerFn, TokenFn, VerifyFn, WakeFn, WebFn,
 };
 
 mod more;
@@ -225,6 +225,7 @@ pub(crate) enum Run<M> {
     Token(TokenFn<M>),
     Grant(GrantFn<M>),
     Verify(VerifyFn<M>),
+    Files(FileFn<M>),
 }
 
 /// A word of a hook that says nothing.
@@ -465,11 +466,6 @@ impl<M> Hook<M> {
     /// `policy-violation`, and so does a panic in a security module.
     pub const fn peer(f: PeerFn<M>) -> Self {
         Self::of(["peer", ANY, ANY, ANY, ANY, ANY], Run::Peer(f))
-    }
-
-    /// Gets what [`Context::look`](crate::Context::look) asked for, with the cookie given there, or why there is nothing.
-    pub const fn looked(f: LookedFn<M>) -> Self {
-        Self::of(["looked", ANY, ANY, ANY, ANY, ANY], Run::Looked(f))
     }
 
     /// Offers a command: ad-hoc (XEP-0050) and as `calypte command` on the command line.

@@ -84,6 +84,7 @@
 //! | [`Hook::account_done`] | when the host has done what [`Context::change_account`] asked for | who asked |
 //! | [`Hook::early_feature`], [`stream_feature`](Hook::stream_feature) | when streams are set up | nobody |
 //! | [`Hook::http`], [`Hook::web`] | for HTTP requests below a path | the domain |
+//! | [`Hook::files`] | when a file is sent or fetched, with [`FileAsked`] | the account that sent it |
 //! | [`Hook::command`] | when a command is run: XEP-0050 and `calypte command` | the user's account, or the domain |
 //!
 //! The way of a message to another account here is `Sent` (owner: the sender's account), then
@@ -252,9 +253,9 @@ pub use context::{Context, Ready, Ticket};
 pub use crypto;
 pub use discovery::{Discovery, Shown};
 pub use functions::{
-    AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, GrantFn,
-    InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn, StrangerFn,
-    TokenFn, VerifyFn, WakeFn, WebFn,
+    AccountFn, AckedFn, AnswerFn, AskedFn, BoundFn, CommandFn, DiscoveryFn, FeatureFn, FileFn,
+    GrantFn, InactiveFn, IqFn, LoginFn, LookedFn, NoticeFn, PeerFn, SessionFn, StanzaFn,
+    StrangerFn, TokenFn, VerifyFn, WakeFn, WebFn,
 };
 pub use glue::{Asked, Bind, Login};
 pub use hooks::{
@@ -266,8 +267,8 @@ pub use module::{ConfigKey, Feature, Identity, Module, NoConfig, SetupError, Xep
 pub use notice::Notified;
 pub use passing::{Passing, Request};
 pub use wire::{
-    AccountFault, AccountWork, Look, PeerFacts, PeerIdentity, PeerStage, PeerVerdict, Stranger,
-    Token, TokenProof, TokenVerdict, TokenWish,
+    AccountFault, AccountWork, FileAnswer, FileAsked, Look, PeerFacts, PeerIdentity, PeerStage,
+    PeerVerdict, Stranger, Token, TokenProof, TokenVerdict, TokenWish,
 };
 
 /// What nearly every module uses.

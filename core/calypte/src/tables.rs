@@ -3,8 +3,10 @@
 use bincode::{Decode, Encode};
 use table::{Table, record};
 
+mod files;
 mod pep;
 
+pub use files::{FILE_BLOBS, FILE_LINKS, FileBlob, FileLink, file_link};
 pub use pep::{PEP_ITEMS, PEP_NODES, PepAccess, PepItem, PepLast, PepNode};
 
 /// Who has an account, by the local part. The host writes it.

@@ -7,12 +7,14 @@ use xmpp::{Condition, ErrorKind, StanzaError};
 
 mod account;
 mod discovery;
+mod file;
 mod peer;
 mod token;
 mod web;
 
 pub use account::{AccountDone, AccountFault, AccountWork, Password};
 pub use discovery::{DiscoveryAsked, DiscoveryShown};
+pub use file::{FILES_PATH, FileAnswer, FileAsked, upload_ms};
 pub use peer::{Look, Looked, PeerFacts, PeerIdentity, PeerStage, PeerVerdict};
 pub use token::{Token, TokenProof, TokenVerdict, TokenWish};
 pub use web::Head;
@@ -160,6 +162,8 @@ pub mod op {
     pub const SEND_TO_KEYS: u32 = 53;
     /// Sends a stanza to many, as the moment needs it. a = text, b = addresses, separated by NUL.
     pub const SHOW_EACH: u32 = 54;
+    /// Has the host delete a file. a = its name, 16 bytes.
+    pub const DROP_FILE: u32 = 61;
     /// Answers a question by HTTP. a = [`super::Head`], b = the body.
     pub const PAGE: u32 = 70;
     /// Gives an answer by HTTP that was put off. a = ticket, then [`super::Head`], b = the body.

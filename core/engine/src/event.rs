@@ -259,9 +259,9 @@ pub enum Event {
 pub struct Ask {
     /// Comes back with the answer.
     pub token: u64,
-    /// `http` or `command`.
+    /// `http`, `command` or `files`.
     pub kind: &'static str,
-    /// The path or node.
+    /// The path or node; `-` for files.
     pub name: String,
     /// For whom.
     pub owner: Jid,
@@ -398,6 +398,11 @@ pub enum Effect {
         token: u64,
         /// What.
         work: AccountWork,
+    },
+    /// Delete a file of the host's folder.
+    DropFile {
+        /// Its name there.
+        name: [u8; 16],
     },
     /// Count something of a module.
     Count {

@@ -47,6 +47,7 @@ pub(crate) enum Later {
     Close(u64, StreamError),
     Look(Look, Vec<u8>),
     Account(AccountWork, Vec<u8>),
+    DropFile([u8; 16]),
     Answer(u64, Option<Head>, Result<Vec<u8>, StanzaError>),
 }
 
@@ -385,6 +386,7 @@ impl Frame<'_, '_> {
                 Later::Look(look, cookie) => step.look(look, waiting(&module, owner, cookie)),
                 Later::Account(work, cookie) => step.work(work, waiting(&module, owner, cookie)),
                 Later::Answer(ticket, head, answer) => step.pay(ticket, head, answer),
+                Later::DropFile(name) => step.effects.push(Effect::DropFile { name }),
             }
         }
         said

@@ -94,6 +94,11 @@ impl Frame<'_, '_> {
         match number {
             op::ACCOUNT => self.account(a, b),
             op::ANSWER => self.pay(a, None, Ok(b.to_vec())),
+            op::DROP_FILE => {
+                let name = a.try_into().map_err(|_| fault::MALFORMED)?;
+                self.later.push(Later::DropFile(name));
+                Ok(())
+            }
             op::ANSWER_ERROR => {
                 let (ticket, why) = a.split_at_checked(8).ok_or(fault::MALFORMED)?;
                 self.pay(ticket, None, Err(frame::error(why, b)?))

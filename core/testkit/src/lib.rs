@@ -3,6 +3,7 @@
 //! The README has the language. A module's `tests/scenes.rs` is one call of [`main`].
 
 mod accounts;
+mod files;
 mod fits;
 mod modules;
 mod peers;

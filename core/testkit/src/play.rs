@@ -172,6 +172,16 @@ impl Play<'_> {
                 let is_off = server.is_off(module);
                 if is_off { Ok(()) } else { Err(format!("{module} runs")) }
             }
+            Line::SentFile(domain, url, facts) => {
+                self.world.send_file(domain, &fill(url, &self.names, str::to_owned), facts)
+            }
+            Line::AskedFile(domain, url) => {
+                self.world.fetch_file(domain, &fill(url, &self.names, str::to_owned))
+            }
+            Line::HasFiles(domain, count) => match self.world.told(domain)?.folder.files.len() {
+                has if has == *count => Ok(()),
+                has => Err(format!("{domain} has {has} files")),
+            },
             _ => self.meet(line),
         }
     }

@@ -105,6 +105,12 @@ pub enum Line {
     AnswersWith(String, String),
     /// `capulet.example refuses with item-not-found`: the last question.
     Refuses(String, String),
+    /// `capulet.example is sent $put`, then the file as TOML.
+    SentFile(String, String, toml::Table),
+    /// `capulet.example is asked for $get`
+    AskedFile(String, String),
+    /// `capulet.example has 2 files`
+    HasFiles(String, usize),
     /// `capulet.example counted 2 roster.pushes`: all in all.
     Counted(String, u64, String),
     /// `capulet.example logged words of the line`
@@ -274,6 +280,12 @@ fn given(name: String, words: &[&str]) -> Option<Line> {
 fn of_ways(words: &[&str]) -> Option<Line> {
     match words {
         ["the", "way", "to", to, rest @ ..] => Some(Line::Way((*to).to_owned(), Way::read(rest)?)),
+        [name, "is", "asked", "for", url] => {
+            Some(Line::AskedFile((*name).to_owned(), (*url).to_owned()))
+        }
+        [name, "has", count, "files"] => {
+            Some(Line::HasFiles((*name).to_owned(), count.parse().ok()?))
+        }
         [name, "keeps", count, "stanzas", "for", to] => {
             Some(Line::Keeps((*name).to_owned(), count.parse().ok()?, (*to).to_owned()))
         }
@@ -312,6 +324,7 @@ fn with_body(words: &[&str], block: &Block<'_>) -> Result<Option<Line>, String> 
             let (node, jid) = ((*node).to_owned(), address(jid)?);
             Some(Line::Does(name(), node, Some(jid), body(block)))
         }
+        [_, "is", "sent", url] => Some(Line::SentFile(name(), (*url).to_owned(), settings(block)?)),
         [_, "is", "asked", "about", "a", "peer"] => Some(Line::Asked(name(), settings(block)?)),
         [_, "connects", "to", other] => {
             Some(Line::Connects(name(), (*other).to_owned(), settings(block)?))
@@ -416,7 +429,7 @@ mod tests {
             assert!(is_known, "{sentence}");
             sentences += 1;
         }
-        assert_eq!(sentences, 64);
+        assert_eq!(sentences, 67);
     }
 
     #[test]

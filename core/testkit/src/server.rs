@@ -7,6 +7,7 @@ use engine::{Engine, Event, LeavingCount, Limits, Outcome, Setup};
 use table::Memory;
 use xmpp::{Jid, StanzaError};
 
+use crate::files::Folder;
 use crate::modules::{Catalog, Form};
 
 /// A domain.
@@ -38,6 +39,8 @@ pub(crate) struct Told {
     pub(crate) verdict: Option<PeerVerdict>,
     /// What its modules want to be looked up.
     pub(crate) looks: Vec<Wanted>,
+    /// Its files.
+    pub(crate) folder: Folder,
 }
 
 /// Something that a module of a shard wants to be looked up.

@@ -6,10 +6,10 @@ use calypte::wire::{AccountWork, Head, LoginFacts, Password, Question, TokenVerd
 use engine::{Ask, Effect, Event, Outcome};
 use xmpp::{Jid, Stanza, StanzaError};
 
-use crate::accounts;
 use crate::modules::{Catalog, Form};
 use crate::server::{Server, Told, Wanted};
 use crate::ways::{Parting, Ways};
+use crate::{accounts, files};
 
 mod strangers;
 
@@ -402,6 +402,7 @@ impl<'a> World<'a> {
                     self.answer_early(token, answer);
                 }
                 Effect::Answer { .. }
+                | Effect::DropFile { .. }
                 | Effect::PeerAnswer { .. }
                 | Effect::Look { .. }
                 | Effect::Count { .. }
@@ -421,6 +422,10 @@ impl<'a> World<'a> {
     fn note(&mut self, domain: &str, shard: u16, effect: Effect) {
         let Some(server) = self.servers.get_mut(domain) else { return };
         match effect {
+            Effect::Answer { token: files::TOKEN, answer, .. } => {
+                server.told.folder.said = answer.ok();
+            }
+            Effect::DropFile { name } => drop(server.told.folder.files.remove(&name)),
             Effect::Answer { answer, head, .. } => {
                 let text = |bytes: Vec<u8>| {
                     format!("{}{}", shown(head.as_ref()), String::from_utf8_lossy(&bytes))

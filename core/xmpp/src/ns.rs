@@ -21,12 +21,6 @@ names! {
     TLS = "urn:ietf:params:xml:ns:xmpp-tls";
     /// RFC 6120: SASL.
     SASL = "urn:ietf:params:xml:ns:xmpp-sasl";
-    /// RFC 7395: the stream over WebSocket.
-    FRAMING = "urn:ietf:params:xml:ns:xmpp-framing";
-    /// XEP-0124: requests and answers of BOSH.
-    HTTP_BIND = "http://jabber.org/protocol/httpbind";
-    /// XEP-0206: what XMPP adds to them.
-    XBOSH = "urn:xmpp:xbosh";
     /// RFC 6120: resource binding.
     BIND = "urn:ietf:params:xml:ns:xmpp-bind";
     /// RFC 3921: session establishment, a leftover that clients still ask for.
@@ -133,6 +127,10 @@ names! {
     DELAY = "urn:xmpp:delay";
     /// XEP-0215: services outside.
     EXTDISCO = "urn:xmpp:extdisco:2";
+    /// XEP-0363: HTTP file upload.
+    UPLOAD = "urn:xmpp:http:upload:0";
+    /// XEP-0363: what a file is for.
+    UPLOAD_PURPOSE = "urn:xmpp:http:upload:purpose:0";
     /// XEP-0220: dialback.
     DIALBACK = "jabber:server:dialback";
     /// XEP-0220: the stream feature of dialback with errors.

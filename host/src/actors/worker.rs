@@ -138,7 +138,7 @@ impl Worker {
             software: ("Calypte".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             started_ms: self.hall.started_ms,
             components: self.hall.components.domains(),
-            web_url: reach::web_url(&self.hall.shared.config.load()).map(|url| url.to_string()),
+            web_url: reach::web_url(&self.hall.shared.config.load()),
             seed,
             secret: self.hall.module_secret.clone(),
         };
@@ -412,6 +412,11 @@ impl Worker {
             Effect::Log { level, module, text } => log(level, &module, &text),
             Effect::Look { token, look } => looks::start(&self.hall, self.number, token, look),
             Effect::Account { token, work } => works::start(&self.hall, self.number, token, work),
+            Effect::DropFile { name } => {
+                let shared = Arc::clone(&self.hall.shared);
+                // Nobody waits for it.
+                drop(tokio::task::spawn_blocking(move || shared.files.remove(&name)));
+            }
             Effect::PeerAnswer { token, verdict } => self.hall.verdicts.answer(token, verdict),
         }
     }

@@ -10,12 +10,15 @@ use super::{Exit, fail, no_config, progress, say};
 use crate::admin::{self, AdminReply, AdminRequest};
 use crate::config::{Config, Draft};
 use crate::modules::{Depth, Modules};
-use crate::{check, clock, start};
+use crate::{check, clock, files, start};
 
 /// Write a backup of everything the server keeps, with the server running or stopped
 ///
 /// The backup is one file and one moment of the store. Only its owner may read it: it holds messages
 /// and what passwords are checked against. Look at it with `calypte verify`.
+///
+/// Files that people sent each other are not in it. Copy the folder `files` in the folder of data after
+/// the backup, and keep `secret.key`, which opens them, at another place.
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
     /// Where to write it; must not exist yet
@@ -26,6 +29,8 @@ pub(super) struct BackupArgs {
 ///
 /// Reads every record. Of a store it also asks the modules of the configuration whether what they keep
 /// of each account agrees: the history and its index, for example.
+/// And it opens every file that people sent: one that is missing or was changed is named, with the
+/// account.
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
     /// The backup; the store of the configuration without it
@@ -34,7 +39,8 @@ pub(super) struct VerifyArgs {
 
 /// Fill the store of a new server from a backup
 ///
-/// Refuses to touch a store that is there already.
+/// Refuses to touch a store that is there already. Files that people sent, and `secret.key`, are to be
+/// copied into the folder of data before the server starts.
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {
     /// The backup
@@ -56,7 +62,8 @@ pub(super) fn backup(path: &Path, args: &BackupArgs) -> Exit {
                 let store = start::open_store(config)?;
                 let summary = store.backup(&to, &mut progress("backup"));
                 let summary = summary.map_err(|error| error.to_string())?;
-                Ok(format!("{} holds {} records", to.display(), summary.records))
+                let files = files::beside_backup(&config.data);
+                Ok(format!("{} holds {} records{files}", to.display(), summary.records))
             }
         }
     })
@@ -73,8 +80,20 @@ pub(super) fn verify(path: &Path, args: &VerifyArgs) -> Exit {
         None => with_config(path, |config| {
             let whole = look(&config.store())?;
             agree(path, config)?;
-            Ok(whole)
+            Ok(format!("{whole}{}", check_files(config)?))
         }),
+    }
+}
+
+/// Looks whether all files are there and whole, and says how many that are, if there are any.
+fn check_files(config: &Config) -> Result<String, String> {
+    let options = Options { ballast_bytes: 0, ..Options::default() };
+    let store = Store::open(&config.store(), options).map_err(|error| error.to_string())?;
+    let found = files::check(&config.data, &*store.reader(), &mut progress("files"))?;
+    match (found.files, found.wrong.is_empty()) {
+        (_, false) => Err(format!("files are not as they were:\n  {}", found.wrong.join("\n  "))),
+        (0, true) => Ok(String::new()),
+        (files, true) => Ok(format!(", {files} files of {} bytes", found.bytes)),
     }
 }
 

@@ -30,6 +30,7 @@ const BUNDLED: &[&RawModule] = &[
     &basics::MODULE,
     &contact::MODULE,
     &extdisco::MODULE,
+    &upload::MODULE,
     &commands::MODULE,
 ];
 

@@ -83,4 +83,15 @@ impl Context<'_, '_> {
     pub fn change_account(&mut self, work: &AccountWork, cookie: &[u8]) -> Result<(), StanzaError> {
         self.op(op::ACCOUNT, &wire::encode(work), cookie).map(drop)
     }
+
+    /// Has the host delete a file of [`FILE_BLOBS`](crate::tables::FILE_BLOBS), when what this call
+    /// wrote is on disk: the row is gone then. A server that is killed in between does it when it
+    /// starts.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only. A file that is not there is no error.
+    pub fn drop_file(&mut self, name: &[u8; 16]) -> Result<(), StanzaError> {
+        self.op(op::DROP_FILE, name, &[]).map(drop)
+    }
 }

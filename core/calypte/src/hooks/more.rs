@@ -1,7 +1,9 @@
 //! Where a module acts besides: accounts, strangers, forms.
 
 use super::{ANY, Hook, Run, Who};
-use crate::functions::{AccountFn, CommandFn, FeatureFn, StanzaFn, StrangerFn, WebFn};
+use crate::functions::{
+    AccountFn, CommandFn, FeatureFn, FileFn, LookedFn, StanzaFn, StrangerFn, WebFn,
+};
 #[cfg(doc)]
 use crate::{Asked, Context};
 
@@ -44,9 +46,24 @@ impl<M> Hook<M> {
         Self::of(["http", path, "public", ANY, ANY, ANY], Run::Web(f))
     }
 
+    /// Gets what [`Context::look`](crate::Context::look) asked for, with the cookie given there, or why there is nothing.
+    pub const fn looked(f: LookedFn<M>) -> Self {
+        Self::of(["looked", ANY, ANY, ANY, ANY, ANY], Run::Looked(f))
+    }
+
     /// Hears what became of [`Context::change_account`](crate::Context::change_account), with the cookie given there.
     pub const fn account_done(f: AccountFn<M>) -> Self {
         Self::of(["account-done", ANY, ANY, ANY, ANY, ANY], Run::AccountDone(f))
+    }
+
+    /// Decides about files that people send each other by HTTPS, below
+    /// [`FILES_PATH`](crate::wire::FILES_PATH). The owner is the account behind the link, see
+    /// [`FILE_LINKS`](crate::tables::FILE_LINKS); there can be one such module.
+    ///
+    /// The host takes and gives the bytes, and keeps them sealed in a folder beside the store. Who
+    /// asks is not known and may be hostile. An answer leaves when what was written is on disk.
+    pub const fn files(f: FileFn<M>) -> Self {
+        Self::of(["files", ANY, ANY, ANY, ANY, ANY], Run::Files(f))
     }
 
     /// Offers a command that asks for what it needs with forms: see [`crate::command`]. The function is

@@ -199,6 +199,7 @@ impl World {
             | Effect::Log { .. }
             | Effect::PeerAnswer { .. }
             | Effect::Look { .. }
+            | Effect::DropFile { .. }
             | Effect::Account { .. } => {}
         }
     }
