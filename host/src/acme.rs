@@ -87,7 +87,8 @@ pub(crate) fn first(config: &Config) -> Result<Served, String> {
             HttpThread::start_challenges(listeners, &challenges)
         }
         Challenge::TlsAlpn01 => {
-            let listeners = ports::bind_all(&config.listen.https)?;
+            let mut listeners = ports::bind_all(&config.listen.https)?;
+            listeners.extend(ports::bind_all(&config.listen.alpn)?);
             HttpThread::start_challenges_by_tls(listeners, &challenges)
         }
     };

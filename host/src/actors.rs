@@ -13,6 +13,7 @@ use crate::server::Prepared;
 mod client;
 mod component;
 mod components;
+mod doorman;
 pub(crate) mod gate;
 mod hall;
 mod inbox;
@@ -23,16 +24,18 @@ mod outbox;
 mod pace;
 mod questions;
 mod reading;
+pub(crate) mod requests;
 mod shard;
 mod supervisor;
 mod verdicts;
 mod worker;
 mod works;
 
-pub(crate) use client::Port;
+pub(crate) use client::{Line, Port, Socket, Transport, facts_of};
 pub(crate) use gate::Guests;
 use hall::Hall;
 pub(crate) use link::Step;
+pub(crate) use listener::Entrance;
 pub(crate) use outbox::{Outbox, Word};
 use supervisor::{Control, Supervisor};
 

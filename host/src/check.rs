@@ -13,6 +13,7 @@ use crate::config::{Config, Draft};
 use crate::federation::identity::Roots;
 use crate::federation::resolve;
 use crate::modules::{Depth, Modules, Refused};
+use crate::reach;
 use crate::tls::{self, Files, Served};
 
 /// A configuration with everything it names.
@@ -57,6 +58,7 @@ pub(crate) fn check(
     let served = check_tls(&config, &mut draft);
     check_federation(&config, &mut draft);
     check_components(&config, &mut draft);
+    check_web(&config, &mut draft);
     let modules = Modules::choose(&config, depth, &mut draft.notes);
     for label in modules.served_labels() {
         let domain = format!("{label}.{}", config.domain);
@@ -175,6 +177,27 @@ fn kept(config: &Config, draft: &mut Draft) -> Option<Served> {
         draft.notes.problems.push(Problem::warning(at, what, "`calypte status` says why"));
     }
     Some(served)
+}
+
+fn check_web(config: &Config, draft: &mut Draft) {
+    let (listen, web) = (&config.listen, &config.web);
+    let mut warn = |key: &str, what: String, hint: &str| {
+        let at = draft.notes.place(key);
+        draft.notes.problems.push(Problem::warning(at, what, hint));
+    };
+    if let Some(folder) = web.folder.as_ref().filter(|folder| !folder.is_dir()) {
+        let what = format!("there is no folder {}", folder.display());
+        warn("web.folder", what, "name the one with index.html in it, or leave it out");
+    }
+    let is_open = [&listen.https, &listen.web, &listen.alpn].iter().any(|list| !list.is_empty());
+    if web.folder.is_some() && !is_open {
+        let what = "nothing serves `web.folder`".to_owned();
+        warn("web.folder", what, "set `listen.https`, `listen.alpn` or `listen.web`");
+    }
+    if reach::web_url(config).is_none() && is_open {
+        let what = "nobody is told how to come to `listen.web`".to_owned();
+        warn("listen.web", what, "set `web.url` to what the web server in front serves");
+    }
 }
 
 fn check_data(config: &Config, draft: &mut Draft) {

@@ -10,6 +10,7 @@ pub(crate) mod components;
 pub(crate) mod example;
 pub(crate) mod federation;
 pub(crate) mod modules;
+pub(crate) mod origin;
 pub(crate) mod problem;
 pub(crate) mod schema;
 pub(crate) mod settings;
@@ -20,7 +21,7 @@ use components::Component;
 use modules::{Load, ModuleTables};
 use problem::{Problem, Problems};
 use schema::{Notes, Section, SectionKeys, Table};
-use settings::{Acme, Federation, Limits, Listen, Log, Login, Modules, Server, Tls, Top};
+use settings::{Acme, Federation, Limits, Listen, Log, Login, Modules, Server, Tls, Top, Web};
 
 /// Where the file is when nobody says otherwise.
 pub(crate) const PATH: &str = "/etc/calypte/calypte.toml";
@@ -34,6 +35,7 @@ pub(crate) const SECTIONS: &[SectionKeys] = &[
     Modules::SECTION,
     settings::Load::SECTION,
     settings::Component::SECTION,
+    Web::SECTION,
     Federation::SECTION,
     Limits::SECTION,
     Login::SECTION,
@@ -64,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) loads: Vec<Load>,
     /// `[[components]]`
     pub(crate) components: Vec<Component>,
+    /// `[web]`
+    pub(crate) web: Web,
     /// `[federation]`
     pub(crate) federation: Federation,
     /// `[limits]`
@@ -108,6 +112,7 @@ impl Config {
             settings: ModuleTables::default(),
             loads: Vec::new(),
             components: Vec::new(),
+            web: Web::read(&mut Table::new("", None, none)),
             federation: Federation::read(&mut Table::new("", None, none)),
             limits: Limits::read(&mut Table::new("", None, none)),
             login: Login::read(&mut Table::new("", None, none)),
@@ -149,6 +154,7 @@ impl Config {
         compare(&self.acme, &new.acme, &mut changes);
         compare(&self.listen, &new.listen, &mut changes);
         compare(&self.modules, &new.modules, &mut changes);
+        compare(&self.web, &new.web, &mut changes);
         compare(&self.federation, &new.federation, &mut changes);
         compare(&self.limits, &new.limits, &mut changes);
         compare(&self.login, &new.login, &mut changes);
@@ -261,6 +267,7 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
     let listen = section::<Listen>(document, notes);
     let (modules, settings, loads) = modules::read(document, notes);
     let components = components::read(document, notes);
+    let web = section::<Web>(document, notes);
     let federation = section::<Federation>(document, notes);
     let limits = section::<Limits>(document, notes);
     let login = section::<Login>(document, notes);
@@ -287,11 +294,6 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
         key: based(tls.key),
         certificates: based(tls.certificates),
     };
-    let federation = Federation {
-        trust: federation.trust.iter().map(|path| base.join(path)).collect(),
-        dnssec_anchor: based(federation.dnssec_anchor),
-        ..federation
-    };
     let acme = Acme { trust: based(acme.trust), ..acme };
     acme::check(&acme, &tls, &listen, document, notes);
     let listen = Listen { admin: based(listen.admin), ..listen };
@@ -309,7 +311,8 @@ fn read(document: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<(Confi
         settings,
         loads,
         components: components::based(components, base),
-        federation,
+        web: Web { folder: based(web.folder.clone()), ..web },
+        federation: federation::based(federation, base),
         limits,
         login,
         log,

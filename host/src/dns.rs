@@ -88,7 +88,7 @@ pub(crate) fn records(config: &Config, known: &Known<'_>) -> Vec<Advice> {
 
 fn addresses(config: &Config, host: &str) -> Vec<Advice> {
     let listen = &config.listen;
-    let every = [&listen.c2s, &listen.c2s_tls, &listen.s2s, &listen.s2s_tls];
+    let every = [&listen.c2s, &listen.c2s_tls, &listen.s2s, &listen.s2s_tls, &listen.alpn];
     let every: Vec<SocketAddr> = every.into_iter().flatten().copied().collect();
     let ips: BTreeSet<IpAddr> =
         reach::ports(&every, &listen.public).into_values().flatten().collect();
@@ -116,10 +116,12 @@ fn addresses(config: &Config, host: &str) -> Vec<Advice> {
 /// RFC 6120 §3.2.1 and XEP-0368. TLS from the first byte is preferred by its priority.
 fn services(config: &Config, domain: &str, host: &str) -> Vec<Advice> {
     let listen = &config.listen;
+    let c2s_tls = reach::direct(&listen.c2s_tls, listen);
+    let s2s_tls = reach::direct(&listen.s2s_tls, listen);
     let all = [
-        ("_xmpps-client", &listen.c2s_tls, 5, "clients connect with TLS from the first byte"),
+        ("_xmpps-client", &c2s_tls, 5, "clients connect with TLS from the first byte"),
         ("_xmpp-client", &listen.c2s, 10, "clients that know no other way find the port"),
-        ("_xmpps-server", &listen.s2s_tls, 5, "servers connect with TLS from the first byte"),
+        ("_xmpps-server", &s2s_tls, 5, "servers connect with TLS from the first byte"),
         ("_xmpp-server", &listen.s2s, 10, "servers that know no other way find the port"),
     ];
     let mut records = Vec::new();
@@ -148,7 +150,7 @@ fn services(config: &Config, domain: &str, host: &str) -> Vec<Advice> {
 /// RFC 6698 and RFC 7673: the key of the certificate (usage 3, selector 1, SHA-256).
 fn keys(config: &Config, host: &str, served: &Served) -> Vec<Advice> {
     let listen = &config.listen;
-    let every = [&listen.c2s, &listen.c2s_tls, &listen.s2s, &listen.s2s_tls];
+    let every = [&listen.c2s, &listen.c2s_tls, &listen.s2s, &listen.s2s_tls, &listen.alpn];
     let ports: BTreeSet<u16> = every.into_iter().flatten().map(SocketAddr::port).collect();
     let Some(hash) = key_hash(served) else { return Vec::new() };
     let renewed = if config.acme.agree { "each renewal has" } else { "a renewal may have" };

@@ -1,6 +1,7 @@
 //! What is answered by HTTP: figures, health and the paths of modules on loopback; what the world may
 //! fetch, by HTTPS. Each has a thread of its own.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
@@ -9,15 +10,26 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpResponse, HttpServer, web};
+use tokio::sync::oneshot;
 
 use crate::acme::Challenges;
 use crate::server::Shared;
 
+mod arrivals;
+mod bosh;
+mod caller;
 mod challenge;
 mod files;
+mod folder;
 mod host_meta;
 mod module;
+pub(crate) mod places;
 mod public;
+mod websocket;
+mod wire;
+
+pub(crate) use arrivals::{Arrivals, Arrived};
+pub(crate) use public::Doors;
 
 /// The longest body of a request to a module.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -32,6 +44,8 @@ pub(crate) use files::Transfers;
 #[derive(Debug)]
 pub(crate) struct HttpThread {
     handle: Option<ServerHandle>,
+    /// Dropping it stops the thread of the world.
+    stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,27 +57,34 @@ impl HttpThread {
     /// What the system says when there can be no thread.
     pub(crate) fn start(listeners: Vec<TcpListener>, shared: &Arc<Shared>) -> io::Result<Self> {
         if listeners.is_empty() {
-            return Ok(Self { handle: None, thread: None });
+            return Ok(Self::none());
         }
         let shared = web::Data::from(Arc::clone(shared));
         Self::spawn("http", || serve(listeners, shared))
     }
 
-    /// Answers the world at `listeners`, by HTTPS.
+    /// Answers the world at `doors`.
     ///
     /// # Errors
     ///
     /// As [`HttpThread::start`], and when TLS cannot be set up.
-    pub(crate) fn start_public(
-        listeners: Vec<TcpListener>,
-        shared: &Arc<Shared>,
-    ) -> io::Result<Self> {
-        if listeners.is_empty() {
-            return Ok(Self { handle: None, thread: None });
+    pub(crate) fn start_public(doors: Doors, shared: &Arc<Shared>) -> io::Result<Self> {
+        if doors.is_empty() {
+            return Ok(Self::none());
         }
-        let tls = public::tls(shared)?;
-        let shared = web::Data::from(Arc::clone(shared));
-        Self::spawn("https", || public::serve(listeners, tls, shared))
+        let (tls, shared) = (public::tls(shared)?, Arc::clone(shared));
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("https".to_owned()).spawn(move || {
+            let serve = public::serve(doors, tls, shared, stopped);
+            if let Err(error) = actix_web::rt::System::new().block_on(serve) {
+                tracing::error!(%error, "The thread stopped; nothing is answered by HTTPS.");
+            }
+        })?;
+        Ok(Self { handle: None, stop: Some(stop), thread: Some(thread) })
+    }
+
+    const fn none() -> Self {
+        Self { handle: None, stop: None, thread: None }
     }
 
     /// Answers the challenges of an authority at `listeners`, by HTTP.
@@ -76,7 +97,7 @@ impl HttpThread {
         challenges: &Arc<Challenges>,
     ) -> io::Result<Self> {
         if listeners.is_empty() {
-            return Ok(Self { handle: None, thread: None });
+            return Ok(Self::none());
         }
         let challenges = Arc::clone(challenges);
         Self::spawn("challenges", || challenge::serve(listeners, challenges))
@@ -110,7 +131,7 @@ impl HttpThread {
                 tracing::error!(%error, name, "The thread stopped; nothing is answered there.");
             }
         })?;
-        Ok(Self { handle: receiver.recv().ok(), thread: Some(thread) })
+        Ok(Self { handle: receiver.recv().ok(), stop: None, thread: Some(thread) })
     }
 }
 
@@ -119,6 +140,7 @@ impl Drop for HttpThread {
         // The stop command is sent at once; the future only waits for it to be carried out, which
         // joining the thread does as well.
         let stop = self.handle.take().map(|handle| handle.stop(false));
+        drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }

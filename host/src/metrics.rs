@@ -225,6 +225,8 @@ metrics! {
     components_stanzas_in: Family("kind", KINDS) = "calypte_component_stanzas_in_total",
     /// Stanzas to components, by kind.
     components_stanzas_out: Family("kind", KINDS) = "calypte_component_stanzas_out_total",
+    /// Connections to the ports for browsers that were refused, or never spoke TLS.
+    web_refused: Counter = "calypte_web_refused_total",
     /// Bytes of files that people sent.
     file_bytes_in: Counter = "calypte_file_bytes_in_total",
     /// Bytes of files that people fetched.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Config;
+use crate::config::origin::Origin;
+use crate::config::settings::Listen;
 
 /// Returns each port of `listen` with the addresses by which others reach it. An address that stands
 /// for all of the machine is replaced by those of `public`; without them it is nothing.
@@ -22,13 +24,21 @@ pub(crate) fn ports(listen: &[SocketAddr], public: &[IpAddr]) -> BTreeMap<u16, V
     ports
 }
 
-/// Returns under which address the world reaches what is published by HTTPS, without a slash at its
-/// end. `None`: it reaches nothing.
-pub(crate) fn web_url(config: &Config) -> Option<String> {
-    let port = config.listen.https.first()?.port();
-    let host = config.domain.ascii_domain();
-    let port = if port == 443 { String::new() } else { format!(":{port}") };
-    Some(format!("https://{host}{port}"))
+/// Returns where clients, or servers, begin with TLS: ports of their own, and those for all.
+pub(crate) fn direct(own: &[SocketAddr], listen: &Listen) -> Vec<SocketAddr> {
+    own.iter().chain(&listen.alpn).copied().collect()
+}
+
+/// Returns how the world reaches what is published by HTTPS. `None`: it does not, or nobody said how.
+pub(crate) fn web_url(config: &Config) -> Option<Origin> {
+    let listen = &config.listen;
+    let mut https = listen.https.iter().chain(&listen.alpn);
+    let is_open = https.clone().next().is_some() || !listen.web.is_empty();
+    config.web.url.clone().filter(|_| is_open).or_else(|| {
+        let port = https.next()?.port();
+        let host = config.domain.ascii_domain().into_owned();
+        Some(Origin { scheme: "https", host, port: Some(port).filter(|port| *port != 443) })
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is opened before the first actor starts, and what all parts of the running server share.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -10,17 +11,19 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use calypte::wire::{Head, Question};
 use store::Store;
+use stream::Facts;
 use xmpp::{Jid, StanzaError};
 
 use crate::accounts::News;
 use crate::acme::{Acme, AcmeThread};
-use crate::actors::Step;
+use crate::actors::requests::{Mailbox, Posted};
+use crate::actors::{Line, Step};
 use crate::admin::AdminThread;
 use crate::config::Config;
 use crate::federation::rules::PeerRule;
 use crate::federation::view::PeerState;
 use crate::files::Files;
-use crate::http::{HttpThread, Transfers};
+use crate::http::{Arrivals, Doors, HttpThread, Transfers};
 use crate::metrics::Metrics;
 use crate::modules::Modules;
 use crate::start::Ports;
@@ -54,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) modules: ArcSwap<Modules>,
     /// Figures.
     pub(crate) metrics: Metrics,
+    /// Connections for HTTP that came to a port for all.
+    pub(crate) arrivals: Arrivals,
     /// Where certificates come from, with `[acme]`.
     pub(crate) acme: Acme,
     /// Where the configuration was read; nowhere in `calypte dev`.
@@ -139,6 +144,17 @@ pub(crate) trait Running: Send + Sync {
     /// the channel ends when the attempt is over.
     fn trace_peer(&self, domain: &str) -> mpsc::Receiver<Step>;
 
+    /// Takes over a connection that is a WebSocket now, of a client at `address`. It is dropped when
+    /// there is no place.
+    fn welcome(&self, line: Line, address: IpAddr);
+
+    /// Begins the session of a client at `address` that comes by requests. Without a place the
+    /// request is dropped.
+    fn begin_session(&self, first: Posted, facts: Facts, address: IpAddr);
+
+    /// Returns where to put requests for the session of this name.
+    fn mailbox(&self, sid: &str) -> Option<Arc<Mailbox>>;
+
     /// `shared.config`, `.tls` and `.modules` were replaced: put what they say into force.
     ///
     /// # Errors
@@ -165,6 +181,7 @@ impl Shared {
             transfers: Transfers::default(),
             modules: ArcSwap::from_pointee(modules),
             metrics: Metrics::default(),
+            arrivals: Arrivals::default(),
             acme: Acme::default(),
             config_path,
             started: Instant::now(),
@@ -189,9 +206,11 @@ impl Shared {
         let failed = |error: std::io::Error| format!("a thread cannot be started: {error}");
         let socket = self.config.load().admin_socket();
         let Sockets { ports, admin } = sockets;
+        let is_shared = !self.config.load().listen.alpn.is_empty();
+        let doors = Doors { https: ports.https, plain: ports.web, is_shared };
         Ok(Attendants {
             _http: HttpThread::start(ports.http, self).map_err(failed)?,
-            _https: HttpThread::start_public(ports.https, self).map_err(failed)?,
+            _https: HttpThread::start_public(doors, self).map_err(failed)?,
             _challenges: HttpThread::start_challenges(ports.http_acme, &self.acme.challenges)
                 .map_err(failed)?,
             _acme: AcmeThread::start(self).map_err(failed)?,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use store::Store;
 
-use crate::actors::{Guests, Port};
+use crate::actors::{Entrance, Guests, Port};
 use crate::check::Checked;
 use crate::config::Config;
 use crate::config::federation::With;
@@ -83,6 +83,10 @@ pub(crate) struct Ports {
     pub(crate) http: Vec<TcpListener>,
     /// What the world may fetch.
     pub(crate) https: Vec<TcpListener>,
+    /// All that begins with TLS.
+    pub(crate) alpn: Vec<TcpListener>,
+    /// What the world may fetch, in the clear, from this machine.
+    pub(crate) web: Vec<TcpListener>,
     /// Answers to challenges.
     pub(crate) http_acme: Vec<TcpListener>,
 }
@@ -105,6 +109,8 @@ impl Ports {
             },
             http: ports::bind_all(&listen.http)?,
             https: ports::bind_all(&listen.https)?,
+            alpn: ports::bind_all(&listen.alpn)?,
+            web: ports::bind_all(&listen.web)?,
             http_acme: match config.acme.challenge {
                 Challenge::Http01 if config.acme.agree => ports::bind_all(&listen.http_acme)?,
                 _ => Vec::new(),
@@ -113,14 +119,16 @@ impl Ports {
     }
 
     /// Takes those that listeners serve.
-    pub(crate) fn guests(&mut self) -> Vec<(Guests, Port, Vec<TcpListener>)> {
+    pub(crate) fn guests(&mut self) -> Vec<(Entrance, Vec<TcpListener>)> {
         let take = std::mem::take::<Vec<TcpListener>>;
+        let of = Entrance::Of;
         vec![
-            (Guests::Clients, Port::StartTls, take(&mut self.c2s)),
-            (Guests::Clients, Port::Direct, take(&mut self.c2s_tls)),
-            (Guests::Servers, Port::StartTls, take(&mut self.s2s)),
-            (Guests::Servers, Port::Direct, take(&mut self.s2s_tls)),
-            (Guests::Components, Port::StartTls, take(&mut self.components)),
+            (of(Guests::Clients, Port::StartTls), take(&mut self.c2s)),
+            (of(Guests::Clients, Port::Direct), take(&mut self.c2s_tls)),
+            (of(Guests::Servers, Port::StartTls), take(&mut self.s2s)),
+            (of(Guests::Servers, Port::Direct), take(&mut self.s2s_tls)),
+            (of(Guests::Components, Port::StartTls), take(&mut self.components)),
+            (Entrance::All, take(&mut self.alpn)),
         ]
     }
 }

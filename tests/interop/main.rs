@@ -22,7 +22,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 12] = [
+const STORIES: [Story; 13] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -66,6 +66,11 @@ const STORIES: [Story; 12] = [
         steps: "features avatar-to-card card-to-avatar item-to-lists private-to-items \
                 lists-to-items logout",
     },
+    Story {
+        name: UPLOAD,
+        script: "upload_client.py",
+        steps: "found sent fetched too-large logout",
+    },
     Story { name: "whisper", script: "whisper_client.py", steps: "login keys whisper logout" },
     Story {
         name: COMPONENT,
@@ -76,6 +81,8 @@ const STORIES: [Story; 12] = [
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
 
+/// The story of files, which needs a server with HTTPS.
+const UPLOAD: &str = "upload";
 /// The story of a component, which needs a server that knows it.
 const COMPONENT: &str = "slixmpp-component";
 /// What it shares with the server.
@@ -120,6 +127,11 @@ impl Story {
             let mut command = self.on(&server)?;
             command.env("COMPONENT_PORT", port.to_string()).env("COMPONENT_SECRET", SECRET);
             (command, Some(server))
+        } else if self.name == UPLOAD {
+            let [port] = free_ports();
+            let setup = Setup::new().set("listen.https", &format!("\"127.0.0.1:{port}\""));
+            let server = setup.start();
+            (self.on(&server)?, Some(server))
         } else {
             let server = Server::start();
             (self.on(&server)?, Some(server))

@@ -27,3 +27,4 @@ mod serving;
 mod speaking;
 mod tidy;
 mod tokens;
+mod web;

@@ -161,6 +161,17 @@ impl Authority {
         roots
     }
 
+    /// Returns the first words of a client that names a protocol (ALPN).
+    #[must_use]
+    pub fn hello(&self, alpn: &str) -> Vec<u8> {
+        let config = self.client(&[&rustls::version::TLS13], Some(alpn));
+        let name = rustls::pki_types::ServerName::try_from(crate::DOMAIN).unwrap();
+        let mut bytes = Vec::new();
+        let mut client = rustls::ClientConnection::new(config, name).unwrap();
+        client.write_tls(&mut bytes).unwrap();
+        bytes
+    }
+
     /// Returns what a client of this authority does in TLS.
     #[must_use]
     pub fn client(

@@ -35,6 +35,7 @@ mod program;
 mod scram;
 mod server;
 mod setup;
+pub mod web;
 
 use std::time::{Duration, Instant};
 

@@ -50,7 +50,7 @@ impl Stream {
         match reply {
             Some(mut reply) => {
                 reply.from = xmpp::Jid::parse(&self.settings.domain).ok();
-                self.wire.write(&reply.to_xml());
+                self.wire.write_stanza(&reply);
             }
             None => self.fail(StreamError::InternalServerError),
         }

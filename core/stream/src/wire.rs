@@ -4,12 +4,14 @@ use memchr::memmem;
 use xml::{Element, Flat, Header, Item, Limits, Node, Reader, XmlError, escape_attr};
 use xmpp::{Stanza, StreamError, ns};
 
+use crate::messages::{Message, Messages};
+
 /// What a peer may send before it is authenticated.
 pub(crate) const BEFORE_LOGIN: Limits = Limits::before_login();
 
 /// Both directions of one stream.
 pub(crate) struct Wire {
-    reader: Reader,
+    source: Source,
     pub(crate) output: Vec<u8>,
     /// The namespace of stanzas: `jabber:client`, `jabber:server` or that of components.
     content: &'static str,
@@ -18,6 +20,15 @@ pub(crate) struct Wire {
     is_declared: bool,
     chance: [u8; 32],
     drawn: u64,
+}
+
+/// How one thing that is said is told from the next.
+#[expect(clippy::large_enum_variant, reason = "most are of the large kind")]
+enum Source {
+    /// By the XML: all is one document.
+    Stream(Reader),
+    /// By who carries it.
+    Messages(Box<Messages>),
 }
 
 /// Who speaks to whom in a header of ours.
@@ -31,23 +42,73 @@ pub(crate) struct Opening<'a> {
 impl Wire {
     /// Returns a wire that expects a header. `chance` must be unpredictable and new each time.
     pub(crate) fn new(content: &'static str, chance: [u8; 32]) -> Self {
-        let (reader, output) = (new_reader(content), Vec::new());
-        Self { reader, output, content, is_open: false, is_declared: false, chance, drawn: 0 }
+        Self::with(Source::Stream(new_reader(content)), content, chance)
+    }
+
+    /// Returns the wire of a client whose elements come and go one by one.
+    pub(crate) fn of_messages(chance: [u8; 32]) -> Self {
+        Self::with(Source::Messages(Box::default()), ns::CLIENT, chance)
+    }
+
+    fn with(source: Source, content: &'static str, chance: [u8; 32]) -> Self {
+        let output = Vec::new();
+        Self { source, output, content, is_open: false, is_declared: false, chance, drawn: 0 }
     }
 
     /// Takes bytes that came.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
-        self.reader.push(bytes).map_err(condition)
+        match &mut self.source {
+            Source::Stream(reader) => reader.push(bytes).map_err(condition),
+            Source::Messages(_) => Err(StreamError::BadFormat),
+        }
+    }
+
+    /// Takes a message that came.
+    pub(crate) fn push_message(&mut self, text: String) -> Result<(), StreamError> {
+        match &mut self.source {
+            Source::Stream(_) => Err(StreamError::BadFormat),
+            Source::Messages(messages) => messages.push(text).map_err(condition),
+        }
     }
 
     /// Returns what came next.
     pub(crate) fn next(&mut self) -> Result<Option<Item>, StreamError> {
-        self.reader.next().map_err(condition)
+        match &mut self.source {
+            Source::Stream(reader) => reader.next().map_err(condition),
+            Source::Messages(messages) => messages.next().map_err(condition),
+        }
+    }
+
+    /// Takes the oldest message that is to be sent.
+    pub(crate) fn next_message(&mut self) -> Option<Message> {
+        match &mut self.source {
+            Source::Stream(_) => None,
+            Source::Messages(messages) => messages.pop(),
+        }
+    }
+
+    /// Returns how many bytes are to be written.
+    pub(crate) fn unwritten(&self) -> usize {
+        match &self.source {
+            Source::Stream(_) => self.output.len(),
+            Source::Messages(messages) => messages.unsent(),
+        }
+    }
+
+    /// Returns how long a message may be, in bytes.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        match &self.source {
+            Source::Stream(_) => 0,
+            Source::Messages(messages) => messages.limits.stanza_bytes,
+        }
     }
 
     /// Tells whether nothing waits: what STARTTLS requires (RFC 6120 §5.4.3.3).
     pub(crate) fn is_empty(&self) -> bool {
-        self.reader.is_empty()
+        match &self.source {
+            Source::Stream(reader) => reader.is_empty(),
+            Source::Messages(messages) => messages.is_empty(),
+        }
     }
 
     /// Tells whether our header was written.
@@ -57,34 +118,53 @@ impl Wire {
 
     /// After TLS: what was heard before counts for nothing.
     pub(crate) fn start_anew(&mut self) {
-        self.reader = new_reader(self.content);
+        self.source = Source::Stream(new_reader(self.content));
         self.is_open = false;
     }
 
     /// After SASL: a new header, a new id.
     pub(crate) fn expect_restart(&mut self) {
-        self.reader.restart();
+        match &mut self.source {
+            Source::Stream(reader) => reader.restart(),
+            Source::Messages(messages) => messages.restart(),
+        }
         self.is_open = false;
     }
 
     /// Passes over a stanza that was refused, where that is possible, and returns what is left of
     /// it: its start tag with these attributes.
     pub(crate) fn skip(&mut self, attrs: &[&str]) -> Option<Flat> {
-        self.reader.skip(attrs)
+        match &mut self.source {
+            Source::Stream(reader) => reader.skip(attrs),
+            Source::Messages(_) => None,
+        }
     }
 
     /// The peer is known now and may send larger stanzas.
     pub(crate) fn end_login_limits(&mut self, stanza_bytes: usize) {
         let stanza_bytes = stanza_bytes.max(BEFORE_LOGIN.stanza_bytes);
-        if self.content == ns::CLIENT {
-            return self.reader.set_limits(Limits { stanza_bytes, ..Limits::client() });
+        let limits = Limits { stanza_bytes, ..Limits::client() };
+        match &mut self.source {
+            Source::Messages(messages) => messages.limits = limits,
+            Source::Stream(reader) if self.content == ns::CLIENT => reader.set_limits(limits),
+            // A server speaks for many, who are not cut off for what one of them wrote.
+            Source::Stream(reader) => {
+                reader.set_limits(Limits::server(stanza_bytes));
+                reader.tolerate();
+            }
         }
-        // A server speaks for many, who are not cut off for what one of them wrote.
-        self.reader.set_limits(Limits::server(stanza_bytes));
-        self.reader.tolerate();
     }
 
     pub(crate) fn write_header(&mut self, opening: Opening<'_>) {
+        self.is_open = true;
+        if let Source::Messages(messages) = &mut self.source {
+            let text = format!(
+                "<open xmlns='{}' version='1.0' xml:lang='en'{}/>",
+                ns::FRAMING,
+                opening.attrs()
+            );
+            return messages.send(Message::Open(text));
+        }
         let mut text = String::new();
         // RFC 6120 §11.5 wants a declaration, but there are servers that take the one of a stream
         // that begins anew for a fault. Between servers the first on a connection has to do.
@@ -102,30 +182,45 @@ impl Wire {
         if self.content != ns::COMPONENT {
             text.push_str(" version='1.0' xml:lang='en'");
         }
-        let from = Some(opening.from);
-        for (name, value) in [(" id='", opening.id), (" from='", from), (" to='", opening.to)] {
-            if let Some(value) = value {
-                text.push_str(name);
-                escape_attr(value, &mut text);
-                text.push('\'');
-            }
-        }
+        text.push_str(&opening.attrs());
         text.push('>');
         self.write(&text);
-        self.is_open = true;
     }
 
     pub(crate) fn write_features(&mut self, features: &Element) {
         let xml = features.to_xml(ns::STREAMS);
         // The header declared the prefix; children say their own namespaces.
         let inside = xml.strip_prefix("<features>").and_then(|x| x.strip_suffix("</features>"));
-        self.write("<stream:features>");
-        self.write(inside.unwrap_or(""));
-        self.write("</stream:features>");
+        self.write_of_stream("features", inside.unwrap_or(""));
+    }
+
+    /// Writes an element that has the prefix of the header.
+    fn write_of_stream(&mut self, name: &str, inside: &str) {
+        match &mut self.source {
+            Source::Stream(_) => {
+                self.write(&format!("<stream:{name}>{inside}</stream:{name}>"));
+            }
+            Source::Messages(messages) => messages.send(Message::Element(format!(
+                "<stream:{name} xmlns:stream='{}'>{inside}</stream:{name}>",
+                ns::STREAMS
+            ))),
+        }
     }
 
     pub(crate) fn write_element(&mut self, element: &Element) {
-        self.write(&element.to_xml(self.content));
+        match &mut self.source {
+            Source::Stream(_) => self.write(&element.to_xml(self.content)),
+            Source::Messages(messages) => messages.send(Message::Element(element.to_xml(""))),
+        }
+    }
+
+    pub(crate) fn write_stanza(&mut self, stanza: &Stanza) {
+        match &mut self.source {
+            Source::Stream(_) => self.write(&stanza.to_xml()),
+            Source::Messages(messages) => {
+                messages.send(Message::Element(stanza.to_forwarded_xml()));
+            }
+        }
     }
 
     pub(crate) fn write(&mut self, text: &str) {
@@ -134,18 +229,27 @@ impl Wire {
 
     /// Writes an error and the end. Our header must have been written.
     pub(crate) fn write_error(&mut self, error: StreamError, detail: Option<&Element>) {
-        let mut text = String::from("<stream:error>");
+        let mut text = String::new();
         Element::new(ns::STREAM_ERRORS, error.name()).write(&mut text, self.content);
         if let Some(detail) = detail {
             detail.write(&mut text, self.content);
         }
-        text.push_str("</stream:error></stream:stream>");
-        self.write(&text);
+        self.write_of_stream("error", &text);
+        self.write_end();
     }
 
     pub(crate) fn write_close(&mut self) {
         if self.is_open {
-            self.write("</stream:stream>");
+            self.write_end();
+        }
+    }
+
+    fn write_end(&mut self) {
+        match &mut self.source {
+            Source::Stream(_) => self.write("</stream:stream>"),
+            Source::Messages(messages) => {
+                messages.send(Message::Close(format!("<close xmlns='{}'/>", ns::FRAMING)));
+            }
         }
     }
 
@@ -159,6 +263,21 @@ impl Wire {
     /// Draws the name of a stream.
     pub(crate) fn draw_id(&mut self) -> String {
         self.draw(12).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Opening<'_> {
+    fn attrs(&self) -> String {
+        let mut text = String::new();
+        let from = Some(self.from);
+        for (name, value) in [(" id='", self.id), (" from='", from), (" to='", self.to)] {
+            if let Some(value) = value {
+                text.push_str(name);
+                escape_attr(value, &mut text);
+                text.push('\'');
+            }
+        }
+        text
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::flatten::{Flattened, flatten};
+use crate::frame::{Frame, Framer};
 use crate::names::StreamNames;
 use crate::{Limits, XmlError, check};
 
@@ -76,6 +77,21 @@ impl Flat {
     pub fn parse_ours(text: &str, default_ns: &str) -> Result<Self, XmlError> {
         let stream = StreamNames::of_default(default_ns);
         flatten(text, &stream, &Limits::ours()).map(Self::from_parts)
+    }
+
+    /// Reads exactly one element that came as a message of its own, within `limits` and as strictly as
+    /// a [`crate::Reader`] reads a stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`Flat::parse`].
+    pub fn parse_message(text: &str, default_ns: &str, limits: &Limits) -> Result<Self, XmlError> {
+        match Framer::new().scan(text.as_bytes(), limits)? {
+            Frame::Stanza { start: 0, end } if end == text.len() => {}
+            Frame::More => return Err(XmlError::Incomplete),
+            _ => return Err(XmlError::NotWellFormed("not one element")),
+        }
+        flatten(text, &StreamNames::of_default(default_ns), limits).map(Self::from_parts)
     }
 
     pub(crate) fn from_parts(parts: Flattened) -> Self {

@@ -21,6 +21,12 @@ names! {
     TLS = "urn:ietf:params:xml:ns:xmpp-tls";
     /// RFC 6120: SASL.
     SASL = "urn:ietf:params:xml:ns:xmpp-sasl";
+    /// RFC 7395: the stream over WebSocket.
+    FRAMING = "urn:ietf:params:xml:ns:xmpp-framing";
+    /// XEP-0124: requests and answers of BOSH.
+    HTTP_BIND = "http://jabber.org/protocol/httpbind";
+    /// XEP-0206: what XMPP adds to them.
+    XBOSH = "urn:xmpp:xbosh";
     /// RFC 6120: resource binding.
     BIND = "urn:ietf:params:xml:ns:xmpp-bind";
     /// RFC 3921: session establishment, a leftover that clients still ask for.

@@ -29,17 +29,20 @@ use super::hall::Hall;
 use super::inbox::Parcel;
 use super::outbox::Outbox;
 use super::pace::Pace;
+use super::requests::Posted;
 use super::worker::Worker;
 
 mod answers;
+mod framing;
 mod login;
 mod socket;
 mod transport;
 mod turn;
 
+use framing::{Framing, Requests, WebSocket};
 pub(super) use login::verifiers;
-pub(crate) use transport::Port;
-use transport::Transport;
+pub(crate) use socket::Socket;
+pub(crate) use transport::{Port, Transport, facts as facts_of};
 
 /// How long a client may take to end its side after we ended ours.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -52,6 +55,7 @@ pub(crate) struct Client {
     outbox: Arc<Outbox>,
     place: Place,
     io: Transport,
+    framing: Framing,
     stream: Box<Stream>,
     /// Whether TLS holds bytes that are not on the socket.
     wants_flush: bool,
@@ -140,12 +144,56 @@ impl Client {
     ) -> io::Result<Self> {
         let socket = TcpStream::from_std(socket)?;
         let stream = new_stream(&hall, Channel::Plain);
+        let io = Transport::new(port, socket);
+        Ok(Self::with(hall, (io, Framing::Document), stream, outbox, place))
+    }
+
+    /// Returns the actor of a client that HTTP let through. It is not on an arbiter yet.
+    pub(crate) fn over_websocket(hall: Arc<Hall>, line: Line, caller: Caller) -> Self {
+        let Line { io, facts, answer, heard } = line;
+        let mut stream = new_stream_of_messages(&hall, facts.clone());
+        let mut socket = WebSocket::new(answer);
+        socket.hear(&heard, &mut stream);
+        let framing = Framing::WebSocket(Box::new(socket));
+        let Caller { outbox, place } = caller;
+        let mut client = Self::with(hall, (io, framing), stream, outbox, place);
+        client.facts = Some(Box::new(facts));
+        client
+    }
+
+    /// Returns the actor of a client that comes by requests, with the first of them. It is not on
+    /// an arbiter yet.
+    pub(crate) fn by_requests(
+        hall: Arc<Hall>,
+        first: Posted,
+        facts: Facts,
+        caller: Caller,
+    ) -> Self {
+        let mut stream = new_stream_of_messages(&hall, facts.clone());
+        let mut requests = Requests::new(&hall.requests, hall.domain.as_str(), first);
+        requests.obey(&mut stream);
+        let framing = Framing::Requests(Box::new(requests));
+        let Caller { outbox, place } = caller;
+        let io = Transport::Elsewhere;
+        let mut client = Self::with(hall, (io, framing), stream, outbox, place);
+        client.facts = Some(Box::new(facts));
+        client
+    }
+
+    fn with(
+        hall: Arc<Hall>,
+        (io, framing): (Transport, Framing),
+        stream: Box<Stream>,
+        outbox: Arc<Outbox>,
+        place: Place,
+    ) -> Self {
         let pace = Pace::new(&hall.shared.config.load().limits);
-        Ok(Self {
+        Self {
             hall,
             outbox,
             place,
-            io: Transport::new(port, socket),
+            io,
+            framing,
             stream,
             wants_flush: false,
             stage: Stage::Open,
@@ -161,7 +209,7 @@ impl Client {
             acks: Acks::default(),
             pace,
             timer: None,
-        })
+        }
     }
 
     /// Begins to work, on this arbiter.
@@ -183,7 +231,7 @@ impl Client {
     }
 
     /// Goes on where it came to.
-    fn arrive(mut self: Box<Self>) {
+    pub(crate) fn arrive(mut self: Box<Self>) {
         if let Err(error) = self.io.arrive() {
             tracing::debug!(conn = self.outbox.id(), %error, "A connection broke.");
             return;
@@ -246,9 +294,26 @@ impl Client {
                 return;
             }
             self.stream.close(why);
+            self.gather();
             let wait = if self.account.is_some() { GOODBYE } else { GOODBYE_TO_STRANGERS };
             self.stage = Stage::Ending(Instant::now() + wait);
         }
+    }
+
+    /// Gives what the stream has to say to what carries it.
+    fn gather(&mut self) {
+        if let Framing::WebSocket(socket) = &mut self.framing {
+            socket.gather(&mut self.stream);
+        }
+    }
+
+    /// Returns how much is to be written.
+    fn unwritten(&self) -> usize {
+        let of_socket = match &self.framing {
+            Framing::WebSocket(socket) => socket.output.len(),
+            Framing::Document | Framing::Requests(_) => 0,
+        };
+        self.stream.unwritten().saturating_add(of_socket)
     }
 
     /// The connection is lost, or not worth a word.
@@ -259,9 +324,37 @@ impl Client {
 }
 
 fn new_stream(hall: &Hall, channel: Channel) -> Box<Stream> {
+    Box::new(Stream::new(hall.settings(), channel, new_chance()))
+}
+
+fn new_stream_of_messages(hall: &Hall, facts: Facts) -> Box<Stream> {
+    Box::new(Stream::of_messages(hall.settings(), facts, new_chance()))
+}
+
+fn new_chance() -> [u8; 32] {
     let mut chance = [0; 32];
     crypto::random(&mut chance);
-    Box::new(Stream::new(hall.settings(), channel, chance))
+    chance
+}
+
+/// A connection that HTTP hands over to be a WebSocket. Its socket is on its way.
+pub(crate) struct Line {
+    /// The connection.
+    pub(crate) io: Transport,
+    /// What is known of its TLS, as far as that is the client's.
+    pub(crate) facts: Facts,
+    /// What HTTP has to say first.
+    pub(crate) answer: Vec<u8>,
+    /// What the client said behind its request.
+    pub(crate) heard: Vec<u8>,
+}
+
+/// A client that was let in.
+pub(crate) struct Caller {
+    /// What is said to it.
+    pub(crate) outbox: Arc<Outbox>,
+    /// Its place.
+    pub(crate) place: Place,
 }
 
 /// The actor. Its client is gone when it went to another arbiter.

@@ -19,6 +19,7 @@ use super::inbox::{Inbox, Parcel};
 use super::link::{self, Checks};
 use super::looks::Looks;
 use super::questions::Questions;
+use super::requests::Sessions;
 use super::supervisor::{Died, Supervisor};
 use super::verdicts::Verdicts;
 use crate::clock;
@@ -59,6 +60,8 @@ pub(crate) struct Hall {
     pub(crate) peer_gate: Arc<Gate>,
     /// The components that are connected.
     pub(crate) component_gate: Arc<Gate>,
+    /// Clients that come by requests.
+    pub(crate) requests: Arc<Sessions>,
     /// Components.
     pub(crate) components: Components,
     /// Other domains.
@@ -108,6 +111,7 @@ impl Hall {
             gate: Arc::new(Gate::new(Guests::Clients, Arc::clone(&shared))),
             peer_gate: Arc::new(Gate::new(Guests::Servers, Arc::clone(&shared))),
             component_gate: Arc::new(Gate::new(Guests::Components, Arc::clone(&shared))),
+            requests: Arc::default(),
             components: Components::new(&shared)?,
             federation,
             verdicts: Verdicts::default(),

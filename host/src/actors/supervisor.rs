@@ -1,22 +1,25 @@
 //! Owns everything that runs: starts it, makes shards anew after a panic, reloads and stops it.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use engine::{Ask, Event, Pipeline};
+use stream::Facts;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::oneshot;
 use xmpp::Jid;
 
-use super::client::Port;
+use super::client::{Caller, Client, Line};
 use super::gate::Guests;
 use super::hall::Hall;
 use super::inbox::Parcel;
 use super::link::{self, Step};
-use super::listener::{self, Listener};
+use super::listener::{self, Entrance, Listener};
+use super::outbox::Outbox;
+use super::requests::{Mailbox, Posted};
 use super::shard::{End, Shard};
 use crate::accounts::News;
 use crate::federation::rules::PeerRule;
@@ -61,7 +64,7 @@ impl Supervisor {
     /// A sentence.
     pub(crate) async fn launch(
         hall: &Arc<Hall>,
-        sockets: Vec<(Guests, Port, Vec<TcpListener>)>,
+        sockets: Vec<(Entrance, Vec<TcpListener>)>,
     ) -> Result<oneshot::Receiver<()>, String> {
         let (stopped, wait) = oneshot::channel();
         // Before anybody is told that the server is ready: who is told may end it at once.
@@ -88,8 +91,8 @@ impl Supervisor {
             }
         }));
         hall.tell_served();
-        for (guests, port, sockets) in sockets {
-            supervisor.listen(guests, port, sockets)?;
+        for (entrance, sockets) in sockets {
+            supervisor.listen(entrance, sockets)?;
         }
         hall.set_supervisor(supervisor.start());
         Ok(wait)
@@ -111,20 +114,14 @@ impl Supervisor {
         Ok(())
     }
 
-    fn listen(
-        &mut self,
-        guests: Guests,
-        port: Port,
-        sockets: Vec<TcpListener>,
-    ) -> Result<(), String> {
+    fn listen(&mut self, entrance: Entrance, sockets: Vec<TcpListener>) -> Result<(), String> {
         let handles: Vec<_> = self.arbiters.iter().map(Arbiter::handle).collect();
         for socket in sockets {
             let at = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
-            let listener = Listener::new(&self.hall, &handles, (guests, port), socket)
+            let listener = Listener::new(&self.hall, &handles, entrance, socket)
                 .map_err(|error| format!("{at} cannot be served: {error}"))?;
             self.listeners.push(listener.start());
-            let who = guests.name();
-            let tls = if guests == Guests::Components { "none" } else { port.name() };
+            let (who, tls) = entrance.name();
             tracing::info!(at, tls, "Listening for {who}.");
         }
         Ok(())
@@ -299,6 +296,18 @@ impl Control {
     pub(crate) fn new(hall: &Arc<Hall>) -> Self {
         Self { hall: Arc::clone(hall) }
     }
+
+    /// Lets a client in that came by HTTP, if there is a place, on any arbiter.
+    fn let_in(&self, address: IpAddr, client: impl FnOnce(Arc<Hall>, Caller) -> Client) {
+        let hall = &self.hall;
+        let id = hall.next_id();
+        let outbox = Outbox::new(id, hall.shared.config.load().limits.queue.bytes());
+        let Some(place) = hall.gate(Guests::Clients).enter(address, &outbox) else { return };
+        let shard = id.checked_rem(u64::from(hall.shards())).and_then(|id| u16::try_from(id).ok());
+        let Some(arbiter) = hall.arbiter(shard.unwrap_or(0)) else { return };
+        let client = Box::new(client(Arc::clone(hall), Caller { outbox, place }));
+        arbiter.spawn_fn(move || client.arrive());
+    }
 }
 
 impl Running for Control {
@@ -353,6 +362,18 @@ impl Running for Control {
 
     fn trace_peer(&self, domain: &str) -> mpsc::Receiver<Step> {
         link::trace(&self.hall, domain)
+    }
+
+    fn welcome(&self, line: Line, address: IpAddr) {
+        self.let_in(address, |hall, caller| Client::over_websocket(hall, line, caller));
+    }
+
+    fn begin_session(&self, first: Posted, facts: Facts, address: IpAddr) {
+        self.let_in(address, |hall, caller| Client::by_requests(hall, first, facts, caller));
+    }
+
+    fn mailbox(&self, sid: &str) -> Option<Arc<Mailbox>> {
+        self.hall.requests.find(sid)
     }
 
     fn reconfigure(&self) -> Result<(), String> {

@@ -138,7 +138,7 @@ impl Worker {
             software: ("Calypte".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             started_ms: self.hall.started_ms,
             components: self.hall.components.domains(),
-            web_url: reach::web_url(&self.hall.shared.config.load()),
+            web_url: reach::web_url(&self.hall.shared.config.load()).map(|url| url.to_string()),
             seed,
             secret: self.hall.module_secret.clone(),
         };

@@ -13,6 +13,7 @@ use crate::check::Checked;
 use crate::config::Config;
 use crate::config::federation::With;
 use crate::config::modules::Load;
+use crate::config::origin::{Origin, Pages};
 use crate::config::problem::Problems;
 use crate::config::schema::Notes;
 use crate::config::settings::{Fingerprint, Level};
@@ -43,6 +44,10 @@ pub(super) struct Args {
     /// Load a module: its file, or the folder of its crate, which is built first
     #[arg(long = "module", value_name = "FILE OR FOLDER")]
     modules: Vec<PathBuf>,
+
+    /// Serve a folder with a web chat
+    #[arg(long, value_name = "FOLDER")]
+    web: Option<PathBuf>,
 
     /// Keep the folder when the server stops
     #[arg(long)]
@@ -89,11 +94,19 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
         components: Vec::new(),
         http: choose(None, 5280)?,
         https: Vec::new(),
+        alpn: Vec::new(),
+        web: choose(None, 5281)?,
         http_acme: Vec::new(),
     };
     config.listen.c2s = addresses(&ports.c2s);
     config.listen.c2s_tls = addresses(&ports.c2s_tls);
     config.listen.http = addresses(&ports.http);
+    config.listen.web = addresses(&ports.web);
+    // Pages that are being written come from anywhere.
+    config.web.origins = vec![Pages::Any];
+    config.web.folder.clone_from(&args.web);
+    let web = config.listen.web.first().map_or(0, SocketAddr::port);
+    config.web.url = Origin::parse(&format!("http://127.0.0.1:{web}"));
     // Somebody who tries things out does not expect the world to be part of it.
     config.federation.with = With::Nobody;
     (config.listen.s2s, config.listen.s2s_tls) = (Vec::new(), Vec::new());
@@ -120,7 +133,7 @@ fn try_run(args: &Args, folder: &Path) -> Result<(), String> {
         passwords.push((accounts::address(name, &domain).map_err(text)?, password::random()));
     }
     let port = |list: &[SocketAddr]| list.first().map_or(0, SocketAddr::port);
-    let numbers = [port(&listen.c2s), port(&listen.c2s_tls), port(&listen.http)];
+    let numbers = [port(&listen.c2s), port(&listen.c2s_tls), port(&listen.http), port(&listen.web)];
     let hello = greeting(&passwords, numbers, &certificate);
     let ready = Box::new(move || say(hello));
     let prepared = start::prepare_on(ports, checked, ready)?;
@@ -221,8 +234,8 @@ fn build(folder: &Path) -> Result<PathBuf, String> {
 }
 
 /// What somebody needs who wants to try the server.
-fn greeting(accounts: &[(Jid, Secret)], ports: [u16; 3], files: &DevFiles) -> String {
-    let [c2s, c2s_tls, http] = ports;
+fn greeting(accounts: &[(Jid, Secret)], ports: [u16; 4], files: &DevFiles) -> String {
+    let [c2s, c2s_tls, http, web] = ports;
     let authority = files.authority.display();
     let mut out = String::from("A throwaway server runs on this machine. Ctrl-C removes it.\n\n");
     for (account, password) in accounts {
@@ -231,6 +244,7 @@ fn greeting(accounts: &[(Jid, Secret)], ports: [u16; 3], files: &DevFiles) -> St
     }
     out.push_str(&format!(
         "  ports      {c2s} (STARTTLS), {c2s_tls} (TLS), http://127.0.0.1:{http}/metrics\n\
+         \x20 web        ws://127.0.0.1:{web}/xmpp-websocket, http://127.0.0.1:{web}/http-bind\n\
          \x20 authority  {authority}\n"
     ));
     let [Some((ana, word)), Some((ben, _))] = [accounts.first(), accounts.get(1)] else {

@@ -50,8 +50,8 @@ fn try_run(path: &Path) -> Result<(), Exit> {
     let listen = checked.config.listen.clone();
     let ready = Box::new(move || {
         let (c2s, c2s_tls, http) = (&listen.c2s, &listen.c2s_tls, &listen.http);
-        let https = &listen.https;
-        tracing::info!(%domain, ?c2s, ?c2s_tls, ?http, ?https, "The server is ready.");
+        let (https, alpn) = (&listen.https, &listen.alpn);
+        tracing::info!(%domain, ?c2s, ?c2s_tls, ?http, ?https, ?alpn, "The server is ready.");
     });
     let prepared = start::prepare(checked, Some(path), ready).map_err(fail)?;
     actors::serve(prepared).map_err(fail)?;

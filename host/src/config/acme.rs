@@ -35,7 +35,7 @@ pub(super) fn check(
             "the challenge http-01 needs `listen.http_acme`",
             "write http_acme = [\"0.0.0.0:80\", \"[::]:80\"] under [listen]",
         ),
-        Challenge::TlsAlpn01 if listen.https.is_empty() => refuse(
+        Challenge::TlsAlpn01 if listen.https.is_empty() && listen.alpn.is_empty() => refuse(
             "acme.challenge",
             "the challenge tls-alpn-01 needs `listen.https`",
             "write https = [\"0.0.0.0:443\", \"[::]:443\"] under [listen]",

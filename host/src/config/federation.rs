@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -106,6 +107,15 @@ impl Federation {
 fn covers(entry: &str, domain: &str) -> bool {
     let above = domain.strip_suffix(entry);
     above.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Returns it with paths as they are meant from `base`.
+pub(crate) fn based(federation: Federation, base: &Path) -> Federation {
+    Federation {
+        trust: federation.trust.iter().map(|path| base.join(path)).collect(),
+        dnssec_anchor: federation.dnssec_anchor.map(|path| base.join(path)),
+        ..federation
+    }
 }
 
 /// Notes what cannot be meant in `federation` for the server of `own`.

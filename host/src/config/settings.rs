@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use xmpp::Jid;
 
 use super::federation::{NameServer, Prover, With};
+use super::origin::{Origin, Pages};
 use super::schema::section;
 use super::units::{Size, Span};
 use super::value::{Domain, Value, Wrong, choice, within};
@@ -48,7 +49,7 @@ section! {
         /// Where the authority may write to, such as ["ana@example.org"]. Many want none.
         contact: Vec<String> = "[]"; RESTART
         /// How it sees that the domain is yours. "http-01": it asks at port 80 (`listen.http_acme`).
-        /// "tls-alpn-01": it asks at port 443 (`listen.https`).
+        /// "tls-alpn-01": it asks at port 443 (`listen.https` or `listen.alpn`).
         challenge: Challenge = "\"http-01\""; RESTART
         /// The directory of the authority. The default is Let's Encrypt; to try things out use
         /// "https://acme-staging-v02.api.letsencrypt.org/directory", which nobody trusts.
@@ -77,6 +78,14 @@ section! {
         /// a right of their own (CAP_NET_BIND_SERVICE). Usual: ["0.0.0.0:443", "[::]:443"], or another
         /// port to which your web server hands https://DOMAIN/.well-known/.
         https: Vec<SocketAddr> = "[]"; RESTART
+        /// The same without TLS, for a web server of this machine that does TLS and hands requests on,
+        /// WebSocket too. It has to say for whom it asks (X-Forwarded-For), and to refuse to pass on
+        /// what others put there. Only addresses of this machine.
+        web: Vec<SocketAddr> = "[]", all_loopback; RESTART
+        /// One port for all that begins with TLS: clients and servers that say so (ALPN, XEP-0368) and,
+        /// for all others, what `https` has. So that clients get through where only HTTPS may pass:
+        /// ["0.0.0.0:443", "[::]:443"].
+        alpn: Vec<SocketAddr> = "[]"; RESTART
         /// Where an authority asks whether the domain is ours. Opened with [acme] and `challenge =
         /// "http-01"` only. Authorities ask at port 80; a web server there can hand them on.
         http_acme: Vec<SocketAddr> = "[\"0.0.0.0:80\", \"[::]:80\"]"; RESTART
@@ -88,6 +97,30 @@ section! {
         public: Vec<IpAddr> = "[]"; RESTART
         /// The socket for `calypte user`, `reload` and `status`. Without it: admin.sock in `data`.
         admin: Option<PathBuf> = ""; RESTART
+    }
+}
+
+section! {
+    /// Clients in browsers. They come over HTTPS, by `listen.https` or `listen.web`, to
+    /// /xmpp-websocket and /http-bind, and find both by host-meta.
+    Web "web" {
+        /// How the world reaches this server by HTTPS, such as "https://chat.example.org". Without it:
+        /// the domain, at the first port of `listen.https`. Needed with `listen.web` alone.
+        url: Option<Origin> = ""; LIVE
+        /// Whether clients may come over WebSocket (RFC 7395).
+        websocket: bool = "true"; LIVE
+        /// Whether clients may come by requests of HTTP (BOSH, XEP-0124), as old ones do.
+        bosh: bool = "true"; LIVE
+        /// Pages of other sites that may use this server, such as "https://app.example.org"; "*" is
+        /// every page. Pages of the domain and of the host of `url` always may, and so may programs
+        /// that are no browsers.
+        origins: Vec<Pages> = "[]"; LIVE
+        /// A folder with a web chat, such as Converse.js: its files are served at https://DOMAIN/, as far
+        /// as no other page has their path. Hidden files and links are not.
+        folder: Option<PathBuf> = ""; LIVE
+        /// What pages of `folder` may do (Content-Security-Policy), in place of the usual: scripts of
+        /// this server only, and connections to any place by HTTPS and WebSocket.
+        policy: Option<String> = "", is_header; LIVE
     }
 }
 
@@ -151,6 +184,11 @@ section! {
         connections: u32 = "20000", within(1, 10_000_000); LIVE
         /// Connections from one address. Many people may share an address behind a router.
         connections_per_address: u32 = "200", within(1, 10_000_000); LIVE
+        /// Connections to `listen.https` and `listen.web`, all together. Clients over WebSocket do not
+        /// count here but above.
+        web: u32 = "1000", within(1, 1_000_000); LIVE
+        /// The same from one address. A browser takes up to six.
+        web_per_address: u32 = "50", within(1, 1_000_000); LIVE
         /// Devices of one account that are connected at the same time.
         devices: u32 = "20", within(1, 1000); LIVE
         /// What one client may send in a second, on average.
@@ -257,6 +295,11 @@ fn all_loopback(addresses: &Vec<SocketAddr>) -> Result<(), String> {
             address.port()
         ))
     })
+}
+
+fn is_header(text: &Option<String>) -> Result<(), String> {
+    let is_right = |text: &String| text.bytes().all(|byte| (0x20..0x7F).contains(&byte));
+    if text.as_ref().is_none_or(is_right) { Ok(()) } else { Err("write it in one line".to_owned()) }
 }
 
 #[expect(clippy::ptr_arg, reason = "a rule takes the type of its key")]

@@ -10,6 +10,7 @@ use crate::dns::{self, Advice, Grade, Known};
 use crate::federation::identity::{self, Identity, Reference, Side};
 use crate::federation::look::{self, Service};
 use crate::federation::resolve::{Dnssec, NoWay, Target};
+use crate::reach;
 
 impl Doctor {
     /// Judges the certificate as another server or a client would.
@@ -116,10 +117,12 @@ impl Doctor {
     /// Connects to our own ports, by the way that DNS shows to others.
     pub(super) async fn ports(&self, tell: &mut dyn FnMut(Finding)) {
         let listen = &self.config.listen;
+        let c2s_tls = reach::direct(&listen.c2s_tls, listen);
+        let s2s_tls = reach::direct(&listen.s2s_tls, listen);
         let all = [
-            ("clients", "_xmpps-client", &listen.c2s_tls, true, Service::Client, 5223),
+            ("clients", "_xmpps-client", &c2s_tls, true, Service::Client, 5223),
             ("clients", "_xmpp-client", &listen.c2s, false, Service::Client, 5222),
-            ("servers", "_xmpps-server", &listen.s2s_tls, true, Service::Server, 5270),
+            ("servers", "_xmpps-server", &s2s_tls, true, Service::Server, 5270),
             ("servers", "_xmpp-server", &listen.s2s, false, Service::Server, 5269),
         ];
         for (topic, service, addresses, is_direct, kind, usual) in all {
@@ -187,7 +190,7 @@ impl Doctor {
         let federation = &self.config.federation;
         let mut found = Vec::new();
         let listen = &self.config.listen;
-        let has_port = !listen.s2s.is_empty() || !listen.s2s_tls.is_empty();
+        let has_port = [&listen.s2s, &listen.s2s_tls, &listen.alpn].iter().any(|p| !p.is_empty());
         found.push(match federation.with {
             With::Nobody => {
                 let what = "this server talks to no other (`federation.with` is \"nobody\")";

@@ -41,11 +41,6 @@ pub(crate) struct Transfers {
     going: Mutex<usize>,
 }
 
-/// Tells whether a path is one of files: they have bounds of their own.
-pub(super) fn is_path(path: &str) -> bool {
-    path.strip_prefix(FILES_PATH).is_some_and(|rest| rest.starts_with('/'))
-}
-
 /// Returns what answers below [`FILES_PATH`].
 pub(super) fn resource() -> Resource {
     web::resource(format!("{FILES_PATH}/{{rest:.*}}"))

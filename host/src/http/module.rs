@@ -1,5 +1,6 @@
 //! The paths of modules.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -10,6 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use xmpp::Condition;
 
+use super::caller::Below;
+use super::{folder, public};
 use crate::actors::gate::network;
 use crate::server::{Answer, Asking, Shared};
 
@@ -25,13 +28,24 @@ pub(super) async fn own(
     answer(&request, &body, &shared, false).await
 }
 
-/// What a module answers the world, for a path that it registered for that.
+/// What a module answers the world, for a path that it registered for that; for others what stands in
+/// the operator's folder.
 pub(super) async fn public(
     request: HttpRequest,
-    body: web::Bytes,
+    body: web::Payload,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
-    answer(&request, &body, &shared, true).await
+    if !shared.modules.load().serves_path(request.path(), true) {
+        return folder::page(&request, &shared).await;
+    }
+    public::within(async {
+        match body.to_bytes_limited(public::BODY_BYTES_MAX).await {
+            Ok(Ok(body)) => answer(&request, &body, &shared, true).await,
+            Ok(Err(_)) => told(400, "the body did not come"),
+            Err(_) => told(413, "the body is too long"),
+        }
+    })
+    .await
 }
 
 async fn answer(
@@ -42,7 +56,7 @@ async fn answer(
 ) -> HttpResponse {
     let path = request.path();
     if !shared.modules.load().serves_path(path, is_public) {
-        return told(404, "there is nothing here");
+        return missing();
     }
     let Some(running) = shared.running() else {
         return told(503, "the server starts or stops");
@@ -53,9 +67,7 @@ async fn answer(
         body: body.to_vec(),
         asker: String::new(),
         headers: known(request.headers()),
-        address: request
-            .peer_addr()
-            .map_or_else(String::new, |peer| network(peer.ip()).to_string()),
+        address: asker(request).map_or_else(String::new, |address| network(address).to_string()),
     };
     let owner = shared.config.load().domain.clone();
     let asking = Asking { kind: "http", name: path.to_owned(), owner, question };
@@ -71,6 +83,12 @@ async fn answer(
             told(504, "the module gave no answer in time")
         }
     }
+}
+
+/// Returns for whom is asked.
+fn asker(request: &HttpRequest) -> Option<IpAddr> {
+    let below = request.conn_data::<Below>().map(|below| below.asker(request.headers()));
+    below.or_else(|| request.peer_addr().map(|peer| peer.ip()))
 }
 
 fn respond(answer: Answer) -> HttpResponse {
@@ -118,6 +136,11 @@ fn status(condition: Condition) -> u16 {
         Condition::RemoteServerTimeout => 504,
         _ => 500,
     }
+}
+
+/// Says that a path leads nowhere.
+pub(super) fn missing() -> HttpResponse {
+    told(404, "there is nothing here")
 }
 
 fn told(status: u16, text: &str) -> HttpResponse {

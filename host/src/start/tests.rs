@@ -1,15 +1,17 @@
 //! A server without actors: its socket, its pages, its reload.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};
 
+use stream::Facts;
 use xmpp::Jid;
 
 use crate::accounts::News;
-use crate::actors::Step;
+use crate::actors::requests::{Mailbox, Posted};
+use crate::actors::{Line, Step};
 use crate::admin::{self, AdminReply, AdminRequest};
 use crate::check::{self, Tolerance};
 use crate::federation::rules::PeerRule;
@@ -53,6 +55,14 @@ impl Running for Actors {
 
     fn set_peer_rule(&self, _: &str, _: Option<PeerRule>) -> Result<(), String> {
         Err("nobody is talked with".to_owned())
+    }
+
+    fn welcome(&self, _: Line, _: IpAddr) {}
+
+    fn begin_session(&self, _: Posted, _: Facts, _: IpAddr) {}
+
+    fn mailbox(&self, _: &str) -> Option<Arc<Mailbox>> {
+        None
     }
 
     fn trace_peer(&self, _: &str) -> mpsc::Receiver<Step> {

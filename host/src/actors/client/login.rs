@@ -12,7 +12,7 @@ use stream::{Bound, Inline, StreamEvent, TokenProof as Shown, TokenRefusal, User
 use tokio::sync::Semaphore;
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
-use super::{Checked, Client, Stage};
+use super::{Checked, Client, Framing, Stage};
 use crate::accounts::Accounts;
 use crate::actors::inbox::Parcel;
 use crate::actors::outbox::Word;
@@ -194,6 +194,9 @@ impl Client {
         else {
             return;
         };
+        if let Framing::Requests(requests) = &self.framing {
+            requests.logged_in();
+        }
         let metrics = &self.hall.shared.metrics;
         metrics.logins.of(mechanism).one();
         let facts = self.facts.take().unwrap_or_default();

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 /// See the file.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(crate) enum Socket {
     /// Watched by the runtime of this thread.
     Here(TcpStream),
     /// On its way.
@@ -28,7 +28,7 @@ impl Socket {
     }
 
     /// Begins the way.
-    pub(super) fn leave(&mut self) -> io::Result<()> {
+    pub(crate) fn leave(&mut self) -> io::Result<()> {
         if let Self::Here(socket) = std::mem::replace(self, Self::Lost) {
             *self = Self::Between(socket.into_std()?);
         }
@@ -36,7 +36,7 @@ impl Socket {
     }
 
     /// Ends the way, on this thread.
-    pub(super) fn arrive(&mut self) -> io::Result<()> {
+    pub(crate) fn arrive(&mut self) -> io::Result<()> {
         if let Self::Between(socket) = std::mem::replace(self, Self::Lost) {
             *self = Self::Here(TcpStream::from_std(socket)?);
         }

@@ -40,7 +40,7 @@ impl Port {
 }
 
 /// See the file.
-pub(super) enum Transport {
+pub(crate) enum Transport {
     /// A port with direct TLS, where no byte has come yet.
     Silent(Socket),
     /// Before STARTTLS.
@@ -49,6 +49,8 @@ pub(super) enum Transport {
     Handshake(Box<Accept<Socket>>, Arc<Served>),
     /// All is well.
     Tls(Box<TlsStream<Socket>>),
+    /// HTTP carries what is said.
+    Elsewhere,
     /// It failed.
     Gone,
 }
@@ -95,8 +97,8 @@ impl Transport {
     /// # Errors
     ///
     /// What the system says, or that there is nothing to move.
-    pub(super) fn leave(&mut self) -> io::Result<()> {
-        self.socket()?.leave()
+    pub(crate) fn leave(&mut self) -> io::Result<()> {
+        if matches!(self, Self::Elsewhere) { Ok(()) } else { self.socket()?.leave() }
     }
 
     /// Lets the runtime of this thread watch the socket.
@@ -105,14 +107,16 @@ impl Transport {
     ///
     /// As [`Transport::leave`].
     pub(super) fn arrive(&mut self) -> io::Result<()> {
-        self.socket()?.arrive()
+        if matches!(self, Self::Elsewhere) { Ok(()) } else { self.socket()?.arrive() }
     }
 
     fn socket(&mut self) -> io::Result<&mut Socket> {
         match self {
             Self::Silent(socket) | Self::Plain(socket) => Ok(socket),
             Self::Tls(tls) => Ok(tls.get_mut().0),
-            Self::Handshake(..) | Self::Gone => Err(io::ErrorKind::NotConnected.into()),
+            Self::Handshake(..) | Self::Elsewhere | Self::Gone => {
+                Err(io::ErrorKind::NotConnected.into())
+            }
         }
     }
 
@@ -159,7 +163,7 @@ impl Transport {
         match self {
             Self::Plain(socket) => reading::poll_plain(socket.here()?, poller, take),
             Self::Tls(tls) => reading::poll_tls(&mut **tls, poller, take),
-            Self::Silent(_) | Self::Handshake(..) => Poll::Pending,
+            Self::Silent(_) | Self::Handshake(..) | Self::Elsewhere => Poll::Pending,
             Self::Gone => Poll::Ready(Ok(0)),
         }
     }
@@ -173,7 +177,7 @@ impl Transport {
         match self {
             Self::Plain(socket) => Pin::new(socket).poll_write(poller, bytes),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_write(poller, bytes),
-            Self::Silent(_) | Self::Handshake(..) => Poll::Pending,
+            Self::Silent(_) | Self::Handshake(..) | Self::Elsewhere => Poll::Pending,
             Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -203,7 +207,8 @@ fn handshake(socket: Socket, config: Arc<ServerConfig>, served: Arc<Served>) -> 
     Transport::Handshake(Box::new(accept), served)
 }
 
-fn facts(tls: &TlsStream<Socket>, served: &Served) -> Facts {
+/// Returns what is known of a TLS channel for which `served` was shown.
+pub(crate) fn facts(tls: &TlsStream<Socket>, served: &Served) -> Facts {
     let (_, session) = tls.get_ref();
     let version = session.protocol_version();
     // Before TLS 1.3 the exporter is not safe without the extended master secret, and clients

@@ -3,12 +3,14 @@
 use std::task::{Context as Poller, Poll};
 
 use engine::Event;
+use stream::websocket::Refusal;
 use stream::{Channel, StreamEvent};
 use tokio::time::{Instant, sleep_until};
 use xmpp::{Stanza, StreamError};
 
+use super::framing::{Ended, Framing};
 use super::transport::Shaken;
-use super::{Client, Stage, Turned, new_stream};
+use super::{Client, GOODBYE_TO_STRANGERS, Stage, Turned, new_stream};
 use crate::actors::pace::Due;
 
 /// Stanzas of a client under way before it is not read any more.
@@ -103,11 +105,19 @@ impl Client {
         }
         let is_ending = matches!(self.stage, Stage::Ending(_));
         let stream = &mut self.stream;
-        let read = self.io.poll_read(poller, |bytes| {
-            if !is_ending {
-                stream.feed(bytes);
-            }
-        });
+        let read = match &mut self.framing {
+            Framing::Document => self.io.poll_read(poller, |bytes| {
+                if !is_ending {
+                    stream.feed(bytes);
+                }
+            }),
+            Framing::WebSocket(socket) => self.io.poll_read(poller, |bytes| {
+                if !is_ending {
+                    socket.hear(bytes, stream);
+                }
+            }),
+            Framing::Requests(requests) => requests.poll_read(poller, stream).map(Ok),
+        };
         match read {
             Poll::Pending => Read::Dry,
             Poll::Ready(Ok(count)) if count > 0 => {
@@ -115,6 +125,7 @@ impl Client {
                 self.pace.heard(count, now);
                 if !is_ending {
                     self.take_events();
+                    self.look_at_framing();
                 }
                 Read::Some
             }
@@ -128,6 +139,29 @@ impl Client {
         }
     }
 
+    /// Ends what the client has left, or cannot go on with.
+    fn look_at_framing(&mut self) {
+        match &mut self.framing {
+            Framing::WebSocket(socket) => match socket.ended {
+                None => {}
+                Some(Ended::Refused(Refusal::TooLong)) => {
+                    self.end(Some(StreamError::PolicyViolation), true);
+                }
+                Some(Ended::Left | Ended::Refused(_)) => {
+                    socket.close();
+                    self.unlink(true);
+                    if !matches!(self.stage, Stage::Ending(_) | Stage::Over) {
+                        self.check = None;
+                        self.stage = Stage::Ending(Instant::now() + GOODBYE_TO_STRANGERS);
+                    }
+                }
+            },
+            // It was told in the answers.
+            Framing::Requests(requests) if requests.is_broken => self.drop_off(),
+            Framing::Document | Framing::Requests(_) => {}
+        }
+    }
+
     fn may_read(&mut self, now: Instant, poller: &mut Poller<'_>) -> bool {
         match self.stage {
             Stage::Open => {}
@@ -135,7 +169,7 @@ impl Client {
             Stage::Ending(_) => return true,
             Stage::Securing | Stage::Asking | Stage::Moving | Stage::Over => return false,
         }
-        if self.check.is_some() || self.stream.output().len() >= UNTAKEN_BYTES {
+        if self.check.is_some() || self.unwritten() >= UNTAKEN_BYTES {
             return false;
         }
         if !self.pace.may_send(now) {
@@ -229,7 +263,7 @@ impl Client {
     }
 
     fn take_words(&mut self) {
-        while self.stream.output().len() < WRITE_BYTES {
+        while self.unwritten() < WRITE_BYTES {
             let Some(word) = self.outbox.pop() else { return };
             self.take_word(word);
         }
@@ -237,8 +271,17 @@ impl Client {
 
     /// Writes what there is. Returns whether the socket takes no more.
     fn write(&mut self, poller: &mut Poller<'_>) -> bool {
+        if matches!(self.framing, Framing::Requests(_)) {
+            return self.answer_requests();
+        }
         loop {
-            let output = self.stream.output();
+            let output = match &mut self.framing {
+                Framing::WebSocket(socket) => {
+                    socket.gather(&mut self.stream);
+                    &mut socket.output
+                }
+                Framing::Document | Framing::Requests(_) => self.stream.output(),
+            };
             if output.is_empty() {
                 break;
             }
@@ -247,7 +290,6 @@ impl Client {
                 Poll::Ready(Ok(count)) => {
                     self.wants_flush = true;
                     self.hall.shared.metrics.bytes_out.add(u64::try_from(count).unwrap_or(0));
-                    let output = self.stream.output();
                     if count >= output.len() {
                         // An idle connection keeps no buffer.
                         *output = Vec::new();
@@ -276,6 +318,25 @@ impl Client {
         false
     }
 
+    /// Answers the requests that are here. Returns whether something is left that none asks for.
+    fn answer_requests(&mut self) -> bool {
+        loop {
+            let Framing::Requests(requests) = &mut self.framing else { return false };
+            let (bytes, is_blocked) = requests.write(&mut self.stream);
+            self.hall.shared.metrics.bytes_out.add(u64::try_from(bytes).unwrap_or(0));
+            if matches!(self.stage, Stage::Ending(_)) && requests.is_told() {
+                self.stage = Stage::Over;
+            }
+            let before = self.unwritten();
+            if !is_blocked {
+                self.take_words();
+            }
+            if is_blocked || self.unwritten() == before {
+                return is_blocked;
+            }
+        }
+    }
+
     /// All is written: TLS may begin, or the end may be said.
     fn after_writing(&mut self, poller: &mut Poller<'_>) {
         if self.stage == Stage::Securing && self.io.is_plain() {
@@ -298,7 +359,12 @@ impl Client {
             }
             Stage::Ending(until) => until,
             _ => match self.pace.due(now) {
-                Due::Nothing(next) => next,
+                Due::Nothing(next) => match self.requests_due(now) {
+                    // What is due is done by writing.
+                    Some(at) if at <= now => return true,
+                    Some(at) => next.min(at),
+                    None => next,
+                },
                 due => {
                     self.be_due(due);
                     return true;
@@ -317,6 +383,16 @@ impl Client {
         true
     }
 
+    /// Returns when there is news of requests without anybody who says so.
+    fn requests_due(&mut self, now: Instant) -> Option<Instant> {
+        let Framing::Requests(requests) = &self.framing else { return None };
+        if requests.is_lost() {
+            self.drop_off();
+            return Some(now);
+        }
+        requests.due()
+    }
+
     fn be_due(&mut self, due: Due) {
         match due {
             Due::Nothing(_) => {}
@@ -325,7 +401,10 @@ impl Client {
                 self.end(Some(StreamError::ConnectionTimeout), true);
             }
             Due::Ping if self.acks.base.is_some() => self.ask_for_ack(),
-            Due::Ping => self.ping(),
+            Due::Ping => match &mut self.framing {
+                Framing::WebSocket(socket) => socket.ping(),
+                Framing::Document | Framing::Requests(_) => self.ping(),
+            },
             Due::AskForAck => self.ask_for_ack(),
             Due::Dead => self.drop_off(),
         }

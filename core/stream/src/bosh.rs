@@ -1,0 +1,440 @@
+//! A stream inside requests and answers of HTTP: BOSH (XEP-0124) for XMPP (XEP-0206).
+//!
+//! [`Request::read`] reads what a client posts; [`Session`] says in which order it counts and what each
+//! request is answered. The caller has sockets and time, and carries messages between a session and
+//! its [`crate::Stream`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use xml::{Element, Flat, Limits, Node, escape_attr};
+use xmpp::ns;
+
+use crate::Message;
+
+/// The highest number of a request (XEP-0124 §14.1).
+const RID_MAX: u64 = (1 << 53) - 1;
+/// How long a request may be held, in seconds.
+const WAIT_SECONDS_MAX: u64 = 60;
+/// How long a client may have no request here, in seconds.
+const INACTIVITY_SECONDS: u64 = 60;
+/// The same when it said that it needs a pause (XEP-0124 §10).
+const PAUSE_SECONDS_MAX: u64 = 120;
+/// Who has nothing to say and no reason to ask waits so long, in seconds (XEP-0124 §11, §12).
+const POLLING_SECONDS: u64 = 2;
+/// Requests that are held.
+const HOLD_MAX: usize = 1;
+/// How often one request may be sent again while it is held.
+const RETRIES_MAX: u8 = 8;
+/// Answers that are kept. A client that asks again has had others in between, which came on other
+/// connections.
+const ANSWERS_MAX: usize = 4;
+/// What one answer carries, in bytes, unless a single message is longer.
+const ANSWER_BYTES: usize = 65_536;
+/// What the wrapper of a request may add to the stanzas in it, in bytes.
+const WRAPPER_BYTES: usize = 8_192;
+
+/// What a client posted.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The session; `None`: it wants one.
+    pub sid: Option<String>,
+    rid: u64,
+    wait: u64,
+    hold: usize,
+    to: Option<String>,
+    from: Option<String>,
+    version: Option<String>,
+    is_restart: bool,
+    is_end: bool,
+    pause: Option<u64>,
+    content: Vec<String>,
+}
+
+impl Request {
+    /// Returns how long a request may be whose stanzas may have `stanza_bytes`.
+    #[must_use]
+    pub const fn bytes_max(stanza_bytes: usize) -> usize {
+        stanza_bytes.saturating_add(WRAPPER_BYTES)
+    }
+
+    /// Reads a request whose stanzas may have `stanza_bytes`; `None` when it is none.
+    #[must_use]
+    pub fn read(text: &str, stanza_bytes: usize) -> Option<Self> {
+        let client = Limits::client();
+        let limits = Limits {
+            stanza_bytes: Self::bytes_max(stanza_bytes),
+            depth: client.depth.saturating_add(1),
+            ..client
+        };
+        let flat = Flat::parse_message(without_declaration(text), "", &limits).ok()?;
+        let body = flat.root();
+        if !body.is(ns::HTTP_BIND, "body") {
+            return None;
+        }
+        let attr = |name| body.attr(name).map(std::borrow::Cow::into_owned);
+        let number = |name| body.attr(name).map(|value| value.trim().parse::<u64>());
+        let of_xmpp = |name| body.attr_in(ns::XBOSH, name).map(std::borrow::Cow::into_owned);
+        let rid = number("rid")?.ok().filter(|rid| (1..=RID_MAX).contains(rid))?;
+        let hold = number("hold").transpose().ok()?.unwrap_or(1);
+        Some(Self {
+            sid: attr("sid"),
+            rid,
+            wait: number("wait").transpose().ok()?.unwrap_or(WAIT_SECONDS_MAX),
+            hold: usize::try_from(hold).unwrap_or(HOLD_MAX),
+            to: attr("to"),
+            from: attr("from"),
+            version: of_xmpp("version"),
+            is_restart: matches!(of_xmpp("restart").as_deref(), Some("true" | "1")),
+            is_end: body.attr("type").as_deref() == Some("terminate"),
+            pause: number("pause").transpose().ok()?,
+            content: body.children().map(message).collect(),
+        })
+    }
+
+    /// Returns the header of the stream that it begins.
+    fn opening(&self, domain: &str) -> String {
+        let mut open = Element::new(ns::FRAMING, "open");
+        open.push_attr("to", self.to.as_deref().unwrap_or(domain));
+        // XEP-0206 §4. A client of before says no version, and is none that could log in.
+        open.push_attr("version", self.version.as_deref().unwrap_or("1.0"));
+        if let Some(from) = &self.from {
+            open.push_attr("from", from);
+        }
+        open.to_xml("")
+    }
+
+    fn is_empty(&self) -> bool {
+        self.content.is_empty() && !self.is_restart && !self.is_end && self.pause.is_none()
+    }
+}
+
+/// Some clients begin as if it were a document.
+fn without_declaration(text: &str) -> &str {
+    let text = text.trim();
+    let rest = text.strip_prefix("<?xml").and_then(|text| text.split_once("?>"));
+    rest.map_or(text, |(_, rest)| rest.trim_start())
+}
+
+/// Copies an element so that it says all its namespaces.
+fn message(node: Node<'_>) -> String {
+    // What says none means stanzas, as on a stream, and not the wrapper.
+    let mut element = Element::from_node(node);
+    element.rename_ns(ns::HTTP_BIND, ns::CLIENT);
+    element.to_xml("")
+}
+
+/// One client's session. Times are in milliseconds, from any beginning.
+pub struct Session {
+    sid: String,
+    domain: String,
+    wait_ms: u64,
+    hold: usize,
+    next_rid: u64,
+    held: VecDeque<Held>,
+    /// Requests that came before the one in front of them.
+    ahead: BTreeMap<u64, (Request, u64)>,
+    /// Answers, for who did not get them.
+    answered: VecDeque<(u64, String)>,
+    unsent: VecDeque<Message>,
+    /// What the first answer says of the session.
+    greeting: Option<String>,
+    asked_at: u64,
+    /// Whether the last answer carried nothing and the last request neither.
+    was_idle: bool,
+    /// Since when no request is here.
+    absent_since: Option<u64>,
+    absence_ms: u64,
+    /// Why it ended; nothing is taken any more.
+    over: Option<Option<&'static str>>,
+    events: VecDeque<Event>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Who knows its name and number can speak in it.
+        f.debug_struct("Session").field("held", &self.held.len()).finish_non_exhaustive()
+    }
+}
+
+/// A request that is not answered.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    rid: u64,
+    ticket: u64,
+    until: u64,
+    retries: u8,
+}
+
+/// What has to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Give this to the stream.
+    Heard(String),
+    /// Answer the request that came with this ticket.
+    Answer {
+        /// Of the request.
+        ticket: u64,
+        /// The body, as `text/xml`.
+        body: String,
+    },
+    /// The client broke the rules of the session, which is over.
+    Broken,
+}
+
+impl Session {
+    /// Begins a session with the request that wants it. `sid` must be unpredictable.
+    #[must_use]
+    pub fn new(sid: String, domain: &str, request: Request, ticket: u64, now: u64) -> Self {
+        let wait = request.wait.min(WAIT_SECONDS_MAX);
+        let hold = if wait == 0 { 0 } else { request.hold.min(HOLD_MAX) };
+        let mut greeting = format!(
+            " wait='{wait}' hold='{hold}' requests='{}' inactivity='{INACTIVITY_SECONDS}' \
+             polling='{POLLING_SECONDS}' maxpause='{PAUSE_SECONDS_MAX}' ver='1.11' sid='{sid}' \
+             xmlns:xmpp='{}' xmpp:version='1.0' xmpp:restartlogic='true' from='",
+            hold.saturating_add(1),
+            ns::XBOSH,
+        );
+        escape_attr(domain, &mut greeting);
+        greeting.push('\'');
+        let mut session = Self {
+            sid,
+            domain: domain.to_owned(),
+            wait_ms: wait.saturating_mul(1000),
+            hold,
+            next_rid: request.rid,
+            held: VecDeque::new(),
+            ahead: BTreeMap::new(),
+            answered: VecDeque::new(),
+            unsent: VecDeque::new(),
+            greeting: Some(greeting),
+            asked_at: 0,
+            was_idle: false,
+            absent_since: None,
+            absence_ms: INACTIVITY_SECONDS * 1000,
+            over: None,
+            events: VecDeque::new(),
+        };
+        session.events.push_back(Event::Heard(request.opening(domain)));
+        session.hold(request, ticket, now);
+        session
+    }
+
+    /// Returns its name.
+    #[must_use]
+    pub fn sid(&self) -> &str {
+        &self.sid
+    }
+
+    /// Takes a request of this session. `ticket` stands for it in [`Event::Answer`].
+    pub fn take(&mut self, request: Request, ticket: u64, now: u64) {
+        self.absent_since = None;
+        if let Some(condition) = self.over {
+            let body = last(condition, "");
+            return self.events.push_back(Event::Answer { ticket, body });
+        }
+        let rid = request.rid;
+        if let Some(held) = self.held.iter_mut().find(|held| held.rid == rid) {
+            // XEP-0124 §14.3. Its connection broke.
+            let old = std::mem::replace(&mut held.ticket, ticket);
+            held.retries = held.retries.saturating_add(1);
+            let is_mad = held.retries > RETRIES_MAX;
+            let body = format!("<body xmlns='{}' type='error'/>", ns::HTTP_BIND);
+            self.events.push_back(Event::Answer { ticket: old, body });
+            if is_mad {
+                self.fail("policy-violation", None);
+            }
+            return;
+        }
+        if let Some((_, body)) = self.answered.iter().find(|(answered, _)| *answered == rid) {
+            let body = body.clone();
+            self.events.push_back(Event::Answer { ticket, body });
+            self.note_absence(now);
+            return;
+        }
+        // One more may come to pause or to end it.
+        let more = u64::from(request.pause.is_some() || request.is_end);
+        let window = u64::try_from(self.hold).unwrap_or(0).saturating_add(1 + more);
+        let is_known = rid < self.next_rid || self.ahead.contains_key(&rid);
+        if is_known || rid >= self.next_rid.saturating_add(window) {
+            return self.fail("item-not-found", Some(ticket));
+        }
+        self.ahead.insert(rid, (request, ticket));
+        while let Some((request, ticket)) = self.ahead.remove(&self.next_rid) {
+            if self.is_overactive(&request, now) {
+                return self.fail("policy-violation", Some(ticket));
+            }
+            self.hear(request, ticket, now);
+        }
+    }
+
+    /// XEP-0124 §11, §12: it asks though it need not.
+    fn is_overactive(&self, request: &Request, now: u64) -> bool {
+        let is_soon = now.saturating_sub(self.asked_at) < POLLING_SECONDS * 1000;
+        let has_one_here = self.hold > 0 && self.held.len() >= self.hold;
+        let has_nothing_new = self.hold == 0 && self.was_idle;
+        request.is_empty() && is_soon && (has_one_here || has_nothing_new)
+    }
+
+    fn hear(&mut self, mut request: Request, ticket: u64, now: u64) {
+        if request.is_restart {
+            // What stands in it is not looked at (XEP-0206 §5).
+            self.events.push_back(Event::Heard(request.opening(&self.domain)));
+        } else {
+            let content = std::mem::take(&mut request.content);
+            self.was_idle = content.is_empty();
+            self.events.extend(content.into_iter().map(Event::Heard));
+        }
+        if request.is_end {
+            let close = Element::new(ns::FRAMING, "close").to_xml("");
+            self.events.push_back(Event::Heard(close));
+        }
+        let pause = request.pause.map(|pause| pause.clamp(1, PAUSE_SECONDS_MAX));
+        self.absence_ms = pause.unwrap_or(INACTIVITY_SECONDS).saturating_mul(1000);
+        self.hold(request, ticket, now);
+        if pause.is_some() {
+            while !self.held.is_empty() {
+                self.answer(now);
+            }
+            // What was asked before the pause is not asked again after it.
+            self.answered.clear();
+        }
+    }
+
+    fn hold(&mut self, request: Request, ticket: u64, now: u64) {
+        let until = now.saturating_add(self.wait_ms);
+        self.held.push_back(Held { rid: request.rid, ticket, until, retries: 0 });
+        self.next_rid = request.rid.saturating_add(1);
+        self.asked_at = now;
+    }
+
+    /// Takes what the stream says. Not to be asked for more while [`Session::is_waiting`].
+    pub fn send(&mut self, message: Message) {
+        match message {
+            // The answer says it.
+            Message::Open(_) => {}
+            Message::Close(_) => {
+                let is_error = |message: &Message| message.text().starts_with("<stream:error");
+                let condition = self.unsent.back().filter(|last| is_error(last));
+                self.over = Some(condition.map(|_| "remote-stream-error"));
+            }
+            Message::Element(_) if self.over.is_none() => self.unsent.push_back(message),
+            Message::Element(_) => {}
+        }
+    }
+
+    /// Tells whether there is something to say and no request to answer with it.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.held.is_empty() && !self.unsent.is_empty()
+    }
+
+    /// Answers the requests that are to be answered now.
+    pub fn flush(&mut self, now: u64) {
+        while let Some(oldest) = self.held.front() {
+            let is_full = self.held.len() > self.hold;
+            let is_due = now >= oldest.until;
+            if self.unsent.is_empty() && self.over.is_none() && !is_full && !is_due {
+                break;
+            }
+            self.answer(now);
+        }
+        self.note_absence(now);
+    }
+
+    /// Returns what has to be done next.
+    pub fn poll(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Returns when [`Session::flush`] or [`Session::is_lost`] has news.
+    #[must_use]
+    pub fn due(&self) -> Option<u64> {
+        let lost = self.absent_since.map(|since| since.saturating_add(self.absence_ms));
+        self.held.front().map(|held| held.until).or(lost)
+    }
+
+    /// Tells whether the client has not asked for too long.
+    #[must_use]
+    pub fn is_lost(&self, now: u64) -> bool {
+        self.absent_since.is_some_and(|since| now >= since.saturating_add(self.absence_ms))
+    }
+
+    /// Tells whether the session ended and all was said.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.over.is_some() && self.unsent.is_empty() && self.held.is_empty()
+    }
+
+    fn note_absence(&mut self, now: u64) {
+        if self.held.is_empty() && self.absent_since.is_none() {
+            self.absent_since = Some(now);
+        }
+    }
+
+    /// Answers the oldest request with what there is.
+    fn answer(&mut self, now: u64) {
+        let Some(Held { rid, ticket, .. }) = self.held.pop_front() else { return };
+        let mut content = String::new();
+        while let Some(message) = self.unsent.front() {
+            let bytes = content.len().saturating_add(message.text().len());
+            if !content.is_empty() && bytes > ANSWER_BYTES {
+                break;
+            }
+            content.push_str(message.text());
+            self.unsent.pop_front();
+        }
+        self.was_idle &= content.is_empty();
+        let greeting = self.greeting.take().unwrap_or_default();
+        let body = match self.over {
+            Some(condition) if self.unsent.is_empty() => {
+                // The others hear of it too, and not twice.
+                self.over = Some(None);
+                last(condition, &content)
+            }
+            _ => format!(
+                "<body xmlns='{}' xmlns:stream='{}'{greeting}>{content}</body>",
+                ns::HTTP_BIND,
+                ns::STREAMS
+            ),
+        };
+        self.answered.push_back((rid, body.clone()));
+        while self.answered.len() > ANSWERS_MAX {
+            self.answered.pop_front();
+        }
+        self.events.push_back(Event::Answer { ticket, body });
+        self.note_absence(now);
+    }
+
+    /// Ends the session for what the client did.
+    fn fail(&mut self, condition: &'static str, ticket: Option<u64>) {
+        self.over = Some(Some(condition));
+        self.unsent.clear();
+        let others = self.held.drain(..).map(|held| held.ticket);
+        let ahead = std::mem::take(&mut self.ahead).into_values().map(|(_, ticket)| ticket);
+        for ticket in others.chain(ahead).chain(ticket) {
+            let body = last(Some(condition), "");
+            self.events.push_back(Event::Answer { ticket, body });
+        }
+        self.events.push_back(Event::Broken);
+    }
+}
+
+/// Returns the answer that ends a session, such as one that nobody knows (`item-not-found`).
+#[must_use]
+pub fn refusal(condition: &'static str) -> String {
+    last(Some(condition), "")
+}
+
+fn last(condition: Option<&str>, content: &str) -> String {
+    let condition = condition.map(|condition| format!(" condition='{condition}'"));
+    format!(
+        "<body xmlns='{}' xmlns:stream='{}' type='terminate'{}>{content}</body>",
+        ns::HTTP_BIND,
+        ns::STREAMS,
+        condition.unwrap_or_default()
+    )
+}
+
+#[cfg(test)]
+mod tests;
