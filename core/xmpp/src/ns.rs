@@ -201,6 +201,20 @@ names! {
     SASL2 = "urn:xmpp:sasl:2";
     /// XEP-0398: that avatars and photos of cards are the same.
     AVATAR_CONVERSION = "urn:xmpp:pep-vcard-conversion:0";
+    /// XEP-0317: hats.
+    HATS = "urn:xmpp:hats:0";
+    /// XEP-0317: commands about them.
+    HATS_COMMANDS = "urn:xmpp:hats:commands";
+    /// XEP-0410: that a room answers a client which asks whether it is in.
+    SELF_PING = "http://jabber.org/protocol/muc#self-ping-optimization";
+    /// XEP-0421: that an occupant is the same person as before.
+    OCCUPANT_ID = "urn:xmpp:occupant-id:0";
+    /// XEP-0424: messages that are taken back.
+    RETRACT = "urn:xmpp:message-retract:1";
+    /// XEP-0424: that archives note that a message was.
+    RETRACT_TOMBSTONE = "urn:xmpp:message-retract:1#tombstone";
+    /// XEP-0425: messages that a moderator takes back.
+    MODERATE = "urn:xmpp:message-moderate:1";
     /// XEP-0402: bookmarks, an item for each.
     BOOKMARKS = "urn:xmpp:bookmarks:1";
     /// XEP-0402: that they are the same in private storage.

@@ -6,15 +6,24 @@ use xep::rsm::{Part, given};
 use crate::records::INDEX;
 use crate::room::{Room, affiliation, crowd, member, members};
 use crate::rules::Affiliation;
-use crate::{form, settings};
+use crate::{avatar, form, hats, retract, settings};
 
 /// The node of a client's own nickname (§7.12).
 const OWN_NICK: &str = "x-roomuser-item";
 /// The most rooms in a list.
 const ROOMS_MAX: usize = 1000;
 /// What the service can do.
-const SERVICE: &[&str] =
-    &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::MUC, ns::MUC_STABLE_ID, ns::PING, ns::RSM];
+const SERVICE: &[&str] = &[
+    ns::DISCO_INFO,
+    ns::DISCO_ITEMS,
+    ns::MUC,
+    ns::MUC_STABLE_ID,
+    ns::OCCUPANT_ID,
+    ns::PING,
+    ns::RSM,
+    ns::SELF_PING,
+    ns::VCARD,
+];
 
 fn identity(name: &str) -> Element {
     Element::new(ns::DISCO_INFO, "identity")
@@ -101,7 +110,7 @@ pub(crate) fn info(
 /// Lists what a room can do and how it is.
 fn features(room: &Room) -> Vec<&'static str> {
     let either = |name, on, off| if room.flag(name) { on } else { off };
-    vec![
+    let mut all = vec![
         ns::DISCO_INFO,
         ns::DISCO_ITEMS,
         ns::MUC,
@@ -113,7 +122,14 @@ fn features(room: &Room) -> Vec<&'static str> {
         either(settings::PROTECTED, "muc_passwordprotected", "muc_unsecured"),
         either(settings::PUBLIC, "muc_public", "muc_hidden"),
         if room.is_open() { "muc_nonanonymous" } else { "muc_semianonymous" },
-    ]
+        ns::OCCUPANT_ID,
+        ns::SELF_PING,
+        ns::COMMANDS,
+        ns::HATS,
+        ns::VCARD,
+    ];
+    all.extend(retract::features(room));
+    all
 }
 
 /// Returns the form with more about a room.
@@ -130,7 +146,15 @@ fn more(room: &Room, cx: &mut Context<'_, '_>) -> Result<Element, StanzaError> {
     add("muc#roominfo_occupants", "People in the room", &crowd(cx)?.occupants.to_string());
     add("muc#roominfo_lang", "Language", room.text(settings::LANG));
     add("muc#maxhistoryfetch", "Messages of the past", room.text(settings::MAX_HISTORY));
+    add("muc#roominfo_slow_mode_duration", "Slow mode, in seconds", room.text(settings::SLOW));
     add(settings::ALLOW_INVITES, "Members may invite", room.text(settings::ALLOW_INVITES));
+    if let Some(field) = avatar::field(cx)? {
+        x.push_child(field);
+    }
+    if let Some(hash) = hats::hash(cx)? {
+        let field = form::labelled("hats#hash", "Hats hash", &hash);
+        x.push_child(field.with_attr("type", "text-single"));
+    }
     if room.is_open() {
         let owners: Vec<_> =
             members(Affiliation::Owner, cx)?.into_iter().map(|(bare, _)| bare).collect();

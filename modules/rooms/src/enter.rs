@@ -6,7 +6,7 @@ use crate::records::{CROWD, NICKS, OCCUPANTS, Occupant, ROOM_KEY, SEATS, Seat};
 use crate::room::{Room, affiliation, crowd, fold, member, seated};
 use crate::rules::Affiliation;
 use crate::show::{Note, announce, dismiss, greet, not_in, show_own, shown};
-use crate::{Config, cancel, history, limits, settings};
+use crate::{Config, cancel, hats, history, limits, settings, who};
 
 /// The most clients of one occupant.
 const SEATS_MAX: usize = 16;
@@ -189,6 +189,8 @@ fn take_seat(
                 role: affiliation.first_role(room.flag(settings::MODERATED)),
                 affiliation,
                 seats: vec![guest.full.to_owned()],
+                id: who::id_of(guest.bare, cx)?,
+                hats: hats::of(guest.bare, cx)?,
             }
         }
     };

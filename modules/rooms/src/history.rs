@@ -8,38 +8,117 @@ use xep::delay::{delay, read_date_time};
 use crate::Config;
 use crate::records::{ARCHIVE, KEPT, Line, ROOM_KEY};
 use crate::room::Room;
-use crate::settings::{HISTORY_MAX, MAX_HISTORY};
+use crate::settings::{ARCHIVING, HISTORY_MAX, MAX_HISTORY};
 
 /// The most bytes that somebody who enters is shown.
 const BYTES_MAX: usize = 256 << 10;
+/// The timer for what is too old or too much.
+pub(crate) const EXPIRE: &str = "expire";
+/// Messages deleted at a time.
+const EXPIRED_MAX: u32 = 100;
+/// How long others have their turn before it goes on, in milliseconds.
+const PAUSE_MS: u64 = 50;
+/// How long it looks away at most, in milliseconds.
+const LOOK_MS: u64 = 24 * 3_600_000;
 /// Ids of one millisecond.
 const PER_MS: u64 = 1 << 12;
 
 /// Returns the place and the name of the next message.
-pub(crate) fn next_name(cx: &mut Context<'_, '_>) -> Result<Name, StanzaError> {
+fn next_name(cx: &mut Context<'_, '_>) -> Result<Name, StanzaError> {
     let kept = cx.get(&KEPT, ROOM_KEY)?.unwrap_or_default();
-    let now = cx.now_ms().saturating_mul(PER_MS);
     let tail = cx.random(8)?.try_into().map(u64::from_le_bytes);
     let tail = tail.map_err(|_| StanzaError::INTERNAL)?;
-    Ok(Name { place: now.max(kept.last.saturating_add(1)), tail })
+    Ok(Name { place: place_at(cx.now_ms()).max(kept.last.saturating_add(1)), tail })
 }
 
-/// Keeps a message, and forgets the oldest when there are too many.
-pub(crate) fn keep(config: &Config, id: u64, line: &Line, cx: &mut Context<'_, '_>) -> Done {
-    let size = |line: &Line| u64::try_from(line.xml.len()).unwrap_or(u64::MAX);
+/// Returns the first place of a time.
+pub(crate) fn place_at(ms: u64) -> u64 {
+    ms.saturating_mul(PER_MS)
+}
+
+/// Writes the name of a message (XEP-0359) as people's clients see it.
+pub(crate) fn name_of(place: u64, line: &Line) -> String {
+    Name { place, tail: line.tail }.write()
+}
+
+/// Returns what a message takes, about.
+pub(crate) fn bytes(line: &Line) -> u64 {
+    u64::try_from(line.xml.len()).unwrap_or(u64::MAX)
+}
+
+/// Names a message that somebody says to all, keeps it and returns it with its name. One of the room
+/// itself has neither a nickname nor an address.
+pub(crate) fn new_line(
+    config: &Config,
+    room: &Room,
+    (nick, bare): (&str, &str),
+    said: Element,
+    cx: &mut Context<'_, '_>,
+) -> Result<Element, StanzaError> {
+    let Name { place, tail } = next_name(cx)?;
+    let name = Element::new(ns::STANZA_ID, "stanza-id")
+        .with_attr("by", cx.owner().as_str())
+        .with_attr("id", &Name { place, tail }.write());
+    let said = said.with_child(name);
+    let line = Line {
+        at_ms: cx.now_ms(),
+        nick: nick.to_owned(),
+        from: bare.to_owned(),
+        tail,
+        is_open: room.is_open(),
+        is_retracted: false,
+        xml: said.to_xml(ns::CLIENT),
+    };
+    keep(config, place, &line, cx)?;
+    Ok(said)
+}
+
+/// Keeps a message. The oldest are forgotten in the background.
+fn keep(config: &Config, place: u64, line: &Line, cx: &mut Context<'_, '_>) -> Done {
     let mut kept = cx.get(&KEPT, ROOM_KEY)?.unwrap_or_default();
-    cx.put(&ARCHIVE, &id, line)?;
+    cx.put(&ARCHIVE, &place, line)?;
     kept.lines = kept.lines.saturating_add(1);
-    kept.bytes = kept.bytes.saturating_add(size(line));
-    kept.last = id;
-    while kept.lines > config.messages || kept.bytes > config.bytes() {
-        let range = Range { to: None, limit: 1, reverse: false };
-        let Some((oldest, line)) = cx.scan(&ARCHIVE, &[], &range)?.pop() else { break };
-        cx.delete(&ARCHIVE, &oldest)?;
-        kept.lines = kept.lines.saturating_sub(1);
-        kept.bytes = kept.bytes.saturating_sub(size(&line));
+    kept.bytes = kept.bytes.saturating_add(bytes(line));
+    kept.last = place;
+    cx.put(&KEPT, ROOM_KEY, &kept)?;
+    cx.count("kept", 1)?;
+    if kept.lines > config.messages || kept.bytes > config.size.bytes {
+        cx.wake_at(cx.now_ms(), EXPIRE)?;
+    } else if kept.lines == 1 {
+        cx.wake_at(look_ms(line.at_ms.saturating_add(config.keep.ms), cx.now_ms()), EXPIRE)?;
     }
-    cx.put(&KEPT, ROOM_KEY, &kept)
+    Ok(())
+}
+
+/// Returns when to look for what is due at a time: the operator may have made `keep` shorter.
+fn look_ms(due_ms: u64, now_ms: u64) -> u64 {
+    due_ms.min(now_ms.saturating_add(LOOK_MS))
+}
+
+/// Deletes what is too old or too much, the oldest first; the rest after a pause.
+pub(crate) fn expire(config: &Config, cx: &mut Context<'_, '_>) -> Done {
+    let now_ms = cx.now_ms();
+    let mut kept = cx.get(&KEPT, ROOM_KEY)?.unwrap_or_default();
+    let range = Range { to: None, limit: EXPIRED_MAX, reverse: false };
+    let mut next_ms = None;
+    let mut gone = 0_u64;
+    for (place, line) in cx.scan(&ARCHIVE, &[], &range)? {
+        let due_ms = line.at_ms.saturating_add(config.keep.ms);
+        if due_ms > now_ms && kept.lines <= config.messages && kept.bytes <= config.size.bytes {
+            next_ms = Some(look_ms(due_ms, now_ms));
+            break;
+        }
+        cx.delete(&ARCHIVE, &place)?;
+        kept.lines = kept.lines.saturating_sub(1);
+        kept.bytes = kept.bytes.saturating_sub(bytes(&line));
+        gone = gone.saturating_add(1);
+    }
+    cx.count("expired", gone)?;
+    cx.put(&KEPT, ROOM_KEY, &kept)?;
+    if kept.lines == 0 {
+        return Ok(());
+    }
+    cx.wake_at(next_ms.unwrap_or_else(|| now_ms.saturating_add(PAUSE_MS)), EXPIRE)
 }
 
 /// What a client that enters wants to be shown.
@@ -71,7 +150,7 @@ fn wish(room: &Room, x: Option<Node<'_>>, now_ms: u64) -> Wish {
 /// Shows a client what was said before it came.
 pub(crate) fn show(room: &Room, x: Option<Node<'_>>, full: &str, cx: &mut Context<'_, '_>) -> Done {
     let wish = wish(room, x, cx.now_ms());
-    if wish.stanzas == 0 || wish.chars == 0 {
+    if wish.stanzas == 0 || wish.chars == 0 || !room.flag(ARCHIVING) {
         return Ok(());
     }
     let from = wish.since_ms.saturating_mul(PER_MS).to_be_bytes();
@@ -79,6 +158,9 @@ pub(crate) fn show(room: &Room, x: Option<Node<'_>>, full: &str, cx: &mut Contex
     let lines = cx.scan(&ARCHIVE, &from, &range)?;
     let (mut all, mut chars) = (Vec::new(), 0_usize);
     for (_, line) in lines {
+        if line.is_retracted {
+            continue;
+        }
         let Some(late) = late(&line, cx) else { continue };
         chars = chars.saturating_add(late.chars().count());
         if chars > wish.chars {

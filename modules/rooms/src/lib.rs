@@ -4,25 +4,31 @@
 //! was said is in the store; who is there is in memory, and gone with the process.
 
 mod admin;
+mod avatar;
 mod disco;
 mod enter;
 mod form;
+mod hats;
 mod history;
 mod invite;
 mod leave;
 mod limits;
+mod mam;
 mod operator;
 mod owner;
 mod private;
 mod records;
 mod resumed;
+mod retract;
 mod room;
 mod rules;
 mod say;
 mod settings;
 mod show;
+mod slow;
+mod who;
 
-use calypte::config::{Size, is_label};
+use calypte::config::{Size, Span, is_label};
 use calypte::prelude::*;
 use serde::Deserialize;
 
@@ -46,6 +52,8 @@ pub struct Config {
     pub messages: u32,
     /// How much is kept of a room.
     pub size: Size,
+    /// How long a message is kept.
+    pub keep: Span,
     /// Stanzas of one person a second, over a while.
     pub rate: u32,
     /// Stanzas of one person at once.
@@ -80,6 +88,7 @@ impl Default for Config {
             affiliations: 5000,
             messages: 10_000,
             size: Size { bytes: 16 << 20 },
+            keep: Span { ms: 365 * 24 * 3_600_000 },
             rate: 5,
             burst: 50,
             nick_bytes: 128,
@@ -97,10 +106,6 @@ impl Config {
             Create::Nobody => false,
         }
     }
-
-    pub(crate) const fn bytes(&self) -> u64 {
-        self.size.bytes
-    }
 }
 
 /// Rooms in which many people talk.
@@ -112,7 +117,18 @@ calypte::export!(Rooms);
 impl Module for Rooms {
     const NAME: &'static str = "rooms";
     const ABOUT: &'static str = "Rooms in which many people talk.";
-    const XEPS: &'static [Xep] = &[Xep("0045", "1.35.5")];
+    const XEPS: &'static [Xep] = &[
+        Xep("0045", "1.35.5"),
+        Xep("0313", "1.1.3"),
+        Xep("0317", "0.3.1"),
+        Xep("0359", "0.7.0"),
+        Xep("0410", "1.1.0"),
+        Xep("0421", "1.0.1"),
+        Xep("0424", "0.4.2"),
+        Xep("0425", "0.3.0"),
+        Xep("0486", "0.1.0"),
+        Xep("0500", "0.1.1"),
+    ];
     const KEYS: &'static [ConfigKey] = KEYS;
     const HOOKS: &'static [Hook<Self>] = &[
         Hook::serve_as("label", "rooms", Self::serve),
@@ -198,6 +214,7 @@ const KEYS: &[ConfigKey] = &[
         "\"16 MiB\"",
         "How much is kept of the messages of a room; the oldest go first.",
     ),
+    key("keep", "time", "\"365 days\"", "How long a message of a room is kept."),
     key(
         "rate",
         "number",
@@ -276,11 +293,21 @@ impl Rooms {
         let room = Room::load(cx)?.ok_or(StanzaError::ITEM_NOT_FOUND)?;
         let answer = match (is_set, payload.ns(), payload.name()) {
             (false, ns::DISCO_INFO, "query") => disco::info(&room, node.as_deref(), from, cx)?,
+            (false, ns::DISCO_ITEMS, "query") if node.as_deref() == Some(ns::COMMANDS) => {
+                hats::commands(from, cx)?
+            }
             (false, ns::DISCO_ITEMS, "query") => disco::items(),
+            (false, ns::VCARD, "vCard") => avatar::get(&room, cx)?,
+            (true, ns::VCARD, "vCard") => return avatar::set(&self.0, iq, cx),
+            (true, ns::COMMANDS, "command") => return hats::command(&self.0, &room, iq, cx),
             (false, ns::MUC_ADMIN, "query") => return admin::get(&room, iq, cx),
             (true, ns::MUC_ADMIN, "query") => return admin::set(&self.0, &room, iq, cx),
             (false, ns::MUC_OWNER, "query") => return owner::get(&room, iq, cx),
             (true, ns::MUC_OWNER, "query") => return owner::set(&self.0, room, iq, cx),
+            (_, ns::ARCHIVE, _) => return mam::request(&self.0, &room, iq, cx),
+            (true, ns::MODERATE, "moderate") => {
+                return retract::by_moderator(&self.0, &room, iq, cx);
+            }
             (false, ns::PING, "ping") => {
                 result(iq, None, cx)?;
                 return Ok(Flow::Handled);
@@ -318,7 +345,11 @@ impl Rooms {
 
     /// A time has come that a room asked for.
     fn wake(&self, name: &str, cx: &mut Context<'_, '_>) -> Done {
-        if name == room::SWEEP { room::sweep(cx) } else { Ok(()) }
+        match name {
+            room::SWEEP => room::sweep(cx),
+            history::EXPIRE => history::expire(&self.0, cx),
+            _ => Ok(()),
+        }
     }
 
     /// A request of a room, or of the operator, was answered.

@@ -6,7 +6,7 @@ use crate::records::{OCCUPANTS, Occupant};
 use crate::room::{Room, fold, seated};
 use crate::rules::Role;
 use crate::show::inside;
-use crate::{Config, cancel, leave, limits, settings};
+use crate::{Config, cancel, leave, limits, settings, who};
 
 /// Finds the occupant that a stanza is for.
 fn target(nick: &str, cx: &mut Context<'_, '_>) -> Result<Occupant, StanzaError> {
@@ -32,7 +32,8 @@ pub(crate) fn message(
             return Err(StanzaError::NOT_ACCEPTABLE.with_text("This message is too long."));
         }
     }
-    let inner = inside(**message, |node| !matches!(node.ns(), ns::MUC | ns::MUC_USER));
+    let inner =
+        inside(**message, |node| !matches!(node.ns(), ns::MUC | ns::MUC_USER | ns::OCCUPANT_ID));
     let mut said = Element::new(ns::CLIENT, "message")
         .with_attr("from", &format!("{}/{}", cx.owner(), occupant.nick));
     for (name, value) in [("id", message.id), ("type", message.ty), ("xml:lang", message.lang)] {
@@ -40,7 +41,10 @@ pub(crate) fn message(
             said.push_attr(name, value);
         }
     }
-    let said = said.with_raw(inner).with_child(Element::new(ns::MUC_USER, "x"));
+    let said = said
+        .with_raw(inner)
+        .with_child(Element::new(ns::MUC_USER, "x"))
+        .with_child(who::element(&occupant.id));
     let seats: Vec<_> = target.seats.iter().map(String::as_str).collect();
     cx.send_each(&said.to_xml(ns::CLIENT), &seats)?;
     Ok(Flow::Handled)

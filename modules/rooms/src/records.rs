@@ -115,8 +115,12 @@ pub(crate) struct Line {
     pub(crate) nick: String,
     /// The bare address of the sender.
     pub(crate) from: String,
-    /// The random bits of its name.
+    /// The random part of its name.
     pub(crate) tail: u64,
+    /// Whether everybody in the room saw the addresses of people then.
+    pub(crate) is_open: bool,
+    /// Whether it was taken back: what is left is a tombstone.
+    pub(crate) is_retracted: bool,
     /// The message as the occupants got it, without `to`.
     pub(crate) xml: String,
 }
@@ -163,6 +167,10 @@ pub(crate) struct Occupant {
     pub(crate) affiliation: Affiliation,
     /// The full addresses of the clients. What the last one shows, others see.
     pub(crate) seats: Vec<String>,
+    /// What says that it is the same person as before (XEP-0421).
+    pub(crate) id: String,
+    /// The element with the hats (XEP-0317), if there are any.
+    pub(crate) hats: String,
 }
 
 record!(Occupant, 1);
@@ -240,8 +248,16 @@ mod tests {
             since_ms: 3,
         };
         assert_eq!(MEMBERS.encode(&member), b"\x01\x03\x00\x01\x01r\x03");
-        let line = Line { at_ms: 5, nick: "n".into(), from: "f".into(), tail: 6, xml: "x".into() };
-        assert_eq!(ARCHIVE.encode(&line), b"\x01\x05\x01n\x01f\x06\x01x");
+        let line = Line {
+            at_ms: 5,
+            nick: "n".into(),
+            from: "f".into(),
+            tail: 9,
+            is_open: true,
+            is_retracted: false,
+            xml: "x".into(),
+        };
+        assert_eq!(ARCHIVE.encode(&line), b"\x01\x05\x01n\x01f\x09\x01\0\x01x");
         assert_eq!(KEPT.encode(&Kept { lines: 1, bytes: 2, last: 3 }), b"\x01\x01\x02\x03");
         assert_eq!(NICKS.encode(&Holder { bare: "b".into() }), b"\x01\x01b");
         assert_eq!(MEMBER_COUNT.encode(&Count(4)), b"\x01\x04");

@@ -5,13 +5,15 @@ use calypte::wire::Range;
 use tables::ACCOUNTS;
 
 use crate::Config;
+use crate::avatar::CARD;
 use crate::records::{
     ARCHIVE, CROWD, Count, Crowd, Holder, INDEX, INVITED, KEPT, Listed, MADE_BY, MEMBER_COUNT,
     MEMBERS, Made, Member, NICKS, OCCUPANTS, Occupant, ROOM, ROOM_KEY, RoomRow, SEATS, SEEING,
     Seat, TRAFFIC, UNSEEING,
 };
 use crate::rules::{Affiliation, Role};
-use crate::settings;
+use crate::who::SECRET;
+use crate::{hats, settings, slow};
 
 /// When a room that does not stay is looked at again, in milliseconds: those who were in it when the
 /// server stopped have so long to come back.
@@ -166,6 +168,9 @@ impl Room {
         }
         cx.delete(&MEMBER_COUNT, ROOM_KEY)?;
         cx.delete(&KEPT, ROOM_KEY)?;
+        cx.delete(&SECRET, ROOM_KEY)?;
+        hats::forget(cx)?;
+        cx.delete(&CARD, ROOM_KEY)?;
         cx.delete(&ROOM, ROOM_KEY)?;
         cx.delete(&INDEX, &*local)?;
         cx.delete(&MADE_BY, &(self.row.creator.clone(), local))?;
@@ -187,6 +192,7 @@ fn forget_crowd(cx: &mut Context<'_, '_>) -> Done {
     for (bare, _) in cx.all(&TRAFFIC, u32::MAX)? {
         cx.delete(&TRAFFIC, &*bare)?;
     }
+    slow::forget(cx)?;
     cx.delete(&CROWD, ROOM_KEY)
 }
 

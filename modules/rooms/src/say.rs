@@ -2,11 +2,11 @@
 
 use calypte::prelude::*;
 
-use crate::records::{Line, Occupant, Subject};
+use crate::records::{Occupant, Subject};
 use crate::room::{Room, seated};
 use crate::rules::Role;
 use crate::show::{inside, is_ours, say};
-use crate::{Config, cancel, history, limits, settings};
+use crate::{Config, cancel, history, limits, retract, settings, slow, who};
 
 /// The longest subject, in bytes.
 const SUBJECT_BYTES_MAX: usize = 4096;
@@ -37,7 +37,8 @@ pub(crate) fn groupchat(
         set_subject(room, &occupant, message, cx)?;
     } else {
         may_speak(config, &occupant, message)?;
-        speak(config, &occupant, message, cx)?;
+        slow::wait(&room, &occupant, message, cx)?;
+        speak(config, &room, &occupant, message, cx)?;
     }
     Ok(Flow::Handled)
 }
@@ -55,6 +56,7 @@ fn may_speak(config: &Config, occupant: &Occupant, message: &Passing<'_>) -> Don
 
 fn speak(
     config: &Config,
+    room: &Room,
     occupant: &Occupant,
     message: &Passing<'_>,
     cx: &mut Context<'_, '_>,
@@ -64,23 +66,13 @@ fn speak(
         let by = node.attr("by").and_then(|by| Jid::parse(&by).ok());
         node.is(ns::STANZA_ID, "stanza-id") && by.is_none_or(|by| by == owner)
     };
+    let takes_back = retract::by_author(occupant, message, cx)?;
     let inner = inside(**message, |node| !is_ours(node) && !is_forged(node));
     let mut said = start(occupant, message, cx).with_raw(inner);
-    if calypte::is_important(**message) && !is_fleeting(message) {
-        let name = history::next_name(cx)?;
-        said.push_child(
-            Element::new(ns::STANZA_ID, "stanza-id")
-                .with_attr("by", owner.as_str())
-                .with_attr("id", &name.write()),
-        );
-        let line = Line {
-            at_ms: cx.now_ms(),
-            nick: occupant.nick.clone(),
-            from: occupant.bare.clone(),
-            tail: name.tail,
-            xml: said.to_xml(ns::CLIENT),
-        };
-        history::keep(config, name.place, &line, cx)?;
+    said.push_child(who::element(&occupant.id));
+    let says_something = calypte::is_important(**message) && !is_fleeting(message);
+    if room.flag(settings::ARCHIVING) && (says_something || takes_back) {
+        said = history::new_line(config, room, (&occupant.nick, &occupant.bare), said, cx)?;
     }
     cx.count("messages", 1)?;
     say(&said, cx)
@@ -125,6 +117,7 @@ fn set_subject(
     let text = message.child(ns::CLIENT, "subject").map(|subject| subject.text().into_owned());
     let inner = inside(**message, |node| !is_ours(node) && !node.is(ns::STANZA_ID, "stanza-id"));
     let said = start(occupant, message, cx).with_raw(inner);
+    let said = said.with_child(who::element(&occupant.id));
     room.row.subject = Some(Subject {
         xml,
         text: text.unwrap_or_default(),

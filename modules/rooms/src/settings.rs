@@ -23,12 +23,16 @@ pub(crate) const MEMBER_LIST: &str = "muc#roomconfig_getmemberlist";
 pub(crate) const MAX_USERS: &str = "muc#roomconfig_maxusers";
 pub(crate) const LOGGING: &str = "muc#roomconfig_enablelogging";
 pub(crate) const MAX_HISTORY: &str = "muc#maxhistoryfetch";
+pub(crate) const ARCHIVING: &str = "muc#roomconfig_enablearchiving";
+pub(crate) const SLOW: &str = "muc#roomconfig_slow_mode_duration";
 /// The lists of people, which are kept with [`crate::records::MEMBERS`].
 pub(crate) const ADMINS: &str = "muc#roomconfig_roomadmins";
 pub(crate) const OWNERS: &str = "muc#roomconfig_roomowners";
 
 /// The most messages that somebody who enters is told.
 pub(crate) const HISTORY_MAX: u32 = 100;
+/// The longest pause between two messages of somebody, in seconds.
+const SLOW_MAX: u32 = 86_400;
 /// The longest line of text, in bytes.
 const LINE_BYTES_MAX: usize = 1024;
 
@@ -98,6 +102,8 @@ pub(crate) const FIELDS: &[Setting] = &[
     ),
     field(MAX_USERS, "The most people at a time", Kind::Number(5000, &["none"]), &["none"]),
     field(LOGGING, "What is said is kept for everybody to read", Kind::Flag, &["0"]),
+    field(ARCHIVING, "What is said is kept for those who may enter", Kind::Flag, &["1"]),
+    field(SLOW, "Seconds between two messages of somebody", Kind::Number(SLOW_MAX, &[]), &["0"]),
     field(
         MAX_HISTORY,
         "How many messages somebody who enters is shown",
@@ -178,6 +184,12 @@ impl Setting {
         };
         let mut field = crate::form::field(self.name, values).with_attr("type", kind);
         field.push_attr("label", self.label);
+        if let Kind::Number(max, []) = &self.kind {
+            let range = Element::new(ns::VALIDATE, "range");
+            let range = range.with_attr("min", "0").with_attr("max", &max.to_string());
+            let validate = Element::new(ns::VALIDATE, "validate");
+            field.push_child(validate.with_attr("datatype", "xs:integer").with_child(range));
+        }
         for (name, label) in options {
             let value = Element::new(ns::DATA_FORMS, "value").with_text(name);
             let option = Element::new(ns::DATA_FORMS, "option").with_attr("label", label);

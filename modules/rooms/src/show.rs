@@ -7,6 +7,7 @@ use crate::records::{
 };
 use crate::room::{Room, crowd};
 use crate::rules::{Affiliation, Role};
+use crate::who;
 
 /// What is said of a change, beside who it is about.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +48,7 @@ pub(crate) fn shown(presence: StanzaRef<'_>) -> String {
 
 /// Tells whether an element is one that only rooms and servers write.
 pub(crate) fn is_ours(node: Node<'_>) -> bool {
-    matches!(node.ns(), ns::MUC | ns::MUC_USER)
+    matches!(node.ns(), ns::MUC | ns::MUC_USER | ns::OCCUPANT_ID | ns::HATS | ns::MODERATE)
         || node.ns().starts_with("http://jabber.org/protocol/muc#")
         || node.is(ns::DELAY, "delay")
 }
@@ -98,7 +99,12 @@ fn presence(
     if let Some(id) = id {
         presence.push_attr("id", id);
     }
-    presence.with_raw(shown.to_owned()).with_child(x)
+    presence = presence.with_raw(shown.to_owned()).with_child(x);
+    // Who is not in has none.
+    match occupant.id.is_empty() {
+        true => presence,
+        false => presence.with_child(who::element(&occupant.id)).with_raw(occupant.hats.clone()),
+    }
 }
 
 /// Shows everybody an occupant: as it came, or as it is now.
@@ -337,6 +343,8 @@ pub(crate) fn not_in(nick: &str, to: &str, cx: &mut Context<'_, '_>) -> Done {
         role: Role::None,
         affiliation: Affiliation::None,
         seats: Vec::new(),
+        id: String::new(),
+        hats: String::new(),
     };
     let note = Note { reason: Some("You are not in the room."), ..Note::default() };
     let item = item(&stranger, Role::None, false, &note);
