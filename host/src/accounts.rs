@@ -32,6 +32,9 @@ pub(crate) enum AccountError {
     /// It is there already.
     #[error("{0} exists already; `calypte user passwd {0}` changes the password")]
     Exists(String),
+    /// It is being removed.
+    #[error("{0} is being removed; try again in a moment")]
+    Ending(String),
     /// It is not there.
     #[error("there is no account {0}; `calypte user list` shows all")]
     Unknown(String),
@@ -48,6 +51,10 @@ pub(crate) enum AccountError {
     #[error("the record of the account cannot be read: {0}")]
     Broken(String),
 }
+
+mod ending;
+
+pub(crate) use ending::RemovalThread;
 
 /// What the running server has to know of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,18 +92,19 @@ impl<'a> Accounts<'a> {
 
     /// Makes an account. Whatever an account of the same name left behind is removed.
     pub(crate) fn add(&self, account: &Jid, record: &Account) -> Result<(), AccountError> {
-        let _turn = turn();
-        if self.find(account)?.is_some() {
-            return Err(AccountError::Exists(account.to_string()));
+        match self.add_all(&[(account.clone(), record.clone())])?.is_empty() {
+            true => Ok(()),
+            false if self.is_ending(account)? => Err(AccountError::Ending(account.to_string())),
+            false => Err(AccountError::Exists(account.to_string())),
         }
-        let mut batch = self.erasure(account)?;
-        put(&mut batch, account, record);
-        Ok(self.store.commit(batch)?)
     }
 
     /// Makes accounts in one commit and returns those that are there already, which stay as they
     /// are.
     pub(crate) fn add_all(&self, wanted: &[(Jid, Account)]) -> Result<Vec<Jid>, AccountError> {
+        for (account, _) in wanted {
+            self.make_way(account)?;
+        }
         let _turn = turn();
         let (mut batch, mut known, mut seen) = (Batch::default(), Vec::new(), BTreeSet::new());
         for (account, record) in wanted {
@@ -104,7 +112,7 @@ impl<'a> Accounts<'a> {
                 known.push(account.clone());
                 continue;
             }
-            batch.ops.append(&mut self.erasure(account)?.ops);
+            ending::forget_end(account, &mut batch);
             put(&mut batch, account, record);
         }
         self.store.commit(batch)?;
@@ -145,44 +153,6 @@ impl<'a> Accounts<'a> {
     /// Allows or refuses logins.
     pub(crate) fn set_disabled(&self, account: &Jid, disabled: bool) -> Result<(), AccountError> {
         self.change(account, |old| Account { disabled, ..old })
-    }
-
-    /// Removes an account and everything that is kept for it.
-    ///
-    /// `tell` lets the running server tell its contacts and end its sessions; `done` is called in
-    /// between, when the account is gone.
-    pub(crate) fn delete(
-        &self,
-        account: &Jid,
-        tell: &dyn Fn(News),
-        done: &mut dyn FnMut(),
-    ) -> Result<(), AccountError> {
-        // Nobody logs in any more.
-        self.set_disabled(account, true)?;
-        tell(News::Ends);
-        {
-            let _turn = turn();
-            // What its contacts are told is on its way.
-            self.store.commit(Batch::default())?;
-            let batch = self.erasure(account)?;
-            self.store.commit(batch)?;
-        }
-        done();
-        tell(News::Gone);
-        self.sweep(account)
-    }
-
-    /// Removes rows that were written for an account while it was being removed.
-    fn sweep(&self, account: &Jid) -> Result<(), AccountError> {
-        let _turn = turn();
-        if self.find(account)?.is_some() {
-            // Somebody has made it anew.
-            return Ok(());
-        }
-        // What was submitted before can be read after this.
-        self.store.commit(Batch::default())?;
-        let batch = self.erasure(account)?;
-        if batch.is_empty() { Ok(()) } else { Ok(self.store.commit(batch)?) }
     }
 
     /// Returns the record of an account.
@@ -226,42 +196,12 @@ impl<'a> Accounts<'a> {
     ) -> Result<(), AccountError> {
         let _turn = turn();
         let old = self.find(account)?.ok_or_else(|| AccountError::Unknown(account.to_string()))?;
+        if self.is_ending(account)? {
+            return Err(AccountError::Ending(account.to_string()));
+        }
         let mut batch = Batch::default();
         put(&mut batch, account, &f(old));
         Ok(self.store.commit(batch)?)
-    }
-
-    /// Collects the removal of all rows that `account` owns, in every table there is.
-    fn erasure(&self, account: &Jid) -> Result<Batch, AccountError> {
-        let mut batch = Batch::default();
-        batch.delete(row(account));
-        let mut from = Vec::new();
-        // From table to table: the name of the next one stands in the first key behind the last.
-        loop {
-            let found = self.read(|storage| storage.scan(&from, &[0xff], 1, false))?;
-            let Some((key, _)) = found.first() else { return Ok(batch) };
-            let name = key.split(|byte| *byte == 0).next().unwrap_or_default();
-            let Ok(name) = std::str::from_utf8(name) else { return Ok(batch) };
-            let prefix = table::full_key(name, account.as_str(), &[]);
-            self.collect(&prefix, &mut batch)?;
-            from = name.as_bytes().to_vec();
-            from.push(1);
-        }
-    }
-
-    fn collect(&self, prefix: &[u8], batch: &mut Batch) -> Result<(), AccountError> {
-        let end = after(prefix);
-        let mut from = prefix.to_vec();
-        loop {
-            let rows = self.read(|storage| storage.scan(&from, &end, PAGE, false))?;
-            for (key, _) in &rows {
-                batch.delete(key.clone());
-            }
-            match rows.last() {
-                Some((key, _)) if rows.len() == PAGE => from = next(key),
-                _ => return Ok(()),
-            }
-        }
     }
 
     fn read<T>(
@@ -393,68 +333,10 @@ fn after(prefix: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
-    use calypte::tables::{Contact, ROSTER};
-
     use super::*;
 
     fn jid(text: &str) -> Jid {
         Jid::parse(text).unwrap()
-    }
-
-    fn contact(store: &Store, owner: &str, contact: &str) {
-        let mut batch = Batch::default();
-        let key = table::full_key(ROSTER.name, owner, &ROSTER.encode_key(contact));
-        batch.put(key, ROSTER.encode(&Contact::default()));
-        store.commit(batch).unwrap();
-    }
-
-    fn contacts(store: &Store, owner: &str) -> usize {
-        let prefix = table::full_key(ROSTER.name, owner, &[]);
-        store.reader().scan(&prefix, &after(&prefix), 5000, false).unwrap().len()
-    }
-
-    #[test]
-    fn a_deleted_account_leaves_nothing_and_takes_nothing_from_others() {
-        let folder = tempfile::tempdir().unwrap();
-        let domain = jid("chat.example");
-        let config = crate::config::Config::standard(domain.clone(), folder.path());
-        let store = crate::start::open_store(&config).unwrap();
-        let accounts = Accounts::new(&domain, &store);
-        let password = record("secret", 4096).unwrap();
-        for name in ["an", "ana", "ana2"] {
-            accounts.add(&jid(&format!("{name}@chat.example")), &password).unwrap();
-        }
-        for number in 0..PAGE + 10 {
-            contact(&store, "ana@chat.example", &format!("friend{number}@far.example"));
-        }
-        contact(&store, "an@chat.example", "friend@far.example");
-        contact(&store, "ana2@chat.example", "friend@far.example");
-        assert_eq!(contacts(&store, "ana@chat.example"), PAGE + 10);
-        let (told, mut is_done) = (RefCell::new(Vec::new()), false);
-        let ana = jid("ana@chat.example");
-        accounts
-            .delete(&ana, &|news| told.borrow_mut().push(news), &mut || is_done = true)
-            .unwrap();
-        assert!(is_done && *told.borrow() == [News::Ends, News::Gone]);
-        assert_eq!(contacts(&store, "ana@chat.example"), 0);
-        assert_eq!(contacts(&store, "an@chat.example"), 1);
-        assert_eq!(contacts(&store, "ana2@chat.example"), 1);
-        let names: Vec<String> =
-            accounts.list().unwrap().into_iter().map(|listed| listed.address).collect();
-        assert_eq!(names, ["an@chat.example", "ana2@chat.example"]);
-        // What its sessions wrote while they ended goes too.
-        let key = table::full_key(ROSTER.name, "ana@chat.example", &ROSTER.encode_key("late@a.b"));
-        let mut late = Batch::default();
-        late.put(key, ROSTER.encode(&Contact::default()));
-        store.submit(late);
-        accounts.sweep(&jid("ana@chat.example")).unwrap();
-        assert_eq!(contacts(&store, "ana@chat.example"), 0);
-        // What was written while the account went away is not inherited.
-        contact(&store, "ana@chat.example", "late@far.example");
-        accounts.add(&jid("ana@chat.example"), &password).unwrap();
-        assert_eq!(contacts(&store, "ana@chat.example"), 0);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use store::Store;
 use stream::Facts;
 use xmpp::{Jid, StanzaError};
 
-use crate::accounts::News;
+use crate::accounts::{News, RemovalThread};
 use crate::acme::{Acme, AcmeThread};
 use crate::actors::requests::{Mailbox, Posted};
 use crate::actors::{Line, Step};
@@ -216,6 +216,7 @@ impl Shared {
             _acme: AcmeThread::start(self).map_err(failed)?,
             _admin: AdminThread::start(admin, &socket, self).map_err(failed)?,
             _watch: WatchThread::start(self).map_err(failed)?,
+            _removals: RemovalThread::start(self).map_err(failed)?,
         })
     }
 
@@ -244,6 +245,7 @@ pub(crate) struct Attendants {
     _acme: AcmeThread,
     _admin: AdminThread,
     _watch: WatchThread,
+    _removals: RemovalThread,
 }
 
 impl fmt::Debug for Shared {

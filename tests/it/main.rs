@@ -23,6 +23,7 @@ mod killed;
 mod login;
 mod modules;
 mod registering;
+mod removed;
 mod serving;
 mod speaking;
 mod tidy;

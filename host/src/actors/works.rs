@@ -95,7 +95,7 @@ fn nobody(iterations: u32) -> Account {
 fn fault(error: &AccountError) -> AccountFault {
     match error {
         AccountError::Name(_) | AccountError::Elsewhere(..) => AccountFault::BadName,
-        AccountError::Exists(_) => AccountFault::Exists,
+        AccountError::Exists(_) | AccountError::Ending(_) => AccountFault::Exists,
         AccountError::Unknown(_) => AccountFault::Unknown,
         AccountError::Password(_) => AccountFault::BadPassword,
         AccountError::Wrong => AccountFault::Wrong,
