@@ -14,6 +14,7 @@ mod client;
 mod component;
 mod components;
 mod doorman;
+mod fence;
 pub(crate) mod gate;
 mod hall;
 mod inbox;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use calypte_tests::{Client, DOMAIN, Server, Setup, free_ports, wait};
+use calypte_tests::{Client, DOMAIN, How, Server, Setup, attr, free_ports, wait};
 
 const IRC: &str = "irc.chat.example";
 const WEB: &str = "web.chat.example";
@@ -15,6 +15,8 @@ const WEB: &str = "web.chat.example";
 struct Component {
     socket: TcpStream,
     got: String,
+    /// How many questions of the server it answered: they say how far it has read.
+    answered: usize,
 }
 
 impl Component {
@@ -22,7 +24,7 @@ impl Component {
     fn open(port: u16, domain: &str) -> (Self, String) {
         let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let mut component = Self { socket, got: String::new() };
+        let mut component = Self { socket, got: String::new(), answered: 0 };
         component.say(&format!(
             "<stream:stream xmlns='jabber:component:accept' \
              xmlns:stream='http://etherx.jabber.org/streams' to='{domain}'>"
@@ -71,6 +73,20 @@ impl Component {
         self.got
     }
 
+    /// Answers what the server asks, as every entity does.
+    fn answer(&mut self) {
+        let Some(at) = self.got.find("<ping ") else { return };
+        let Some(end) = self.got[at..].find("</iq>") else { return };
+        let start = self.got[..at].rfind("<iq ").unwrap();
+        let ping: String = self.got.drain(start..at + end + 5).collect();
+        let [id, to] = ["id", "to"].map(|name| attr(&ping, name).unwrap());
+        // One that ended its stream cannot.
+        drop(self.socket.write_all(
+            format!("<iq type='result' id='{id}' from='{to}' to='{DOMAIN}'/>").as_bytes(),
+        ));
+        self.answered += 1;
+    }
+
     /// Reads for a moment. `false`: nothing comes any more.
     fn hear(&mut self) -> bool {
         let mut bytes = [0; 4096];
@@ -78,6 +94,7 @@ impl Component {
             Ok(0) => false,
             Ok(count) => {
                 self.got.push_str(&String::from_utf8_lossy(&bytes[..count]));
+                self.answer();
                 true
             }
             Err(error) => matches!(
@@ -175,6 +192,41 @@ fn a_bridge_talks_with_people() {
     irc.expect(&["again"]);
     let log = server.log();
     assert!(!log.contains("secret of"), "{log}");
+}
+
+#[test]
+fn what_a_component_has_not_read_comes_back_when_it_dies() {
+    let (mut server, port) = start();
+    let mut ana = Client::login(&server, "ana");
+    let mut irc = Component::connect(port, IRC);
+    let say = |ana: &mut Client, word: &str| {
+        let body = format!("<body>{word}</body>");
+        ana.send(&format!("<message to='x@{IRC}' type='chat' id='{word}'>{body}</message>"));
+        ana.ping();
+    };
+    // What it read it has.
+    say(&mut ana, "read");
+    irc.expect(&["read", "</message>"]);
+    wait("it answers", || {
+        irc.hear();
+        irc.answered == 1
+    });
+    // Its system took this, and it never saw it.
+    say(&mut ana, "unread");
+    std::thread::sleep(Duration::from_millis(200));
+    drop(irc);
+    ana.expect(&["<message", "unread", "error", "service-unavailable"]);
+    let back = ana.drain(Duration::from_millis(300)).concat();
+    assert!(!back.contains("<message"), "{back}");
+    // Nor is it lost when the server dies.
+    let _irc = Component::connect(port, IRC);
+    ana.enable();
+    say(&mut ana, "late");
+    let memory = ana.memory();
+    server.kill();
+    server.launch();
+    let mut ana = How::default().resume(&server, &memory).unwrap();
+    ana.expect(&["<message", "late", "error", "service-unavailable"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use xmpp::{Stanza, StreamError};
 
 use super::components::{away, bounce, pass};
+use super::fence::Fence;
 use super::gate::Place;
 use super::hall::Hall;
 use super::inbox::Parcel;
@@ -42,6 +43,9 @@ const STANZAS_UNDER_WAY: usize = 512;
 /// Their bytes.
 const BYTES_UNDER_WAY: usize = 1 << 20;
 
+/// Stanzas that it is not known to have before it gets no more.
+const UNANSWERED_MAX: usize = 1024;
+
 /// See the file.
 pub(super) struct Component {
     hall: Arc<Hall>,
@@ -51,8 +55,9 @@ pub(super) struct Component {
     stream: ComponentStream,
     /// What waits for it, once it has proved its domain.
     route: Option<Arc<Route>>,
-    /// What is written and not flushed yet.
+    /// What is written and it is not known to have.
     taken: VecDeque<Entry>,
+    fence: Fence,
     /// How many stanzas went to shards.
     passed: u64,
     is_lost: bool,
@@ -93,6 +98,7 @@ impl Component {
             stream: ComponentStream::new(settings, chance),
             route: None,
             taken: VecDeque::new(),
+            fence: Fence::default(),
             passed: 0,
             is_lost: false,
             until: Some(Box::pin(sleep_until(Instant::now() + PROVED_WITHIN))),
@@ -194,6 +200,11 @@ impl Component {
 
     fn take_stanza(&mut self, stanza: Stanza, run: &mut (u16, Vec<Event>, usize)) {
         let Some(to) = stanza.to.as_ref() else { return };
+        if *to == self.hall.domain
+            && let Some(count) = self.fence.answered(&stanza)
+        {
+            return self.delivered(count);
+        }
         self.hall.shared.metrics.components_stanzas_in.of(stanza.kind.name()).one();
         if !self.hall.serves(to.domain()) {
             return pass(&self.hall, stanza);
@@ -238,6 +249,12 @@ impl Component {
     }
 
     fn check_timer(&mut self, poller: &mut Poller<'_>) {
+        if self.fence.is_given_up(poller) {
+            tracing::info!(
+                "A component answers no ping: what is written to it counts as received."
+            );
+            self.delivered(self.taken.len());
+        }
         let Some(until) = &mut self.until else { return };
         if until.as_mut().poll(poller).is_ready() {
             self.until = None;
@@ -254,7 +271,10 @@ impl Component {
     /// Takes what waits, as far as there is room.
     fn load(&mut self, poller: &Poller<'_>) {
         let Some(route) = self.route.clone() else { return };
-        while !self.stream.is_over() && self.stream.output().len() < WRITE_BYTES {
+        while !self.stream.is_over()
+            && self.stream.output().len() < WRITE_BYTES
+            && self.taken.len() < UNANSWERED_MAX
+        {
             let Some(entry) = route.take(self.outbox.id(), poller.waker()) else { return };
             self.hall.shared.metrics.components_stanzas_out.of(entry.stanza.kind.name()).one();
             self.stream.send(&entry.stanza);
@@ -266,9 +286,12 @@ impl Component {
     fn write(&mut self, poller: &mut Poller<'_>) -> bool {
         loop {
             self.load(poller);
+            if self.stream.output().is_empty() {
+                self.ask();
+            }
             let output = self.stream.output();
             if output.is_empty() {
-                break;
+                return true;
             }
             match Pin::new(&mut self.socket).poll_write(poller, output) {
                 Poll::Pending => return false,
@@ -279,15 +302,25 @@ impl Component {
                 }
             }
         }
-        self.delivered();
-        true
     }
 
-    /// The component has what was written, as far as we can know: it does not count.
-    fn delivered(&mut self) {
+    /// Sees to it that we hear how far it has read: it does not count, but answers what it is asked,
+    /// after all that was written before.
+    fn ask(&mut self) {
+        let (Some(route), false) = (&self.route, self.stream.is_over()) else { return };
+        if self.fence.is_mute {
+            return self.delivered(self.taken.len());
+        }
+        if let Some(ping) = self.fence.ask(&self.hall.domain, &route.remote, self.taken.len()) {
+            self.stream.send(&ping);
+        }
+    }
+
+    /// The component has the first `count` stanzas that were written.
+    fn delivered(&mut self, count: usize) {
         let Some(route) = &self.route else { return };
         let mut rows: BTreeMap<u16, Vec<Vec<u8>>> = BTreeMap::new();
-        for entry in self.taken.drain(..) {
+        for entry in self.taken.drain(..count.min(self.taken.len())) {
             route.forget([&entry]);
             if let Some(row) = entry.row {
                 rows.entry(row.shard).or_default().push(row.key);
