@@ -4,6 +4,7 @@
 use calypte::prelude::*;
 use calypte::wire::DiscoveryAsked;
 
+mod before;
 mod hashes;
 
 use hashes::Hashes;
@@ -27,6 +28,7 @@ impl Module for Disco {
     ];
     const IDENTITIES: &'static [Identity] = &[Identity::Account("account", "registered")];
     const HOOKS: &'static [Hook<Self>] = &[
+        Hook::started(Self::started),
         Hook::iq_get(On::Domain, ns::DISCO_INFO, "query", Self::domain_info),
         Hook::iq_get(On::Domain, ns::DISCO_ITEMS, "query", Self::domain_items),
         Hook::iq_get(On::AccountFromAnyone, ns::DISCO_INFO, "query", Self::account_info),
@@ -42,12 +44,19 @@ impl Module for Disco {
 }
 
 impl Disco {
-    fn domain_info(&self, request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
-        let Some(node) = node(request)? else { return Ok(Reply::With(domain(cx)?)) };
-        // XEP-0115 §6.2, XEP-0390 §4.5: the nodes that the stream features name.
+    /// The server runs, or has other modules and settings.
+    fn started(&self, cx: &mut Context<'_, '_>) -> Done {
         let answer = domain(cx)?;
-        if Hashes::of(&answer, cx)?.nodes().contains(&node) {
-            return Ok(Reply::With(answer.with_attr("node", &node)));
+        before::remember(&answer, cx)
+    }
+
+    fn domain_info(&self, request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+        let answer = domain(cx)?;
+        before::remember(&answer, cx)?;
+        let Some(node) = node(request)? else { return Ok(Reply::With(answer)) };
+        // XEP-0115 §6.2, XEP-0390 §4.5: the nodes that the stream features name, or named before.
+        if let Some(answer) = before::find(&node, cx)? {
+            return Ok(Reply::With(answer));
         }
         of_node(request, cx, node, true, false)
     }
