@@ -17,6 +17,20 @@ pub(crate) struct Own {
 
 record!(Own, 1);
 
+/// Invitations by when they end, see [`end`].
+pub(crate) const ENDS: Table<(String, String), Listed> = Table::domain("invites.ends");
+
+/// That an invitation is listed says all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Listed;
+
+record!(Listed, 1);
+
+/// Returns the key of an invitation in [`ENDS`]: its end sorts as a number does.
+pub(crate) fn end(expires_ms: u64, id: &str) -> (String, String) {
+    (format!("{expires_ms:016x}"), id.to_owned())
+}
+
 /// What is wanted of an invitation.
 #[derive(Debug)]
 pub(crate) struct Wish {
@@ -42,6 +56,7 @@ impl Invites {
         let (begun, made_ms) = (Vec::new(), cx.now_ms());
         let invitation = Invitation { by, name, expires_ms, uses, may_register, begun, made_ms };
         cx.put(&INVITATIONS, &*id, &invitation)?;
+        cx.put(&ENDS, &end(expires_ms, &id), &Listed)?;
         cx.count("made", 1)?;
         if cx.owner().local().is_some() {
             cx.put(&OWN, &*id, &Own { expires_ms })?;

@@ -6,7 +6,7 @@ use calypte::wire::Range;
 use calypte::{Stranger, prelude::*};
 use tables::{ACCOUNTS, INVITATIONS, INVITED, Invitation, Invited, REGISTRATION};
 
-use crate::made::OWN;
+use crate::made::{ENDS, Listed, OWN, end};
 use crate::{Invites, NS, tokens};
 
 /// An hour, in milliseconds.
@@ -17,6 +17,11 @@ const ACCEPTED_MS: u64 = 600_000;
 const ACCEPTED_MAX: usize = 1000;
 /// When an account that was begun is there or is not coming, in milliseconds.
 const BEGUN_MS: u64 = 120_000;
+/// What timers of accounts that were begun start with; the invitation and the name follow.
+const BEGUN: &str = "begun ";
+/// The most invitations that are forgotten at a time, and when the next ones are.
+const SWEPT_MAX: u32 = 500;
+const SOON_MS: u64 = 10_000;
 /// The most addresses whose wrong tokens are counted; more of them share one count.
 const ADDRESSES_MAX: usize = 10_000;
 const OTHERS: &str = "-";
@@ -33,30 +38,41 @@ struct Wrong {
 record!(Wrong, 1);
 
 impl Invites {
-    /// Looks for what was going on when the server stopped.
+    /// Looks at all there are: for what was going on when the server stopped, and for those that are
+    /// not listed by their end yet.
     pub(crate) fn started(&self, cx: &mut Context<'_, '_>) -> Done {
+        for (id, invitation) in cx.all(&INVITATIONS, u32::MAX)? {
+            let end = end(invitation.expires_ms, &id);
+            if cx.get(&ENDS, &end)?.is_none() {
+                cx.put(&ENDS, &end, &Listed)?;
+            }
+            look_at(&id, invitation, cx)?;
+        }
         self.sweep("", cx)
     }
 
-    /// Forgets what is over, and settles accounts that were begun when the server stopped.
-    pub(crate) fn sweep(&self, _: &str, cx: &mut Context<'_, '_>) -> Done {
+    /// Forgets what is over, and settles an account of which nobody heard what became.
+    pub(crate) fn sweep(&self, timer: &str, cx: &mut Context<'_, '_>) -> Done {
+        if let Some((id, _)) = timer.strip_prefix(BEGUN).and_then(|rest| rest.split_once(' ')) {
+            let found = cx.get(&INVITATIONS, id)?;
+            return found.map_or(Ok(()), |invitation| look_at(id, invitation, cx));
+        }
         let now_ms = cx.now_ms();
+        let range = Range { to: None, limit: SWEPT_MAX, reverse: false };
         let mut next = HOUR_MS;
-        for (id, mut invitation) in cx.all(&INVITATIONS, u32::MAX)? {
-            if invitation.expires_ms <= now_ms && invitation.begun.is_empty() {
-                tokens::forget(cx, &id, &invitation)?;
-                continue;
+        let (now, _) = end(now_ms, "");
+        for (end, _) in cx.scan(&ENDS, &[], &range)? {
+            if end.0 > now {
+                break;
             }
-            for (name, at_ms) in std::mem::take(&mut invitation.begun) {
-                if now_ms < at_ms.saturating_add(BEGUN_MS) {
-                    next = BEGUN_MS;
-                    continue;
+            // There may be more.
+            next = SOON_MS;
+            match cx.get(&INVITATIONS, &*end.1)? {
+                Some(invitation) if invitation.begun.is_empty() => {
+                    tokens::forget(cx, &end.1, &invitation)?;
                 }
-                let is_there =
-                    cx.get(&ACCOUNTS, &*name)?.is_some_and(|one| one.created_ms >= at_ms);
-                let stage =
-                    if is_there { RegistrationStage::Done } else { RegistrationStage::Failed };
-                settle(cx, &id, &name, stage)?;
+                // Its accounts have timers of their own, and it ends with the last of them.
+                Some(_) | None => cx.delete(&ENDS, &end)?,
             }
         }
         forget_counts(cx)?;
@@ -113,7 +129,7 @@ impl Invites {
         }
         let Some(mut invitation) = cx.get(&INVITATIONS, &*id)? else { return Ok(()) };
         // Should nobody hear what became of it. A timer of its own: the next ones do not put it off.
-        cx.wake_at(cx.now_ms().saturating_add(BEGUN_MS), &format!("begun {name}"))?;
+        cx.wake_at(cx.now_ms().saturating_add(BEGUN_MS), &format!("{BEGUN}{id} {name}"))?;
         invitation.begun.push((name, cx.now_ms()));
         cx.put(&INVITATIONS, &*id, &invitation)
     }
@@ -206,6 +222,24 @@ impl Invites {
         let word = Element::new(NS, "redeemed").with_attr("id", &id).with_attr("left", "0");
         cx.send(&tell(&from, word))?;
         over()
+    }
+}
+
+/// Settles accounts whose time is over, and forgets an invitation that is over.
+fn look_at(id: &str, invitation: Invitation, cx: &mut Context<'_, '_>) -> Done {
+    let now_ms = cx.now_ms();
+    for (name, at_ms) in &invitation.begun {
+        if now_ms < at_ms.saturating_add(BEGUN_MS) {
+            continue;
+        }
+        let is_there = cx.get(&ACCOUNTS, &**name)?.is_some_and(|one| one.created_ms >= *at_ms);
+        let stage = if is_there { RegistrationStage::Done } else { RegistrationStage::Failed };
+        settle(cx, id, name, stage)?;
+    }
+    let left = cx.get(&INVITATIONS, id)?;
+    match left.filter(|left| left.expires_ms <= now_ms && left.begun.is_empty()) {
+        Some(left) => tokens::forget(cx, id, &left),
+        None => Ok(()),
     }
 }
 

@@ -3,6 +3,8 @@
 use calypte::prelude::*;
 use tables::{ACCOUNTS, INVITATIONS, INVITED_NAMES, Invitation};
 
+use crate::made::{ENDS, end};
+
 /// Letters of a token, five bits each.
 const LETTERS: u32 = 26;
 /// Letters of a hash.
@@ -60,6 +62,7 @@ pub(crate) fn forget(cx: &mut Context<'_, '_>, id: &str, invitation: &Invitation
     if let Some(name) = &invitation.name {
         cx.delete(&INVITED_NAMES, &**name)?;
     }
+    cx.delete(&ENDS, &end(invitation.expires_ms, id))?;
     cx.delete(&INVITATIONS, id)
 }
 
