@@ -137,6 +137,9 @@ impl Step<'_> {
     ) {
         if let Called::Refused(error) = self.call(function, cause, None, name, payload) {
             let module = self.pipeline.name(function.module).to_owned();
+            if !self.state.refusals.is_news(&module, cause.owner, self.now_ms) {
+                return;
+            }
             self.log(2, &module, format!("could not do what it was called for: {error}"));
         }
     }

@@ -23,8 +23,8 @@ use crate::step::Step;
 const SESSION_MS: u64 = 600_000;
 /// When what a client was in the middle of is forgotten altogether.
 const FORGET_MS: u64 = 3_600_000;
-/// The most that one client is in the middle of.
-const OF_ASKER_MAX: usize = 8;
+/// The most that the clients of one account are in the middle of.
+const OF_ACCOUNT_MAX: usize = 8;
 /// The most that all clients of a shard are in the middle of.
 const SESSIONS_MAX: usize = 1024;
 /// The most stages of a command.
@@ -349,17 +349,22 @@ impl Session {
     fn is_over(&self, now_ms: u64) -> bool {
         now_ms.saturating_sub(self.used_ms) > SESSION_MS
     }
+
+    fn account(&self) -> &str {
+        JidRef::trusted(&self.asker).bare_str()
+    }
 }
 
 impl Running {
-    /// Keeps one more; the oldest goes when its asker, or all together, have too many.
+    /// Keeps one more; the oldest goes when its account, or all together, have too many.
     fn insert(&mut self, id: &str, session: Session) {
         let now_ms = session.used_ms;
         self.0.retain(|_, other| now_ms.saturating_sub(other.used_ms) < FORGET_MS);
-        let own = self.0.values().filter(|other| other.asker == session.asker).count();
-        if own >= OF_ASKER_MAX || self.0.len() >= SESSIONS_MAX {
+        let is_own = |other: &Session| other.account() == session.account();
+        let own = self.0.values().filter(|other| is_own(other)).count();
+        if own >= OF_ACCOUNT_MAX || self.0.len() >= SESSIONS_MAX {
             let all = self.0.iter();
-            let fits = |other: &Session| own < OF_ASKER_MAX || other.asker == session.asker;
+            let fits = |other: &Session| own < OF_ACCOUNT_MAX || is_own(other);
             let oldest =
                 all.filter(|(_, other)| fits(other)).min_by_key(|(_, other)| other.used_ms);
             if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
@@ -421,4 +426,26 @@ fn info(node: &str, kind: &str, name: &str) -> Element {
         .with_child(identity)
         .with_child(feature(ns::COMMANDS))
         .with_child(feature(ns::DATA_FORMS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_devices_of_an_account_are_in_the_middle_of_no_more() {
+        let mut running = Running::default();
+        let begin = |running: &mut Running, id: &str, asker: &str, ms| {
+            running.insert(id, Session::new("node", asker, String::new(), ms));
+        };
+        begin(&mut running, "other", "ben@b.example/phone", 0);
+        for number in 0..OF_ACCOUNT_MAX + 3 {
+            let (id, ms) = (number.to_string(), 1 + u64::try_from(number).unwrap());
+            begin(&mut running, &id, &format!("ana@b.example/{number}"), ms);
+        }
+        assert_eq!(running.0.len(), OF_ACCOUNT_MAX + 1);
+        // The oldest went, and nobody else's.
+        assert!(running.0.contains_key("other") && running.0.contains_key("3"));
+        assert!(!running.0.contains_key("2"));
+    }
 }

@@ -367,7 +367,12 @@ impl Frame<'_, '_> {
         let since_ms = step.now_ms;
         for later in later {
             match later {
-                Later::Send(stanza) => step.route(stanza, is_assured),
+                // What the domain and its accounts tell each other is half of something, whose other
+                // half is done.
+                Later::Send(stanza) => {
+                    let is_assured = is_assured || step.is_between_us(&stanza);
+                    step.route(stanza, is_assured);
+                }
                 Later::Show(stanza) => step.route(stanza, false),
                 Later::Deliver(number, stanza, is_assured) => {
                     step.hand(number, stanza, is_assured, since_ms);

@@ -20,6 +20,7 @@ mod peers;
 mod pipeline;
 mod receive;
 mod records;
+mod refusals;
 mod requests;
 mod restore;
 mod resume;

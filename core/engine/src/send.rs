@@ -145,6 +145,15 @@ impl Step<'_> {
         self.legs.push_back(leg);
     }
 
+    /// Tells whether a message is between the domain itself and one of its accounts.
+    pub(crate) fn is_between_us(&self, stanza: &Stanza) -> bool {
+        let domain = &self.state.setup.domain;
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return false };
+        let is_ours = from.domain() == domain.domain() && to.domain() == domain.domain();
+        let is_it = |jid: &Jid| jid == domain;
+        stanza.kind == Kind::Message && is_ours && (is_it(from) || is_it(to))
+    }
+
     /// Tells whether a domain is ours, or below ours and served by a module.
     pub(crate) fn is_local(&self, domain: &str) -> bool {
         let ours = self.state.setup.domain.domain();

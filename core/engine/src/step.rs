@@ -12,6 +12,7 @@ use crate::later::Owed;
 use crate::leaving::{Leaving, LeavingCount};
 use crate::peers::Looks;
 use crate::pipeline::Pipeline;
+use crate::refusals::Refusals;
 use crate::requests::{Late, Requests};
 use crate::session::Sessions;
 use crate::wakes::Wakes;
@@ -58,6 +59,8 @@ pub(crate) struct State {
     pub(crate) legs: VecDeque<Leg>,
     /// How much randomness was used.
     pub(crate) chance: u64,
+    /// What was said in the log about calls that were refused.
+    pub(crate) refusals: Refusals,
 }
 
 /// An event on its way through the shard.
@@ -132,6 +135,7 @@ impl Engine {
             expiries: BTreeSet::new(),
             legs: VecDeque::new(),
             chance: 0,
+            refusals: Refusals::default(),
         };
         Self { pipeline, state }
     }

@@ -166,3 +166,18 @@ fn a_message_to_oneself_reaches_all_devices() {
     assert_eq!(world.heard(1), ["a", "b"]);
     assert_eq!(world.heard(2), ["a", "b"]);
 }
+
+#[test]
+fn what_an_account_tells_the_domain_is_not_lost_on_the_way() {
+    // The client does not count, so nothing was promised to it.
+    let shards = 16;
+    let mut world = World::new(shards, Limits::default(), true);
+    let own = world.shard(JULIET);
+    assert!(own != world.shard("capulet.example") && own != world.shard(NURSE));
+    world.open(1, "juliet@capulet.example/1");
+    world.crosses = false;
+    world.sends(1, JULIET, "<iq type='set' id='r'><report xmlns='urn:x'/></iq>");
+    let rows = world.store.rows().map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+    let crossing: Vec<_> = rows.filter(|row| row.contains("id=\"report\"")).collect();
+    assert!(crossing.len() == 1 && crossing[0].contains("to=\"capulet.example\""), "{crossing:?}");
+}

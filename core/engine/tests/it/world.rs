@@ -37,6 +37,7 @@ impl Module for Guard {
         Hook::iq_set(On::Account, "urn:x", "keep", Self::keep),
         Hook::iq_set(On::Account, "urn:x", "lose", Self::lose),
         Hook::iq_set(On::Account, "urn:x", "count", Self::count),
+        Hook::iq_set(On::Account, "urn:x", "report", Self::report),
         Hook::wake(Self::woken),
         Hook::acked(Self::acked),
         Hook::closed(Self::fails),
@@ -87,6 +88,14 @@ impl Guard {
         let found = [cx.get(&ROWS, "one")?, cx.get(&ROWS, "two")?];
         let counts = (cx.all(&ROWS, 9)?.len(), found.iter().flatten().count());
         cx.send_xml(&format!("<message to='{NURSE}' type='headline' id='{counts:?}'/>"))?;
+        Ok(Reply::Empty)
+    }
+
+    /// Tells the domain, and somebody else.
+    fn report(&self, _: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+        for to in ["capulet.example", NURSE] {
+            cx.send_xml(&format!("<message to='{to}' type='headline' id='report'/>"))?;
+        }
         Ok(Reply::Empty)
     }
 
