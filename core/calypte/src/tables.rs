@@ -7,7 +7,7 @@ mod files;
 mod pep;
 
 pub use files::{FILE_BLOBS, FILE_LINKS, FileBlob, FileLink, file_link};
-pub use pep::{PEP_ITEMS, PEP_NODES, PepAccess, PepItem, PepLast, PepNode};
+pub use pep::{PEP_ITEMS, PEP_MEMBERS, PEP_NODES, PepAccess, PepItem, PepLast, PepMember, PepNode};
 
 /// Who has an account, by the local part. The host writes it.
 pub const ACCOUNTS: Table<str, Account> = Table::domain("accounts");

@@ -1,10 +1,9 @@
 //! Who may see a node (XEP-0060 §4.5, XEP-0163 §5).
 
 use calypte::prelude::*;
-use tables::{Contact, PepAccess, PepNode, ROSTER};
+use tables::{Contact, PEP_MEMBERS, PepAccess, PepMember, PepNode, ROSTER};
 
 use crate::errors::fault;
-use crate::rows::{MEMBERS, Member};
 
 /// Refuses who may not see a node.
 ///
@@ -36,9 +35,9 @@ pub(crate) fn refusal(
     contact: Option<&Contact>,
     cx: &mut Context<'_, '_>,
 ) -> Result<Option<StanzaError>, StanzaError> {
-    match cx.get(&MEMBERS, &(name.to_owned(), bare.to_owned()))? {
-        Some(Member::Member) => return Ok(None),
-        Some(Member::Outcast) => return Ok(Some(StanzaError::FORBIDDEN)),
+    match cx.get(&PEP_MEMBERS, &(name.to_owned(), bare.to_owned()))? {
+        Some(PepMember::Member) => return Ok(None),
+        Some(PepMember::Outcast) => return Ok(Some(StanzaError::FORBIDDEN)),
         None => {}
     }
     let sees_presence = contact.is_some_and(|contact| contact.from);

@@ -6,7 +6,7 @@ use calypte::prelude::*;
 use tables::{PEP_NODES, PepLast, PepNode, ROSTER};
 
 use crate::rows::{self, SUBSCRIBERS};
-use crate::{Config, access, fields, seen};
+use crate::{Config, access, fields, seen, usage};
 
 /// The most bytes of last items that a device is sent when it appears.
 const GREETING_BYTES_MAX: usize = 256 << 10;
@@ -109,7 +109,10 @@ pub(crate) fn greet(jid: JidRef<'_>, wanted: &[String], cx: &mut Context<'_, '_>
     if !is_own && !contact.as_ref().is_some_and(|contact| contact.from) {
         return Ok(());
     }
-    let mut bytes = 0_usize;
+    if !is_own && !usage::may_greet(jid.bare_str(), cx)? {
+        return cx.count("missed", 1);
+    }
+    let (mut items, mut bytes) = (0_usize, 0_usize);
     for name in wanted {
         let node = cx.get(&PEP_NODES, name)?;
         let Some(node) = node.filter(|node| node.send_last == PepLast::OnPresence) else {
@@ -119,12 +122,13 @@ pub(crate) fn greet(jid: JidRef<'_>, wanted: &[String], cx: &mut Context<'_, '_>
         if !is_own && access::refusal(name, &node, bare, contact.as_ref(), cx)?.is_some() {
             continue;
         }
-        bytes = bytes.saturating_add(send_last(name, &node, jid.as_str(), cx)?);
+        let sent = send_last(name, &node, jid.as_str(), cx)?;
+        (items, bytes) = (items.saturating_add(usize::from(sent > 0)), bytes.saturating_add(sent));
         if bytes > GREETING_BYTES_MAX {
             break;
         }
     }
-    Ok(())
+    if is_own || items == 0 { Ok(()) } else { usage::greeted(jid.bare_str(), (items, bytes), cx) }
 }
 
 /// Sends the last item of a node to one address; returns its bytes.

@@ -1,9 +1,8 @@
 //! What somebody is to a node (XEP-0060 §5.7, §8.9): its owner, a member, an outcast.
 
 use calypte::prelude::*;
-use tables::PEP_NODES;
+use tables::{PEP_MEMBERS as MEMBERS, PEP_NODES, PepMember as Member};
 
-use crate::rows::{MEMBERS, Member};
 use crate::{checked_name, node_name, rows};
 
 /// The most that have a place at a node.

@@ -3,12 +3,10 @@
 use bincode::{Decode, Encode};
 use calypte::prelude::*;
 use calypte::wire::Range;
-use tables::{PEP_ITEMS, PEP_NODES, PepItem, PepNode};
+use tables::{PEP_ITEMS, PEP_MEMBERS as MEMBERS, PEP_NODES, PepItem, PepMember as Member, PepNode};
 
 /// The ids of a node's items by their places.
 pub(crate) const ORDER: Table<(String, u64), Placed> = Table::account("pep.order");
-/// Who was given a place at a node, by node and bare address.
-pub(crate) const MEMBERS: Table<(String, String), Member> = Table::account("pep.members");
 /// Who asked to be told of a node, by node and address.
 pub(crate) const SUBSCRIBERS: Table<(String, String), Subscriber> =
     Table::account("pep.subscribers");
@@ -26,17 +24,6 @@ pub(crate) struct Placed {
 }
 
 record!(Placed, 1);
-
-/// What somebody is to a node (XEP-0060 §4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) enum Member {
-    /// May see it, whoever else may.
-    Member,
-    /// May not, whoever else may.
-    Outcast,
-}
-
-record!(Member, 1);
 
 /// Somebody who asked to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

@@ -178,6 +178,7 @@ impl Pep {
     ) -> Done {
         let RosterChanged { contact, from, to } = notified.read()?;
         if !from.1 && !to.1 {
+            usage::forget_greeted(&contact, cx)?;
             return write(&contact, &Devices::default(), cx).map(drop);
         }
         if from != (false, true) {

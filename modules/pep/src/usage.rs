@@ -34,6 +34,61 @@ struct Usage {
 
 record!(Usage, 1);
 
+/// How far contacts are ahead of what they are sent of their own accord, by bare address.
+const GREETED: Table<str, Greeted> = Table::volatile_account("pep.greeted");
+/// The bytes of last items that a contact is sent in a minute, over a while.
+const GREETED_A_MINUTE: u64 = 256 << 10;
+/// How many minutes' worth it is sent at once.
+const GREETED_MINUTES: u64 = 4;
+/// What an item costs besides its content: it is a message.
+const GREETED_ITEM: usize = 512;
+
+/// How far a contact is ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+struct Greeted {
+    /// When it has made up for what it was sent, in milliseconds since 1970.
+    clear_ms: u64,
+}
+
+record!(Greeted, 1);
+
+impl Greeted {
+    fn has_room(self, now_ms: u64) -> bool {
+        self.clear_ms.saturating_sub(now_ms) < GREETED_MINUTES * 60_000
+    }
+
+    /// It was sent so many bytes.
+    fn and(self, bytes: usize, now_ms: u64) -> Self {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let cost_ms = bytes.saturating_mul(60_000) / GREETED_A_MINUTE;
+        Self { clear_ms: self.clear_ms.max(now_ms).saturating_add(cost_ms) }
+    }
+}
+
+/// Says whether a contact may be sent more of what is there when it appears: one that comes and goes
+/// all the time is not sent all of it each time.
+pub(crate) fn may_greet(bare: &str, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    let now_ms = cx.now_ms();
+    Ok(cx.get(&GREETED, bare)?.is_none_or(|greeted| greeted.has_room(now_ms)))
+}
+
+/// A contact was sent so many items with so many bytes.
+pub(crate) fn greeted(
+    bare: &str,
+    (items, bytes): (usize, usize),
+    cx: &mut Context<'_, '_>,
+) -> Done {
+    let before = cx.get(&GREETED, bare)?.unwrap_or_default();
+    let bytes = bytes.saturating_add(items.saturating_mul(GREETED_ITEM));
+    let after = before.and(bytes, cx.now_ms());
+    cx.put(&GREETED, bare, &after)
+}
+
+/// Forgets somebody who is no contact any more.
+pub(crate) fn forget_greeted(bare: &str, cx: &mut Context<'_, '_>) -> Done {
+    cx.delete(&GREETED, bare)
+}
+
 impl Usage {
     /// Has so many bytes in the place of so many, if there is room.
     fn take(&mut self, before: u64, after: u64) -> bool {
@@ -122,6 +177,20 @@ mod tests {
         assert!(usage.take(BYTES_MAX, 10));
         assert!(usage.take(0, 1));
         assert_eq!(usage.bytes, 11);
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_not_sent_all_each_time() {
+        let minute = usize::try_from(GREETED_A_MINUTE).unwrap();
+        let mut greeted = Greeted::default();
+        let mut sent = 0;
+        while greeted.has_room(1000) {
+            greeted = greeted.and(minute, 1000);
+            sent += 1;
+        }
+        assert_eq!(sent, GREETED_MINUTES);
+        assert!(!greeted.has_room(1000));
+        assert!(greeted.has_room(1001));
     }
 
     #[test]

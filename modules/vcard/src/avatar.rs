@@ -6,7 +6,7 @@ use bincode::{Decode, Encode};
 use calypte::notice::{Notice, PepChanged, PepPublish};
 use calypte::prelude::*;
 use calypte::wire::Range;
-use tables::{PEP_ITEMS, PEP_NODES, PepAccess};
+use tables::{PEP_ITEMS, PEP_MEMBERS, PEP_NODES, PepAccess, PepMember, ROSTER};
 
 use crate::photo::{self, Photo};
 use crate::{SeenBy, Vcard, shown};
@@ -21,7 +21,7 @@ impl Notice for ImagePublished {
     const NAME: &'static str = "vcard.image-published";
 }
 
-/// Who may see a photo.
+/// Who may see something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Audience {
     Everyone,
@@ -29,8 +29,7 @@ pub(crate) enum Audience {
     Own,
 }
 
-/// Returns who may see the photo: who may see it where it is published (XEP-0398 §7). A node says so
-/// whatever it holds: the photo may be in the card only.
+/// Returns who may see the photo, as far as that is no matter of single people: see [`may_see`].
 pub(crate) fn audience(cx: &mut Context<'_, '_>) -> Result<Audience, StanzaError> {
     let mut audience = Audience::Everyone;
     for node in [ns::AVATAR_DATA, ns::AVATAR_METADATA] {
@@ -42,6 +41,32 @@ pub(crate) fn audience(cx: &mut Context<'_, '_>) -> Result<Audience, StanzaError
         });
     }
     Ok(audience)
+}
+
+/// Tells whether somebody else may see the photo: who may see both nodes where it is published (XEP-0398
+/// §7), where there are such.
+pub(crate) fn may_see(who: JidRef<'_>, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    for name in [ns::AVATAR_DATA, ns::AVATAR_METADATA] {
+        let Some(node) = cx.get(&PEP_NODES, name)? else { continue };
+        let bare = who.bare_str().to_owned();
+        let may = match cx.get(&PEP_MEMBERS, &(name.to_owned(), bare))? {
+            Some(place) => place == PepMember::Member,
+            None if node.access == PepAccess::Open => true,
+            None => cx.get(&ROSTER, who.bare_str())?.is_some_and(|contact| {
+                let is_in = contact.groups.iter().any(|group| node.groups.contains(group));
+                let is_for = match node.access {
+                    PepAccess::Open | PepAccess::Presence => true,
+                    PepAccess::Roster => is_in,
+                    PepAccess::Whitelist => false,
+                };
+                contact.from && is_for
+            }),
+        };
+        if !may {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Vcard {

@@ -26,8 +26,7 @@ impl Vcard {
     pub(crate) fn show(&self, request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
         let is_own = cx.is_own(request.from);
         let is_shown = self.may_see(request.from, Audience::Everyone, cx)?;
-        let audience = avatar::audience(cx)?;
-        let has_photo = is_shown && self.may_see(request.from, audience, cx)?;
+        let has_photo = is_shown && self.may_see_photo(request.from, cx)?;
         let card = if is_shown { read(has_photo, cx)? } else { None };
         // Old clients ask for the own card before they set another, and go on only if there is one.
         let card = card.or_else(|| is_own.then(|| Element::new(ns::VCARD, "vCard")));

@@ -101,6 +101,16 @@ impl Module for Vcard {
 }
 
 impl Vcard {
+    /// Tells whether somebody may see the photo.
+    fn may_see_photo(
+        &self,
+        who: Option<JidRef<'_>>,
+        cx: &mut Context<'_, '_>,
+    ) -> Result<bool, StanzaError> {
+        let Some(other) = who.filter(|who| !cx.is_own(Some(*who))) else { return Ok(true) };
+        Ok(self.may_see(who, Audience::Everyone, cx)? && avatar::may_see(other, cx)?)
+    }
+
     /// Tells whether somebody may see what is for such an audience.
     fn may_see(
         &self,

@@ -78,11 +78,10 @@ impl Vcard {
         }
         // Of a photo that was never there nothing has to be said.
         let Some(shown) = cx.get(&SHOWN, KEY)? else { return Ok(Flow::Pass) };
-        let audience = avatar::audience(cx)?;
         let is_shown = match presence.to {
-            Some(to) => self.may_see(Some(to), audience, cx)?,
+            Some(to) => self.may_see_photo(Some(to), cx)?,
             // It goes to those who may see the presence.
-            None => audience != Audience::Own,
+            None => avatar::audience(cx)? != Audience::Own,
         };
         if !is_shown {
             return Ok(Flow::Pass);

@@ -9,6 +9,20 @@ pub const PEP_NODES: Table<str, PepNode> = Table::account("pep.nodes");
 /// The items of an account, by node and id.
 pub const PEP_ITEMS: Table<(String, String), PepItem> = Table::account("pep.items");
 
+/// Who was given a place at a node, by node and bare address.
+pub const PEP_MEMBERS: Table<(String, String), PepMember> = Table::account("pep.members");
+
+/// What somebody is to a node (XEP-0060 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum PepMember {
+    /// May see it, whoever else may.
+    Member,
+    /// May not, whoever else may.
+    Outcast,
+}
+
+record!(PepMember, 1);
+
 /// A node: how it is configured (XEP-0060 §16.4.4), and how much it has.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PepNode {
