@@ -15,6 +15,9 @@ use calypte::prelude::*;
 use crate::lists::Written;
 use crate::unite::{Door, Settle};
 
+/// The timer of lists that rest.
+const LISTS: &str = "lists";
+
 /// Keeps the bookmarks of an account the same for old and new clients.
 #[derive(Debug)]
 pub struct Bookmarks;
@@ -38,6 +41,7 @@ impl Module for Bookmarks {
         Hook::notice(PepChanged::NAME, Self::published),
         Hook::notice(PrivateChanged::NAME, Self::kept),
         Hook::notice(Settle::NAME, Self::settle),
+        Hook::wake(Self::woken),
         Hook::notice(Written::NAME, Self::written),
     ];
     type Config = NoConfig;
@@ -78,7 +82,11 @@ impl Bookmarks {
     fn published(&self, notified: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
         let change: PepChanged = notified.read()?;
         match change.node.as_str() {
-            ns::BOOKMARKS => unite::begin(Door::Items, cx),
+            // A long list is not written anew for each of many changes.
+            ns::BOOKMARKS => match lists::rests_until(cx)? {
+                Some(rest_ms) => cx.wake_at(rest_ms, LISTS),
+                None => unite::begin(Door::Items, cx),
+            },
             ns::OLD_BOOKMARKS => match change.published.last() {
                 Some(id) => unite::begin(Door::Node(id.clone()), cx),
                 // Who deletes the old list has gone over to the items: these stay.
@@ -86,6 +94,11 @@ impl Bookmarks {
             },
             _ => Ok(()),
         }
+    }
+
+    /// The lists have rested, and what changed meanwhile goes to them.
+    fn woken(&self, _: &str, cx: &mut Context<'_, '_>) -> Done {
+        unite::begin(Door::Items, cx)
     }
 
     /// Something in private storage was replaced by a client.

@@ -28,6 +28,21 @@ struct List {
 
 record!(List, 1);
 
+/// Until when long lists are not written anew for a change of the items; one row.
+const RESTS: Table<str, Rests> = Table::volatile_account("bookmarks.rests");
+/// How much of a list is written at once whenever something changes.
+const SHORT_BYTES: usize = 16 << 10;
+/// How long the lists rest for each as much that they have, in milliseconds.
+const REST_MS: u64 = 1000;
+
+/// When it is over, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+struct Rests {
+    until_ms: u64,
+}
+
+record!(Rests, 1);
+
 /// We tell it ourselves behind what module `pep` has to do first: it has the list, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Written;
@@ -148,10 +163,22 @@ pub(crate) fn change_items(
     cx.tell(&PepPublish { node: ns::BOOKMARKS.to_owned(), config, publish, retract })
 }
 
+/// Returns until when the lists rest, if they do.
+pub(crate) fn rests_until(cx: &mut Context<'_, '_>) -> Result<Option<u64>, StanzaError> {
+    let rests = cx.get(&RESTS, KEY)?.map(|rests| rests.until_ms);
+    let now_ms = cx.now_ms();
+    Ok(rests.filter(|until_ms| *until_ms > now_ms))
+}
+
 /// Writes both lists where they are not so already.
 pub(crate) fn write(list: &str, cx: &mut Context<'_, '_>) -> Done {
     let is_empty = Element::new(ns::OLD_BOOKMARKS, "storage").to_xml("") == list;
     if last(cx)?.as_deref() != Some(list) {
+        let parts = u64::try_from(list.len() / SHORT_BYTES).unwrap_or(u64::MAX);
+        if parts > 0 {
+            let until_ms = cx.now_ms().saturating_add(parts.saturating_mul(REST_MS));
+            cx.put(&RESTS, KEY, &Rests { until_ms })?;
+        }
         cx.put(&LIST, KEY, &List { xml: list.to_owned() })?;
     }
     let there = private(cx)?;
