@@ -12,6 +12,7 @@ use calypte_tests::{Lab, Which};
 use libtest_mimic::{Arguments, Trial};
 
 mod attacks;
+mod bridges;
 mod foreign;
 mod hardship;
 mod impostors;
@@ -43,6 +44,7 @@ fn main() {
         matrix::CASES,
         impostors::CASES,
         attacks::CASES,
+        bridges::CASES,
         trees::CASES,
     ]
     .concat();

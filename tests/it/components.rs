@@ -1,108 +1,21 @@
 //! Components (XEP-0114): a bridge speaks for its domain, and for nothing else.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use calypte_tests::{Client, DOMAIN, How, Server, Setup, attr, free_ports, wait};
+use calypte_tests::{Client, Component, DOMAIN, How, Server, Setup, free_ports, wait};
 
 const IRC: &str = "irc.chat.example";
 const WEB: &str = "web.chat.example";
 
-/// A program that speaks as a component.
-struct Component {
-    socket: TcpStream,
-    got: String,
-    /// How many questions of the server it answered: they say how far it has read.
-    answered: usize,
+fn at(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
-impl Component {
-    /// Opens a stream for `domain`; also returns its name.
-    fn open(port: u16, domain: &str) -> (Self, String) {
-        let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let mut component = Self { socket, got: String::new(), answered: 0 };
-        component.say(&format!(
-            "<stream:stream xmlns='jabber:component:accept' \
-             xmlns:stream='http://etherx.jabber.org/streams' to='{domain}'>"
-        ));
-        let header = component.expect(&["<stream:stream", ">"]);
-        let id = header.split(" id='").nth(1).unwrap().split('\'').next().unwrap().to_owned();
-        // What ends the stream may come with it.
-        component.got = header;
-        (component, id)
-    }
-
-    fn shake(&mut self, id: &str, secret: &str) {
-        let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{id}{secret}").as_bytes());
-        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.say(&format!("<handshake>{hash}</handshake>"));
-    }
-
-    fn connect(port: u16, domain: &str) -> Self {
-        let (mut component, id) = Self::open(port, domain);
-        component.shake(&id, &format!("secret of {domain}"));
-        component.expect(&["<handshake/>"]);
-        component
-    }
-
-    fn say(&mut self, xml: &str) {
-        self.socket.write_all(xml.as_bytes()).unwrap();
-    }
-
-    /// Waits until all of these words came, and returns and forgets what came.
-    #[track_caller]
-    fn expect(&mut self, words: &[&str]) -> String {
-        let until = Instant::now() + Duration::from_secs(20);
-        while !words.iter().all(|word| self.got.contains(word)) {
-            assert!(Instant::now() < until && self.hear(), "{words:?} did not come: {}", self.got);
-        }
-        std::mem::take(&mut self.got)
-    }
-
-    /// Waits for the end of the stream and returns what came.
-    #[track_caller]
-    fn ended(mut self) -> String {
-        let until = Instant::now() + Duration::from_secs(20);
-        while self.hear() {
-            assert!(Instant::now() < until, "it does not end: {}", self.got);
-        }
-        self.got
-    }
-
-    /// Answers what the server asks, as every entity does.
-    fn answer(&mut self) {
-        let Some(at) = self.got.find("<ping ") else { return };
-        let Some(end) = self.got[at..].find("</iq>") else { return };
-        let start = self.got[..at].rfind("<iq ").unwrap();
-        let ping: String = self.got.drain(start..at + end + 5).collect();
-        let [id, to] = ["id", "to"].map(|name| attr(&ping, name).unwrap());
-        // One that ended its stream cannot.
-        drop(self.socket.write_all(
-            format!("<iq type='result' id='{id}' from='{to}' to='{DOMAIN}'/>").as_bytes(),
-        ));
-        self.answered += 1;
-    }
-
-    /// Reads for a moment. `false`: nothing comes any more.
-    fn hear(&mut self) -> bool {
-        let mut bytes = [0; 4096];
-        match self.socket.read(&mut bytes) {
-            Ok(0) => false,
-            Ok(count) => {
-                self.got.push_str(&String::from_utf8_lossy(&bytes[..count]));
-                self.answer();
-                true
-            }
-            Err(error) => matches!(
-                error.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-            ),
-        }
-    }
+fn connect(port: u16, domain: &str) -> Component {
+    Component::connect(at(port), domain, &format!("secret of {domain}"))
 }
 
 fn start() -> (Server, u16) {
@@ -140,7 +53,7 @@ fn a_bridge_talks_with_people() {
     ana.send(&format!("<message to='x@{IRC}' type='chat' id='away'><body>early</body></message>"));
     ana.expect(&["<message", "away", "service-unavailable"]);
 
-    let mut irc = Component::connect(port, IRC);
+    let mut irc = connect(port, IRC);
     irc.say(&format!(
         "<message from='x@{IRC}/phone' to='ana@{DOMAIN}' type='chat'><body>from irc</body></message>"
     ));
@@ -166,12 +79,12 @@ fn a_bridge_talks_with_people() {
     // Components reach each other.
     irc.say(&format!("<message from='x@{IRC}' to='y@{WEB}' id='web'><body>x</body></message>"));
     irc.expect(&["id=\"web\"", "service-unavailable"]);
-    let mut web = Component::connect(port, WEB);
+    let mut web = connect(port, WEB);
     irc.say(&format!("<message from='x@{IRC}' to='y@{WEB}'><body>to web</body></message>"));
     web.expect(&["to web", "</message>"]);
 
     // A second one is refused, and the first one stays.
-    let (mut second, id) = Component::open(port, IRC);
+    let (mut second, id) = Component::open(at(port), IRC);
     second.shake(&id, &format!("secret of {IRC}"));
     assert!(second.ended().contains("<conflict"));
     ana.send(&format!("<message to='x@{IRC}' type='chat'><body>still</body></message>"));
@@ -187,7 +100,7 @@ fn a_bridge_talks_with_people() {
         let back = ana.drain(Duration::from_millis(200)).concat();
         back.contains("service-unavailable")
     });
-    let mut irc = Component::connect(port, IRC);
+    let mut irc = connect(port, IRC);
     ana.send(&format!("<message to='x@{IRC}' type='chat'><body>again</body></message>"));
     irc.expect(&["again"]);
     let log = server.log();
@@ -198,7 +111,7 @@ fn a_bridge_talks_with_people() {
 fn what_a_component_has_not_read_comes_back_when_it_dies() {
     let (mut server, port) = start();
     let mut ana = Client::login(&server, "ana");
-    let mut irc = Component::connect(port, IRC);
+    let mut irc = connect(port, IRC);
     let say = |ana: &mut Client, word: &str| {
         let body = format!("<body>{word}</body>");
         ana.send(&format!("<message to='x@{IRC}' type='chat' id='{word}'>{body}</message>"));
@@ -209,7 +122,7 @@ fn what_a_component_has_not_read_comes_back_when_it_dies() {
     irc.expect(&["read", "</message>"]);
     wait("it answers", || {
         irc.hear();
-        irc.answered == 1
+        irc.answered() == 1
     });
     // Its system took this, and it never saw it.
     say(&mut ana, "unread");
@@ -219,7 +132,7 @@ fn what_a_component_has_not_read_comes_back_when_it_dies() {
     let back = ana.drain(Duration::from_millis(300)).concat();
     assert!(!back.contains("<message"), "{back}");
     // Nor is it lost when the server dies.
-    let _irc = Component::connect(port, IRC);
+    let _irc = connect(port, IRC);
     ana.enable();
     say(&mut ana, "late");
     let memory = ana.memory();
@@ -238,7 +151,7 @@ fn a_component_speaks_for_its_domain_only() {
         (IRC, "", "<not-authorized"),
         (IRC, "secret of web.chat.example", "<not-authorized"),
     ] {
-        let (mut component, id) = Component::open(port, domain);
+        let (mut component, id) = Component::open(at(port), domain);
         component.shake(&id, secret);
         component
             .say(&format!("<message from='x@{IRC}' to='ana@{DOMAIN}'><body>a</body></message>"));
@@ -246,7 +159,7 @@ fn a_component_speaks_for_its_domain_only() {
         assert!(said.contains(error) && !said.contains("<handshake/>"), "{said}");
     }
     for domain in [DOMAIN, "other.example", "chat.example/x", "ana@chat.example"] {
-        let (component, _) = Component::open(port, domain);
+        let (component, _) = Component::open(at(port), domain);
         assert!(component.ended().contains("<host-unknown"), "{domain}");
     }
     for (from, error) in [
@@ -256,7 +169,7 @@ fn a_component_speaks_for_its_domain_only() {
         (format!("x@evil.{IRC}"), "<invalid-from"),
         ("ben@other.example".to_owned(), "<invalid-from"),
     ] {
-        let mut irc = Component::connect(port, IRC);
+        let mut irc = connect(port, IRC);
         irc.say(&format!(
             "<message from='{from}' to='{}'><body>forged</body></message>",
             ana.jid()
@@ -266,7 +179,7 @@ fn a_component_speaks_for_its_domain_only() {
         wait("it is gone", || server.log().matches("A component is gone").count() > 0);
         std::thread::sleep(Duration::from_millis(50));
     }
-    let mut irc = Component::connect(port, IRC);
+    let mut irc = connect(port, IRC);
     irc.say(&format!("<message from='x@{IRC}'><body>to nobody</body></message>"));
     assert!(irc.ended().contains("<improper-addressing"));
     ana.ping();
@@ -283,16 +196,16 @@ fn a_component_that_does_not_read_or_stop_harms_nobody() {
     ben.ping();
 
     // Before it has proved anything, it may say little.
-    let (mut stranger, _) = Component::open(port, IRC);
-    drop(stranger.socket.write_all(format!("<handshake>{}", "0".repeat(1 << 20)).as_bytes()));
+    let (mut stranger, _) = Component::open(at(port), IRC);
+    drop(stranger.socket().write_all(format!("<handshake>{}", "0".repeat(1 << 20)).as_bytes()));
     assert!(stranger.ended().contains("<policy-violation"));
 
     // It floods somebody with requests that nobody answers, and reads none of the errors.
-    let mut irc = Component::connect(port, IRC);
-    irc.socket.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let mut irc = connect(port, IRC);
+    irc.socket().set_write_timeout(Some(Duration::from_secs(2))).unwrap();
     let one = format!("<message from='x@{IRC}' to='nobody@{DOMAIN}'><body>flood</body></message>");
     let flood = one.repeat(20_000);
-    drop(irc.socket.write_all(flood.as_bytes()));
+    drop(irc.socket().write_all(flood.as_bytes()));
     assert!(ana.ping() < Duration::from_secs(10));
 
     // What people write to one that does not read is bounded, and then refused.

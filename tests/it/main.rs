@@ -22,6 +22,7 @@ mod imposture;
 mod killed;
 mod login;
 mod modules;
+mod published;
 mod registering;
 mod removed;
 mod serving;

@@ -122,6 +122,42 @@ fn the_operator_invites_and_the_token_is_good_once() {
 }
 
 #[test]
+fn tokens_cannot_be_guessed() {
+    let server = server("invite");
+    let ran = server.run(&["invite"], "");
+    let token = ran.out.split("preauth=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let show = |client: &mut Client, token: &str| {
+        client.send(&format!(
+            "<iq type='set' id='g'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></iq>"
+        ));
+        client.expect(&["<iq", "id=\"g\""])
+    };
+    let how = How::default();
+    // Ten an hour are looked at, over whatever connections; all wrong ones get the same answer.
+    let mut answers: Vec<String> = Vec::new();
+    for number in 0..10 {
+        let mut client = how.open(&server);
+        // No token has a nought.
+        let guess = format!("{}0{number}", &token[..token.len() - 2]);
+        let answer = show(&mut client, &guess);
+        assert!(answer.contains("<item-not-found"), "{answer}");
+        answers.push(answer);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1);
+    // From then on the right one is not looked at either, or guessing would go on.
+    let mut client = how.open(&server);
+    for guess in ["", "x", token] {
+        let answer = show(&mut client, guess);
+        assert!(answer.contains("<resource-constraint"), "{answer}");
+    }
+    let said = register(&mut client, "r", "eve", &password("eve"));
+    assert!(said.contains("<not-allowed"), "{said}");
+    let log = server.log();
+    assert!(!log.contains(token), "{log}");
+}
+
+#[test]
 fn the_operator_does_accounts_by_command() {
     let server = server("closed");
     let add = ["command", "add-user", "accountjid=carl", &format!("password={}", password("carl"))];
