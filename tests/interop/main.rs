@@ -22,7 +22,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 13] = [
+const STORIES: [Story; 14] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -77,12 +77,19 @@ const STORIES: [Story; 13] = [
         script: "slixmpp_component.py",
         steps: "wrong-secret connect second chat subscribe discovery ping logout",
     },
+    Story {
+        name: INVITED,
+        script: "invited_client.py",
+        steps: "login register contacts chat logout",
+    },
     Story { name: "windows", script: "windows_client.py", steps: "login chat reconnect picture" },
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
 
 /// The story of files, which needs a server with HTTPS.
 const UPLOAD: &str = "upload";
+/// The story of an invitation, which the operator makes.
+const INVITED: &str = "slixmpp-invited";
 /// The story of a component, which needs a server that knows it.
 const COMPONENT: &str = "slixmpp-component";
 /// What it shares with the server.
@@ -132,6 +139,14 @@ impl Story {
             let setup = Setup::new().set("listen.https", &format!("\"127.0.0.1:{port}\""));
             let server = setup.start();
             (self.on(&server)?, Some(server))
+        } else if self.name == INVITED {
+            let server = Setup::new().raw("[modules.register]\npolicy = \"invite\"\n").start();
+            let ran = server.run(&["invite", "--for", "carl", "--from", "ana"], "");
+            let token =
+                ran.out.split("preauth=").nth(1).and_then(|rest| rest.split_whitespace().next());
+            let mut command = self.on(&server)?;
+            command.env("INVITATION", token.ok_or("no invitation was made")?);
+            (command, Some(server))
         } else {
             let server = Server::start();
             (self.on(&server)?, Some(server))
