@@ -96,5 +96,7 @@ async def story():
 if __name__ == "__main__":
     level = logging.DEBUG if server.verbose else logging.CRITICAL
     logging.basicConfig(level=level, stream=sys.stderr)
+    # aiohttp would ask DNS by itself.
+    aiohttp.connector.DefaultResolver = aiohttp.ThreadedResolver
     socket.getaddrinfo = found_here
     asyncio.run(asyncio.wait_for(story(), 120))
