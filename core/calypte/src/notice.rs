@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 use xmpp::StanzaError;
 
-use crate::wire;
+use crate::wire::{self, Password};
 
 /// Something that happened to the owner, of interest to other modules.
 pub trait Notice: Encode + Decode<()> {
@@ -202,4 +202,73 @@ pub struct Introduced {
 
 impl Notice for Introduced {
     const NAME: &'static str = "invites.introduced";
+}
+
+/// A module wants an account made, changed or removed for somebody who asks by other means than a
+/// client: module `register` does it as far as the operator lets people, and tells
+/// [`AccountWished`]. The owner is the domain.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AccountWish {
+    /// The module that wants it, and what it gets back.
+    pub by: (String, Vec<u8>),
+    /// What is wanted.
+    pub wish: Wish,
+}
+
+/// What is wanted of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Wish {
+    /// A stranger wants one.
+    Make {
+        /// Where the stranger comes from: see [`crate::Stranger::address`].
+        address: String,
+        /// The name, as it was typed.
+        name: String,
+        /// The password.
+        password: Password,
+        /// The key of the invitation in [`crate::tables::INVITATIONS`].
+        invitation: Option<String>,
+    },
+    /// The user, who has proved the old one, wants another password.
+    SetPassword {
+        /// The local part.
+        name: String,
+        /// The new password.
+        password: Password,
+    },
+    /// The user, who has proved it, wants it removed.
+    Remove {
+        /// The local part.
+        name: String,
+    },
+}
+
+/// What became of an [`AccountWish`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AccountWished {
+    /// As it stood there.
+    pub by: (String, Vec<u8>),
+    /// The local part of the account, or what is wrong and why.
+    pub result: Result<String, (WrongPart, wire::WireError)>,
+}
+
+/// What of a wish is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum WrongPart {
+    /// The name.
+    Name,
+    /// The password.
+    Password,
+    /// The invitation.
+    Invitation,
+    /// Nothing that another name or password would change.
+    Else,
+}
+
+impl Notice for AccountWish {
+    const NAME: &'static str = "register.wish";
+}
+
+impl Notice for AccountWished {
+    const NAME: &'static str = "register.wished";
 }

@@ -177,9 +177,35 @@ pub const REGISTRATION: Table<str, Registration> = Table::domain("register.polic
 pub struct Registration {
     /// 0 nobody, 1 who was invited, 2 everybody.
     pub policy: u8,
+    /// The shortest password, in characters.
+    pub password_min: u32,
+    /// Whether users may change their passwords.
+    pub may_change: bool,
+    /// Whether users may remove their accounts.
+    pub may_remove: bool,
 }
 
-record!(Registration, 1);
+impl table::Record for Registration {
+    const VERSION: u8 = 2;
+
+    fn encode(&self) -> Vec<u8> {
+        table::encode_body(self)
+    }
+
+    fn decode(version: u8, body: &[u8]) -> Result<Self, table::Broken> {
+        match version {
+            // The module writes the row anew when it starts.
+            1 => table::decode_body(body).map(|policy| Self {
+                policy,
+                password_min: 0,
+                may_change: false,
+                may_remove: false,
+            }),
+            2 => table::decode_body(body),
+            _ => Err(table::Broken { table: "" }),
+        }
+    }
+}
 
 /// Open invitations, by half of the BLAKE3 hash of their token, in hex. Module `invites` writes it, in
 /// the shard of the domain only but for new ones.
@@ -240,7 +266,19 @@ impl Invitation1 {
     }
 }
 
+/// The path below which a page shows invitations, followed by a slash and the token: see
+/// [`Context::page_url`](crate::Context::page_url).
+pub const INVITE_PATH: &str = "/invite";
+
 impl Invitation {
+    /// Returns what the invitation with a token is kept under: half of its hash, which is still 128
+    /// bits.
+    #[must_use]
+    pub fn key(token: &str) -> String {
+        let hash = crypto::hash(token.as_bytes());
+        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Returns the name of the account that made it, its key in [`ACCOUNTS`].
     #[must_use]
     pub fn maker(&self) -> Option<&str> {
@@ -349,6 +387,25 @@ mod tests {
         let old = b"\x01\x01\x03a@b\x00\x09\x01\x01\x01\x01c\x03";
         let read = INVITATIONS.decode(old).unwrap();
         assert_eq!(read, Invitation { made_ms: 9, ..invitation() });
+    }
+
+    #[test]
+    fn the_key_of_an_invitation_tells_nothing_of_its_token() {
+        let (one, two) = (
+            Invitation::key("abcdefghijkmnpqrstuvwxyz23"),
+            Invitation::key("abcdefghijkmnpqrstuvwxyz24"),
+        );
+        assert_eq!(one.len(), 32);
+        assert_ne!(one, two);
+        assert!(!one.contains("abcdef"));
+    }
+
+    #[test]
+    fn who_may_register_is_read_as_it_was_written_before() {
+        let now = Registration { policy: 1, password_min: 8, may_change: true, may_remove: false };
+        assert_eq!(REGISTRATION.encode(&now), b"\x02\x01\x08\x01\x00");
+        assert_eq!(REGISTRATION.decode(b"\x02\x01\x08\x01\x00").unwrap(), now);
+        assert_eq!(REGISTRATION.decode(b"\x01\x02").unwrap().policy, 2);
     }
 
     #[test]

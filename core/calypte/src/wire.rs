@@ -168,7 +168,8 @@ pub mod op {
     pub const PAGE: u32 = 70;
     /// Gives an answer by HTTP that was put off. a = ticket, then [`super::Head`], b = the body.
     pub const ANSWER_PAGE: u32 = 71;
-    /// Tells under which address the world reaches public paths; nothing: under none.
+    /// Tells under which address the world reaches public paths. a = such a path, or nothing: that of
+    /// none. Nothing: it does not.
     pub const WEB_URL: u32 = 72;
 }
 

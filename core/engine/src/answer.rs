@@ -106,6 +106,19 @@ impl Step<'_> {
         self.tell_asker(ask.token, answer, head);
     }
 
+    /// Returns where the world reaches a public path, or all of them.
+    pub(crate) fn page_url(&self, path: &[u8]) -> Option<String> {
+        let path = std::str::from_utf8(path).ok()?;
+        let mut hooks = self.pipeline.plain("http").into_iter();
+        let is_there = path.is_empty()
+            || hooks.any(|hook| {
+                let is_public = &*hook.word == path && &*hook.second == "public";
+                is_public && self.pipeline.is_on(hook.function.module)
+            });
+        let url = self.state.setup.web_url.as_ref().filter(|_| is_there)?;
+        Some(format!("{url}{path}"))
+    }
+
     /// Answers a question by HTTP or command.
     pub(crate) fn tell_asker(
         &mut self,

@@ -190,7 +190,7 @@ impl Frame<'_, '_> {
             }
             op::COMMANDS => self.step.command_lines().join("\n"),
             op::IDENTITIES => self.step.identities(a == b"domain").join("\n"),
-            op::WEB_URL => self.step.state.setup.web_url.clone().unwrap_or_default(),
+            op::WEB_URL => self.step.page_url(a).unwrap_or_default(),
             op::SOFTWARE => {
                 let setup = &self.step.state.setup;
                 let (name, version) = &setup.software;

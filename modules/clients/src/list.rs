@@ -38,7 +38,8 @@ impl Clients {
     pub(crate) fn revoke(&self, request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
         let id = request.payload().and_then(|payload| payload.attr("id"));
         let id = id.ok_or(StanzaError::BAD_REQUEST)?.into_owned();
-        let own = cx.session()?.resource;
+        // A module may ask in the name of the account.
+        let own = cx.session_jid().and_then(|jid| jid.resource().map(str::to_owned));
         let sessions = cx.sessions()?;
         let client = cx.get(&CLIENTS, id.as_str())?;
         let is_meant = |session: &&SessionRow| match app_of(session) {
@@ -51,7 +52,7 @@ impl Clients {
         }
         for session in meant {
             // Who throws out itself can go by itself, and wants the answer.
-            if session.resource != own {
+            if Some(&session.resource) != own.as_ref() {
                 cx.close(&session.resource, StreamError::NotAuthorized)?;
             }
         }
@@ -68,26 +69,17 @@ impl Clients {
                 knows
             }
         };
-        if knows_password { tell_half(request, cx) } else { Ok(Reply::Empty) }
+        if knows_password { tell_half(cx) } else { Ok(Reply::Empty) }
     }
 }
 
 /// Says that an app may know the password (XEP-0494 §3.2). As an error of the request that would take
 /// back what was done.
-fn tell_half(request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
-    let condition = Element::new(ns::STANZA_ERRORS, "service-unavailable");
-    let hint = Element::new(ns::CLIENTS, "password-reset-required");
-    let error = Element::new(ns::CLIENT, "error")
-        .with_attr("type", "cancel")
-        .with_child(condition)
-        .with_child(hint);
-    let mut iq = Element::new(ns::CLIENT, "iq").with_attr("type", "error").with_child(error);
-    if let Some(id) = request.id {
-        iq.push_attr("id", id);
-    }
-    let asker = cx.session_jid().ok_or(StanzaError::NOT_AUTHORIZED)?.to_jid();
-    iq.push_attr("to", asker.as_str());
-    cx.send(&iq)?;
+fn tell_half(cx: &mut Context<'_, '_>) -> IqResult {
+    let hint = Element::new(ns::CLIENTS, "password-reset-required").to_xml("");
+    let error = StanzaError { detail: Some(hint.into()), ..StanzaError::SERVICE_UNAVAILABLE };
+    let ticket = cx.later()?;
+    cx.answer(ticket, Err(error))?;
     Ok(Reply::Later)
 }
 

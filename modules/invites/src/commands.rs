@@ -37,7 +37,7 @@ impl Invites {
         let token = Self::make(cx, Wish { by, name: None, expires_ms, uses: 1, may_register })?;
         let ibr = if may_register { ";ibr=y" } else { "" };
         let uri = format!("xmpp:{}?roster;preauth={token}{ibr}", escaped(&own));
-        Ok(result(&uri, expires_ms))
+        result(cx, (&uri, &token), expires_ms)
     }
 
     /// The operator invites somebody to an account.
@@ -84,7 +84,7 @@ impl Invites {
         let address = Jid::parse(&format!("{whose}{}", cx.domain()));
         let address = address.map_err(|_| StanzaError::INTERNAL)?;
         let uri = format!("xmpp:{}?register;preauth={token}", escaped(&address));
-        Ok(result(&uri, expires_ms))
+        result(cx, (&uri, &token), expires_ms)
     }
 
     /// Shows a user's open invitations.
@@ -178,15 +178,16 @@ fn account_name(cx: &Context<'_, '_>, name: &str) -> Result<String, StanzaError>
     }
 }
 
-fn result(uri: &str, expires_ms: u64) -> CommandReply {
+/// Shows an invitation, and the page that shows it to people where there is one.
+fn result(cx: &mut Context<'_, '_>, (uri, token): (&str, &str), expires_ms: u64) -> CommandResult {
     let field = |name: &str, label: &str, value: &str| {
         Field::new(name, label, FieldKind::Text).with_value(value)
     };
-    Outcome::default()
-        .of_type(FORM_TYPE)
-        .with(field("uri", "Invitation", uri))
-        .with(field("expire", "Good until", &date(expires_ms)))
-        .into()
+    let mut outcome = Outcome::default().of_type(FORM_TYPE).with(field("uri", "Invitation", uri));
+    if let Some(page) = cx.page_url(tables::INVITE_PATH)? {
+        outcome = outcome.with(field("landing-url", "Page to send", &format!("{page}/{token}")));
+    }
+    Ok(outcome.with(field("expire", "Good until", &date(expires_ms))).into())
 }
 
 fn list(lines: Vec<String>) -> Outcome {

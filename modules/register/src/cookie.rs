@@ -16,6 +16,16 @@ pub(crate) enum Cookie {
     Removed { ticket: Ticket },
     /// Another password, asked for by a command; no session on the command line.
     Commanded { ticket: Ticket, resource: String },
+    /// What another module wants: what that gets back.
+    Wished { by: (String, Vec<u8>), what: What },
+}
+
+/// What another module wants.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum What {
+    Made { name: String, invitation: Option<String> },
+    Changed { name: String },
+    Removed { name: String },
 }
 
 impl Cookie {

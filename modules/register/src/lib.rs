@@ -6,11 +6,16 @@ mod own;
 mod pace;
 mod settings;
 mod strangers;
+mod wished;
 
+use calypte::notice::{AccountWish, Notice as _};
 use calypte::prelude::*;
 
 use cookie::Cookie;
 pub use settings::{Config, Policy};
+
+/// The namespace of what the domain tells its accounts.
+pub(crate) const NS: &str = "urn:calypte:register:0";
 
 /// Lets clients make, change and remove accounts.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ impl Module for Register {
         Hook::iq_set(On::Own, ns::REGISTER, "query", Self::change),
         Hook::form_command("change-password", "Change my password", Who::User, Self::command),
         Hook::account_done(Self::account_done),
+        Hook::notice(AccountWish::NAME, Self::wish),
+        Hook::payload(Place::Received, Phase::Admit, NS, "changed", Self::changed_elsewhere),
     ];
     type Config = Config;
 
@@ -45,7 +52,12 @@ impl Module for Register {
 impl Register {
     /// Lets other modules know who may register.
     fn started(&self, cx: &mut Context<'_, '_>) -> Done {
-        let now = tables::Registration { policy: self.0.policy.number() };
+        let now = tables::Registration {
+            policy: self.0.policy.number(),
+            password_min: self.0.password_min,
+            may_change: self.0.change_password,
+            may_remove: self.0.remove,
+        };
         if cx.get(&tables::REGISTRATION, "")?.as_ref() == Some(&now) {
             return Ok(());
         }
@@ -77,6 +89,7 @@ impl Register {
                 let said = done.map(|()| Outcome::said("The password is another now.").into());
                 cx.answer_command(ticket, said.map_err(StanzaError::from))
             }
+            Cookie::Wished { by, what } => Self::wished(cx, by, what, done),
             Cookie::Removed { ticket } => {
                 cx.answer(ticket, done.map(|()| Reply::Empty).map_err(StanzaError::from))
             }

@@ -36,7 +36,7 @@ impl Register {
         // §3.3. Never to nothing.
         let password = field(query, "password").ok_or(StanzaError::BAD_REQUEST)?;
         self.check_password(&password)?;
-        pace::count_change(cx)?;
+        pace::count_change(cx, "")?;
         let resource = cx.session()?.resource;
         let ticket = cx.later()?;
         let name = own.local().unwrap_or("").to_owned();
@@ -65,7 +65,7 @@ impl Register {
             return Err(StanzaError::NOT_ACCEPTABLE.with_text("the passwords are not the same"));
         }
         self.check_password(password)?;
-        pace::count_change(cx)?;
+        pace::count_change(cx, "")?;
         let own = cx.session_jid().and_then(|jid| jid.resource().map(str::to_owned));
         let (resource, ticket) = (own.unwrap_or_default(), cx.later()?);
         let name = cx.owner().local().unwrap_or("").to_owned();

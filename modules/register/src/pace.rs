@@ -15,7 +15,7 @@ const OTHERS: &str = "-";
 
 /// Attempts, by address.
 const TRIES: Table<str, Tries> = Table::volatile_domain("register.tries");
-/// Changes of the password of an account.
+/// Changes of the password of an account: its own, or by name those that were asked of the domain.
 const CHANGES: Table<str, Tries> = Table::volatile_account("register.changes");
 
 /// The most changes of one account's password in an hour: each takes a processor for a moment.
@@ -70,14 +70,14 @@ fn forget(cx: &mut Context<'_, '_>) -> Done {
     Ok(())
 }
 
-/// Counts a change of the owner's password.
+/// Counts a change of the owner's password, or of that of the account with this name.
 ///
 /// # Errors
 ///
 /// As [`count`].
-pub(crate) fn count_change(cx: &mut Context<'_, '_>) -> Result<(), StanzaError> {
+pub(crate) fn count_change(cx: &mut Context<'_, '_>, name: &str) -> Result<(), StanzaError> {
     let now_ms = cx.now_ms();
-    let mut own = cx.get(&CHANGES, "")?.unwrap_or_default();
+    let mut own = cx.get(&CHANGES, name)?.unwrap_or_default();
     if now_ms.saturating_sub(own.since_ms) >= HOUR_MS {
         own = Tries { since_ms: now_ms, ..Tries::default() };
     }
@@ -85,7 +85,7 @@ pub(crate) fn count_change(cx: &mut Context<'_, '_>) -> Result<(), StanzaError> 
         return Err(too_often());
     }
     own.count = own.count.saturating_add(1);
-    cx.put(&CHANGES, "", &own)
+    cx.put(&CHANGES, name, &own)
 }
 
 fn too_often() -> StanzaError {

@@ -40,25 +40,15 @@ impl Register {
         else {
             return Err(StanzaError::NOT_ACCEPTABLE.with_text("a name and a password are needed"));
         };
-        // The invitation's own name is the operator's choice.
-        let jid = match invited.as_ref().and_then(|invited| invited.name.as_deref()) {
-            Some(own) => {
-                let jid = Jid::parse(&format!("{name}@{}", cx.domain()));
-                let jid = jid.map_err(|_| StanzaError::JID_MALFORMED)?;
-                if jid.local() != Some(own) {
-                    let text = format!("the invitation is for the name {own}");
-                    return Err(StanzaError::NOT_ACCEPTABLE.with_text(text));
-                }
-                jid
-            }
-            None => names::address(&name, cx.domain(), &self.0)?,
-        };
+        let own = invited.as_ref().and_then(|invited| invited.name.as_deref());
+        let local = self.local(&name, own, cx)?;
         self.check_password(&password)?;
-        let local = jid.local().unwrap_or("").to_owned();
         let bounds = (self.0.per_address, self.0.per_hour);
-        let ticket = cx.later()?;
+        let (ticket, invitation) = (cx.later()?, invited.map(|invited| invited.id));
+        let (name, id) = (local.clone(), invitation.clone());
+        let cookie = Cookie::Made { ticket, name, invitation: id };
         let begun = pace::count(cx, &stranger.address, bounds)
-            .and_then(|()| begin(cx, ticket, local, &password, invited.map(|invited| invited.id)));
+            .and_then(|()| begin(cx, &cookie, (local, &password), invitation));
         if let Err(error) = begun {
             // A refusal would take back that it was counted.
             cx.answer(ticket, Err(error))?;
@@ -73,11 +63,44 @@ impl Register {
         invitation: Option<String>,
         done: Result<(), AccountFault>,
     ) -> Done {
-        if let Some(stage) = stage(done) {
-            tell(cx, name, invitation.as_ref(), stage)?;
-        }
-        cx.count(if done.is_ok() { "registered" } else { "failed" }, 1)?;
+        Self::settle(cx, name, invitation.as_ref(), done)?;
         cx.answer(ticket, done.map(|()| Reply::Empty).map_err(StanzaError::from))
+    }
+
+    /// Tells whoever keeps invitations what became of an account, and counts.
+    pub(crate) fn settle(
+        cx: &mut Context<'_, '_>,
+        name: &str,
+        invitation: Option<&String>,
+        done: Result<(), AccountFault>,
+    ) -> Done {
+        if let Some(stage) = stage(done) {
+            tell(cx, name, invitation, stage)?;
+        }
+        cx.count(if done.is_ok() { "registered" } else { "failed" }, 1)
+    }
+
+    /// Returns the local part that a stranger gets: the one that the invitation is for, which is the
+    /// operator's choice, or one that a stranger can take.
+    pub(crate) fn local(
+        &self,
+        name: &str,
+        own: Option<&str>,
+        cx: &Context<'_, '_>,
+    ) -> Result<String, StanzaError> {
+        let jid = match own {
+            Some(own) => {
+                let jid = Jid::parse(&format!("{name}@{}", cx.domain()));
+                let jid = jid.map_err(|_| StanzaError::JID_MALFORMED)?;
+                if jid.local() != Some(own) {
+                    let text = format!("the invitation is for the name {own}");
+                    return Err(StanzaError::NOT_ACCEPTABLE.with_text(text));
+                }
+                jid
+            }
+            None => names::address(name, cx.domain(), &self.0)?,
+        };
+        Ok(jid.local().unwrap_or("").to_owned())
     }
 
     /// Tells whether a stranger may register, and what it was invited with.
@@ -98,11 +121,10 @@ impl Register {
 }
 
 /// Has the host make an account that may be made.
-fn begin(
+pub(crate) fn begin(
     cx: &mut Context<'_, '_>,
-    ticket: Ticket,
-    name: String,
-    password: &str,
+    cookie: &Cookie,
+    (name, password): (String, &str),
     invitation: Option<String>,
 ) -> Result<(), StanzaError> {
     let now_ms = cx.now_ms();
@@ -124,7 +146,6 @@ fn begin(
     }
     // Whoever keeps invitations notes in the same step that this one is being used.
     tell(cx, &name, invitation.as_ref(), RegistrationStage::Begun)?;
-    let cookie = Cookie::Made { ticket, name: name.clone(), invitation };
     let work = AccountWork::Create { name, password: Password::new(password) };
     cx.change_account(&work, &cookie.write())
 }

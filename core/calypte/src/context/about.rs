@@ -118,6 +118,16 @@ impl Context<'_, '_> {
         Ok(self.lines(op::WEB_URL, &[])?.pop())
     }
 
+    /// Returns the address under which the world reaches a public path of any module. `None`: no module
+    /// that runs has it, or the world reaches nothing.
+    ///
+    /// # Errors
+    ///
+    /// Our own fault only.
+    pub fn page_url(&mut self, path: &str) -> Result<Option<String>, StanzaError> {
+        Ok(self.lines(op::WEB_URL, path.as_bytes())?.pop())
+    }
+
     /// Says what the answer to an HTTP request is; without it `text/plain; charset=utf-8`.
     ///
     /// # Errors
