@@ -80,6 +80,7 @@ fn a_slim_host_loads_every_module() {
         "basics",
         "contact",
         "extdisco",
+        "pages",
         "commands",
     ];
     for module in modules {

@@ -39,6 +39,7 @@ pub(crate) const MODULES: &[&str] = &[
     "contact",
     "extdisco",
     "upload",
+    "pages",
     "commands",
 ];
 

@@ -67,7 +67,7 @@ pub struct Asked<'a> {
     /// Headers of an HTTP request that modules may know: see [`Asked::header`].
     pub headers: &'a [(String, String)],
     /// Where an HTTP request comes from: an address of IPv4, or the first one of a /64 of IPv6. Empty
-    /// for a command. Behind a proxy all come from the proxy.
+    /// for a command.
     pub address: &'a str,
 }
 

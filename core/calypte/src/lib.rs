@@ -286,7 +286,7 @@ pub mod prelude {
     pub use xml::{Element, Flat, Node};
     pub use xmpp::{
         Condition, ErrorKind, IqKind, Jid, JidRef, Kind, MessageKind, PresenceKind, StanzaError,
-        StanzaRef, StreamError, caps, ns, xep,
+        StanzaRef, StreamError, caps, ns, uri, xep,
     };
 }
 

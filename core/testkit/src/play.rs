@@ -383,13 +383,17 @@ fn web(text: &str) -> Question {
 }
 
 /// Tells whether a text has these words. A `$name` at their end that stands for nothing yet stands
-/// for the word that follows them.
+/// for the word that follows them, or for all up to the next quote when they end with one.
 fn holds(text: &str, words: &str, names: &mut Names) -> bool {
-    let unknown = words.rsplit_once('$').filter(|(_, name)| !names.contains_key(*name));
+    let is_new = |name: &str| name.chars().all(char::is_alphanumeric) && !names.contains_key(name);
+    let unknown = words.rsplit_once('$').filter(|(_, name)| is_new(name));
     if let Some((before, name)) = unknown {
         let before = fill(before, names, str::to_owned);
         let Some((_, behind)) = text.split_once(&before) else { return false };
-        let word = behind.split_whitespace().next().unwrap_or_default();
+        let word = match before.ends_with('"') {
+            true => behind.split('"').next().unwrap_or_default(),
+            false => behind.split_whitespace().next().unwrap_or_default(),
+        };
         names.insert(name.to_owned(), word.to_owned());
         return true;
     }
@@ -411,6 +415,8 @@ mod tests {
         assert!(holds("abc\nagain abc", "again $key", &mut names));
         assert!(!holds("again abd", "again $key", &mut names));
         assert!(!holds("nothing", "the lock $lock", &mut names));
+        assert!(holds("<a id=\"b c\">", "id=\"$id", &mut names) && names["id"] == "b c");
+        assert!(holds("<a id=\"b c\">", "<a id=\"$id\">", &mut names));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod error;
 mod jid;
 pub mod ns;
 mod stanza;
+pub mod uri;
 mod view;
 pub mod xep;
 

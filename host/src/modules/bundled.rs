@@ -31,6 +31,7 @@ const BUNDLED: &[&RawModule] = &[
     &contact::MODULE,
     &extdisco::MODULE,
     &upload::MODULE,
+    &pages::MODULE,
     &commands::MODULE,
 ];
 

@@ -36,7 +36,7 @@ impl Invites {
         let by = Some(own.to_string());
         let token = Self::make(cx, Wish { by, name: None, expires_ms, uses: 1, may_register })?;
         let ibr = if may_register { ";ibr=y" } else { "" };
-        let uri = format!("xmpp:{}?roster;preauth={token}{ibr}", escaped(&own));
+        let uri = format!("{}?roster;preauth={token}{ibr}", uri::of(&own));
         result(cx, (&uri, &token), expires_ms)
     }
 
@@ -83,7 +83,7 @@ impl Invites {
         let token = Self::make(cx, wish)?;
         let address = Jid::parse(&format!("{whose}{}", cx.domain()));
         let address = address.map_err(|_| StanzaError::INTERNAL)?;
-        let uri = format!("xmpp:{}?register;preauth={token}", escaped(&address));
+        let uri = format!("{}?register;preauth={token}", uri::of(&address));
         result(cx, (&uri, &token), expires_ms)
     }
 
@@ -212,17 +212,4 @@ fn is_meant(id: &str, wanted: &str) -> bool {
 /// Writes a time (XEP-0082).
 fn date(ms: u64) -> String {
     xep::delay::date_time(ms)
-}
-
-/// Writes an address as a URI has it (RFC 5122 §2.3).
-fn escaped(jid: &Jid) -> String {
-    let mut out = String::new();
-    for byte in jid.as_str().bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@!$'()*+,".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
