@@ -22,7 +22,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 14] = [
+const STORIES: [Story; 15] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -82,6 +82,11 @@ const STORIES: [Story; 14] = [
         script: "invited_client.py",
         steps: "login register contacts chat logout",
     },
+    Story {
+        name: PAGES,
+        script: "pages_browser.mjs",
+        steps: "invitation errors account slixmpp used login revoke contacts invite password remove",
+    },
     Story { name: "windows", script: "windows_client.py", steps: "login chat reconnect picture" },
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
@@ -94,6 +99,16 @@ const INVITED: &str = "slixmpp-invited";
 const COMPONENT: &str = "slixmpp-component";
 /// What it shares with the server.
 const SECRET: &str = "not much of a secret";
+
+/// The story of the pages, which needs a server that shows them.
+const PAGES: &str = "pages";
+
+/// Returns a server that shows pages to whom it invites.
+fn with_pages() -> Server {
+    let [port] = free_ports();
+    let setup = Setup::new().set("listen.https", &format!("[\"127.0.0.1:{port}\"]"));
+    setup.raw("[modules.register]\npolicy = \"invite\"\n").start()
+}
 
 /// Returns a server that lets a component in at a port.
 fn with_component(port: u16) -> std::io::Result<Server> {
@@ -146,6 +161,12 @@ impl Story {
                 ran.out.split("preauth=").nth(1).and_then(|rest| rest.split_whitespace().next());
             let mut command = self.on(&server)?;
             command.env("INVITATION", token.ok_or("no invitation was made")?);
+            (command, Some(server))
+        } else if self.name == PAGES {
+            let server = with_pages();
+            let mut command = self.on(&server)?;
+            command.arg("--python").arg(installed("venv")?.join("bin/python"));
+            command.arg("--pictures").arg(installed("js")?.join("../pages"));
             (command, Some(server))
         } else {
             let server = Server::start();
@@ -219,20 +240,25 @@ fn listen(child: &mut Child, mut server: Option<&mut Server>) -> (Vec<String>, S
             steps.push(step.to_owned());
         }
         if let (Some(server), Some(wish)) = (&mut server, line.strip_prefix("please ")) {
-            grant(server, wish);
-            drop(writeln!(input, "done"));
+            let answer = grant(server, wish);
+            drop(writeln!(input, "{}", format!("done {answer}").trim_end()));
         }
     }
     (steps, said)
 }
 
-/// Does what a script wishes.
-fn grant(server: &mut Server, wish: &str) {
+/// Does what a script wishes, and returns what came of it.
+fn grant(server: &mut Server, wish: &str) -> String {
     let guests = wish.strip_prefix("add ").and_then(|wish| wish.strip_suffix(" guests"));
     if let Some(guests) = guests.and_then(|guests| guests.parse::<u32>().ok()) {
         (0..guests).for_each(|number| server.add(&format!("guest{number}")));
     } else if wish == "kill" {
         server.kill();
         server.launch();
+    } else if wish == "invite" {
+        let said = server.run(&["invite", "--from", "ana"], "").out;
+        let page = said.split_whitespace().find(|word| word.starts_with("https://"));
+        return page.unwrap_or(&said).to_owned();
     }
+    String::new()
 }
