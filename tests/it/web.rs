@@ -230,12 +230,15 @@ fn who_asks_too_much_or_too_slowly_is_refused() {
     let answer = bosh.send("", &chat("ben@chat.example", &"x".repeat(300_000)));
     assert!(answer.contains("condition='bad-request'"), "{answer}");
     bosh.rid -= 1;
-    // Empty requests while one is held.
-    let held = bosh.hold();
-    std::thread::sleep(Duration::from_millis(200));
-    let answer = bosh.send("", "");
-    assert!(answer.contains("condition='policy-violation'"), "{answer}");
-    assert!(held.join().unwrap().contains("terminate"));
+    // Empty requests while one is held: a few are borne, as after a page was loaded again.
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(bosh.hold());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let answers: Vec<_> = held.into_iter().map(|held| held.join().unwrap()).collect();
+    let refused = |answer: &&String| answer.contains("condition='policy-violation'");
+    assert_eq!(answers.iter().filter(refused).count(), 2, "{answers:?}");
     // One that does not come to its end.
     let begun = Instant::now();
     let mut slow = std::net::TcpStream::connect(("127.0.0.1", plain)).unwrap();

@@ -22,6 +22,9 @@ const INACTIVITY_SECONDS: u64 = 60;
 const PAUSE_SECONDS_MAX: u64 = 120;
 /// Who has nothing to say and no reason to ask waits so long, in seconds (XEP-0124 §11, §12).
 const POLLING_SECONDS: u64 = 2;
+/// How often in a row it may do so all the same: a page that is loaded again asks before anybody knows
+/// that the connection of its last request is gone.
+const HASTE_MAX: u8 = 3;
 /// Requests that are held.
 const HOLD_MAX: usize = 1;
 /// How often one request may be sent again while it is held.
@@ -140,6 +143,8 @@ pub struct Session {
     /// What the first answer says of the session.
     greeting: Option<String>,
     asked_at: u64,
+    /// Requests in a row that came too early.
+    hasty: u8,
     /// Whether the last answer carried nothing and the last request neither.
     was_idle: bool,
     /// Since when no request is here.
@@ -209,6 +214,7 @@ impl Session {
             unsent: VecDeque::new(),
             greeting: Some(greeting),
             asked_at: 0,
+            hasty: 0,
             was_idle: false,
             absent_since: None,
             absence_ms: INACTIVITY_SECONDS * 1000,
@@ -261,7 +267,9 @@ impl Session {
         }
         self.ahead.insert(rid, (request, ticket));
         while let Some((request, ticket)) = self.ahead.remove(&self.next_rid) {
-            if self.is_overactive(&request, now) {
+            self.hasty =
+                if self.is_hasty(&request, now) { self.hasty.saturating_add(1) } else { 0 };
+            if self.hasty > HASTE_MAX {
                 return self.fail("policy-violation", Some(ticket));
             }
             self.hear(request, ticket, now);
@@ -269,7 +277,7 @@ impl Session {
     }
 
     /// XEP-0124 §11, §12: it asks though it need not.
-    fn is_overactive(&self, request: &Request, now: u64) -> bool {
+    fn is_hasty(&self, request: &Request, now: u64) -> bool {
         let is_soon = now.saturating_sub(self.asked_at) < POLLING_SECONDS * 1000;
         let has_one_here = self.hold > 0 && self.held.len() >= self.hold;
         let has_nothing_new = self.hold == 0 && self.was_idle;
@@ -306,6 +314,16 @@ impl Session {
         self.held.push_back(Held { rid: request.rid, ticket, until, retries: 0 });
         self.next_rid = request.rid.saturating_add(1);
         self.asked_at = now;
+    }
+
+    /// Notes that nobody waits for the answer to a request any more: what there is to say is kept for the
+    /// next.
+    pub fn give_up(&mut self, ticket: u64, now: u64) {
+        let Some(at) = self.held.iter().position(|held| held.ticket == ticket) else { return };
+        if let Some(held) = self.held.remove(at) {
+            self.remember(held.rid, wrap("", ""));
+            self.note_absence(now);
+        }
     }
 
     /// Takes what the stream says. Not to be asked for more while [`Session::is_waiting`].
@@ -392,18 +410,18 @@ impl Session {
                 self.over = Some(None);
                 last(condition, &content)
             }
-            _ => format!(
-                "<body xmlns='{}' xmlns:stream='{}'{greeting}>{content}</body>",
-                ns::HTTP_BIND,
-                ns::STREAMS
-            ),
+            _ => wrap(&greeting, &content),
         };
-        self.answered.push_back((rid, body.clone()));
+        self.remember(rid, body.clone());
+        self.events.push_back(Event::Answer { ticket, body });
+        self.note_absence(now);
+    }
+
+    fn remember(&mut self, rid: u64, body: String) {
+        self.answered.push_back((rid, body));
         while self.answered.len() > ANSWERS_MAX {
             self.answered.pop_front();
         }
-        self.events.push_back(Event::Answer { ticket, body });
-        self.note_absence(now);
     }
 
     /// Ends the session for what the client did.
@@ -424,6 +442,11 @@ impl Session {
 #[must_use]
 pub fn refusal(condition: &'static str) -> String {
     last(Some(condition), "")
+}
+
+fn wrap(attrs: &str, content: &str) -> String {
+    let (bind, streams) = (ns::HTTP_BIND, ns::STREAMS);
+    format!("<body xmlns='{bind}' xmlns:stream='{streams}'{attrs}>{content}</body>")
 }
 
 fn last(condition: Option<&str>, content: &str) -> String {

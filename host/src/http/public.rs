@@ -87,6 +87,8 @@ pub(super) async fn serve(
         .client_request_timeout(PART_WITHIN)
         .client_disconnect_timeout(Duration::from_secs(1))
         .keep_alive(PART_WITHIN)
+        // Who ends its side waits for nothing. A request that is held is given up then.
+        .h1_allow_half_closed(false)
         .on_connect_ext(|wire: &Wire, data| {
             let (facts, address) = (wire.facts.clone(), wire.address);
             drop(data.insert(Below { facts, address }));

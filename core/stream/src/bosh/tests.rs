@@ -128,9 +128,12 @@ fn a_number_out_of_the_window_ends_it() {
 #[test]
 fn who_asks_for_nothing_too_often_is_refused() {
     let mut duo = Duo::new(1);
-    duo.asks(101, ">");
-    duo.now = 100;
-    duo.asks(102, ">");
+    for rid in 101..105 {
+        duo.asks(rid, ">");
+        duo.now += 100;
+        assert!(!duo.events().contains(&Event::Broken), "a few are borne");
+    }
+    duo.asks(105, ">");
     assert!(duo.events().contains(&Event::Broken));
     // With nothing held, one request a while.
     let mut duo = Duo::new(0);
@@ -140,8 +143,12 @@ fn who_asks_for_nothing_too_often_is_refused() {
         let ticket = duo.asks(rid, ">");
         assert_eq!(duo.answers(), told(&[(ticket, "")]));
     }
-    duo.now = 6_100;
-    let ticket = duo.asks(103, ">");
+    for rid in 103..106 {
+        duo.now += 100;
+        duo.asks(rid, ">");
+    }
+    duo.events();
+    let ticket = duo.asks(106, ">");
     assert_eq!(duo.answers(), told(&[(ticket, "terminate policy-violation")]));
     // The same request again and again.
     let mut duo = Duo::new(1);
@@ -163,6 +170,22 @@ fn is_lost_after_silence_and_later_after_a_pause() {
     duo.asks(102, "pause='120'>");
     assert_eq!(duo.answers().len(), 2);
     assert!(!duo.session.is_lost(122_000) && duo.session.is_lost(123_000));
+}
+
+#[test]
+fn what_nobody_waits_for_is_kept() {
+    let mut duo = Duo::new(1);
+    let gone = duo.asks(101, ">");
+    duo.events();
+    duo.session.give_up(gone, 500);
+    duo.says("<kept/>");
+    assert_eq!(duo.answers(), []);
+    assert!(duo.session.is_waiting());
+    assert!(duo.session.is_lost(60_500) && !duo.session.is_lost(60_499));
+    // A page that was loaded again goes on with the next number, another one sends the same again.
+    let again = duo.asks(101, ">");
+    let next = duo.asks(102, ">");
+    assert_eq!(duo.answers(), told(&[(again, ""), (next, "<kept/>")]));
 }
 
 #[test]

@@ -131,6 +131,7 @@ impl Requests {
     pub(super) fn poll_read(&mut self, poller: &Poller<'_>, stream: &mut Stream) -> Poll<usize> {
         let Some(posted) = self.mailbox.take(poller.waker()) else { return Poll::Pending };
         let Posted { request, bytes, answer } = posted;
+        self.look_who_waits();
         self.tickets = self.tickets.saturating_add(1);
         self.waiting.insert(self.tickets, answer);
         self.session.take(request, self.tickets, self.now());
@@ -141,12 +142,25 @@ impl Requests {
     /// Answers what can be answered, and returns how many bytes that were, and whether something is
     /// left to say that nobody asks for.
     pub(super) fn write(&mut self, stream: &mut Stream) -> (usize, bool) {
+        self.look_who_waits();
         while !self.session.is_waiting() {
             let Some(message) = stream.next_message() else { break };
             self.session.send(message);
         }
         self.session.flush(self.now());
         (self.obey(stream), self.session.is_waiting())
+    }
+
+    /// Forgets requests whose connections are gone.
+    fn look_who_waits(&mut self) {
+        let now = self.now();
+        let (session, waiting) = (&mut self.session, &mut self.waiting);
+        waiting.retain(|ticket, answer| {
+            if answer.is_closed() {
+                session.give_up(*ticket, now);
+            }
+            !answer.is_closed()
+        });
     }
 
     /// Does what the session wants, and returns how many bytes went to the client.
