@@ -22,7 +22,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 15] = [
+const STORIES: [Story; 16] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -87,6 +87,13 @@ const STORIES: [Story; 15] = [
         script: "pages_browser.mjs",
         steps: "invitation errors account slixmpp used login revoke contacts invite password remove",
     },
+    Story {
+        name: WEBCHAT,
+        script: "webchat_browser.mjs",
+        steps: "websocket-login websocket-chat websocket-picture websocket-reload websocket-room \
+                bosh-login bosh-chat bosh-picture bosh-reload bosh-room strophe-websocket \
+                strophe-bosh",
+    },
     Story { name: "windows", script: "windows_client.py", steps: "login chat reconnect picture" },
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
@@ -108,6 +115,24 @@ fn with_pages() -> Server {
     let [port] = free_ports();
     let setup = Setup::new().set("listen.https", &format!("[\"127.0.0.1:{port}\"]"));
     setup.raw("[modules.register]\npolicy = \"invite\"\n").start()
+}
+
+/// The story of web chats, which needs a server that has them.
+const WEBCHAT: &str = "webchat";
+
+/// Returns a server that serves a web chat at a port, as an operator sets it up.
+fn with_webchat(port: u16) -> Result<Server, Failed> {
+    let folder = installed("js")?.join("webchat");
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/webchat");
+    for page in std::fs::read_dir(pages)? {
+        let page = page?;
+        std::fs::copy(page.path(), folder.join(page.file_name()))?;
+    }
+    let setup = Setup::new()
+        .set("listen.web", &format!("\"127.0.0.1:{port}\""))
+        .set("web.url", &format!("\"http://127.0.0.1:{port}\""))
+        .set("web.folder", &format!("{folder:?}"));
+    Ok(setup.start())
 }
 
 /// Returns a server that lets a component in at a port.
@@ -167,6 +192,13 @@ impl Story {
             let mut command = self.on(&server)?;
             command.arg("--python").arg(installed("venv")?.join("bin/python"));
             command.arg("--pictures").arg(installed("js")?.join("../pages"));
+            (command, Some(server))
+        } else if self.name == WEBCHAT {
+            let [port] = free_ports();
+            let server = with_webchat(port)?;
+            let mut command = self.on(&server)?;
+            command.args(["--web", &port.to_string(), "--pictures"]);
+            command.arg(installed("js")?.join("../pictures"));
             (command, Some(server))
         } else {
             let server = Server::start();
