@@ -1,17 +1,21 @@
-//! Programs that speak for a domain of their own beside our server, over federation.
+//! Programs that speak for a domain of their own beside a server, over federation: bridges, and the
+//! servers of apps that wake phones.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 
-use calypte_tests::{Component, Foreign, Lab, Server, Setup, Which, attr, wait};
+use calypte_tests::{Component, Foreign, How, Lab, Server, Setup, Which, attr, wait};
 
 use crate::Case;
 use crate::story::Person;
 
-pub(crate) const CASES: &[Case] =
-    &[Case { name: "prosody_talks_with_our_bridge", needs: &[Which::Prosody], play: bridge }];
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "prosody_talks_with_our_bridge", needs: &[Which::Prosody], play: bridge },
+    Case { name: "an_app_server_wakes_a_phone", needs: &[Which::Prosody], play: push },
+];
 
 const IRC: &str = "irc.c.example";
+const PUSH: &str = "push.p.example";
 const PORT: u16 = 5347;
 
 fn local() -> SocketAddr {
@@ -78,4 +82,54 @@ fn bridge(lab: &Lab) {
     });
     drop(irc);
     ben.bounced("unread");
+}
+
+/// Our user's phone is asleep, and an app's server behind a Prosody is to wake it.
+fn push(lab: &Lab) {
+    let ours = Setup::within(lab, "c.example", lab.v4(1))
+        .set("federation.dialback", "[\"push.p.example\"]")
+        .start();
+    let theirs = Foreign::new(Which::Prosody, lab, "p.example", lab.v4(2)).dialback();
+    let theirs = theirs.component(PUSH, "sesame").start();
+    lab.publish(PUSH, lab.v4(2));
+    let address = (theirs.address(), PORT).into();
+    wait("it lets components in", || TcpStream::connect(address).is_ok());
+    let mut app = Component::connect(address, PUSH, "sesame");
+    let mut ben = Person::login(&ours, "ben");
+    let mut ana = Person::login(&ours, "ana");
+    ana.client.send(&format!(
+        "<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='{PUSH}' node='n1'>\
+         <x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
+         <value>http://jabber.org/protocol/pubsub#publish-options</value></field>\
+         <field var='secret'><value>s3cret</value></field></x></enable></iq>"
+    ));
+    ana.client.expect(&["<iq", "id=\"e\"", "result"]);
+    ana.client.enable();
+    // It is gone, and its session waits for it.
+    let memory = ana.client.memory();
+    drop(ana.client.socket().shutdown(std::net::Shutdown::Both));
+    wait("it hibernates", || ours.metric("calypte_sessions_detached") > 0.0);
+    ben.write("ana@c.example", "first");
+    let asked = app.expect(&["<publish ", "n1", "</iq>"]);
+    assert!(asked.contains("s3cret") && asked.contains("from='ana@c.example'"), "{asked}");
+    assert!(!asked.contains("first") && !asked.contains("ben@"), "{asked}");
+    // The app is not there any more: it is not asked again.
+    let id = attr(&asked, "id").unwrap();
+    app.say(&format!(
+        "<iq type='error' id='{id}' from='{PUSH}' to='ana@c.example'><error type='cancel'>\
+         <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+    ));
+    wait("it is given up", || ours.metric("calypte_push_given_up_total") > 0.0);
+    ben.write("ana@c.example", "second");
+    ben.client.ping();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    app.say(&format!(
+        "<iq type='get' id='last' from='{PUSH}' to='p.example'><ping xmlns='urn:xmpp:ping'/></iq>"
+    ));
+    let got = app.expect(&["last"]);
+    assert!(!got.contains("<publish "), "{got}");
+    // Nothing is lost by that.
+    let mut ana = How::default().resume(&ours, &memory).unwrap();
+    ana.expect(&["<message", "first"]);
+    ana.expect(&["<message", "second"]);
 }

@@ -40,6 +40,8 @@ pub struct Foreign {
     dialback: bool,
     direct: bool,
     is_whole: bool,
+    /// The domain and the secret of a component, on port 5347 (Prosody).
+    component: Option<(String, String)>,
     pub(crate) accounts: Vec<String>,
     pub(crate) is_quiet: bool,
     child: Option<Child>,
@@ -81,6 +83,7 @@ impl Foreign {
             dialback: false,
             direct: true,
             is_whole: false,
+            component: None,
             accounts: vec!["ana".to_owned(), "ben".to_owned()],
             is_quiet: false,
             child: None,
@@ -105,6 +108,13 @@ impl Foreign {
     #[must_use]
     pub fn everything(mut self) -> Self {
         self.is_whole = true;
+        self
+    }
+
+    /// Lets a program speak for `domain` on port 5347 (Prosody).
+    #[must_use]
+    pub fn component(mut self, domain: &str, secret: &str) -> Self {
+        self.component = Some((domain.to_owned(), secret.to_owned()));
         self
     }
 

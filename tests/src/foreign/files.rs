@@ -72,6 +72,9 @@ impl Foreign {
         let dialback = if self.dialback { "\"dialback\"; " } else { "" };
         let direct = if self.direct { "5270" } else { "" };
         let (more, components) = if self.is_whole { WHOLE_PROSODY } else { ("", "") };
+        let component = self.component.as_ref().map_or_else(String::new, |(domain, secret)| {
+            format!("Component \"{domain}\"\ncomponent_secret = \"{secret}\"\n")
+        });
         let secure = !self.dialback;
         let level = if self.is_quiet { "warn" } else { "debug" };
         format!(
@@ -82,10 +85,11 @@ impl Foreign {
              interfaces = {{ \"{address}\" }}\nc2s_ports = {{ 5222 }}\n\
              c2s_direct_tls_ports = {{ 5223 }}\ns2s_ports = {{ 5269 }}\n\
              s2s_direct_tls_ports = {{ {direct} }}\nhttp_ports = {{ }}\nhttps_ports = {{ }}\n\
+             component_ports = {{ 5347 }}\ncomponent_interfaces = {{ \"{address}\" }}\n\
              s2s_secure_auth = {secure}\ns2s_require_encryption = true\nc2s_stanza_size_limit = 1048576\n\
              certificates = \"{at}\"\nssl = {{ cafile = {:?} }}\n\
              authentication = \"internal_hashed\"\nstorage = \"internal\"\n\
-             log = {{ {level} = \"*console\" }}\nstatistics = false\nVirtualHost \"{domain}\"\n{}",
+             log = {{ {level} = \"*console\" }}\nstatistics = false\nVirtualHost \"{domain}\"\n{}{component}",
             self.ca,
             components.replace("DOMAIN", domain)
         )
