@@ -55,6 +55,8 @@ names! {
     MUC_ADMIN = "http://jabber.org/protocol/muc#admin";
     /// XEP-0045: what only owners of rooms do.
     MUC_OWNER = "http://jabber.org/protocol/muc#owner";
+    /// XEP-0045: the form of people who register with a room.
+    MUC_REGISTER = "http://jabber.org/protocol/muc#register";
     /// XEP-0045: the form of those who ask for voice.
     MUC_REQUEST = "http://jabber.org/protocol/muc#request";
     /// XEP-0045: the form of a room's settings.
@@ -205,6 +207,14 @@ names! {
     HATS = "urn:xmpp:hats:0";
     /// XEP-0317: commands about them.
     HATS_COMMANDS = "urn:xmpp:hats:commands";
+    /// XEP-0372: what a message refers to.
+    REFERENCE = "urn:xmpp:reference:0";
+    /// XEP-0433: rooms found by words.
+    SEARCH = "urn:xmpp:channel-search:0:search";
+    /// XEP-0433: the form of a search.
+    SEARCH_PARAMS = "urn:xmpp:channel-search:0:search-params";
+    /// XEP-0452: that somebody who is away was mentioned in a room.
+    MENTIONS = "urn:xmpp:mmn:0";
     /// XEP-0410: that a room answers a client which asks whether it is in.
     SELF_PING = "http://jabber.org/protocol/muc#self-ping-optimization";
     /// XEP-0421: that an occupant is the same person as before.

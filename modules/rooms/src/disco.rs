@@ -22,6 +22,7 @@ const SERVICE: &[&str] = &[
     ns::PING,
     ns::RSM,
     ns::SELF_PING,
+    ns::SEARCH,
     ns::VCARD,
 ];
 
@@ -127,6 +128,7 @@ fn features(room: &Room) -> Vec<&'static str> {
         ns::COMMANDS,
         ns::HATS,
         ns::VCARD,
+        ns::REGISTER,
     ];
     all.extend(retract::features(room));
     all

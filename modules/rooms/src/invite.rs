@@ -7,7 +7,7 @@ use crate::records::{INVITED, Made, OCCUPANTS, Occupant};
 use crate::room::{Room, affiliation, fold, member_count, occupants_of, seated, set_member};
 use crate::rules::{Affiliation, Role};
 use crate::show::Note;
-use crate::{Config, cancel, form, limits, settings};
+use crate::{Config, cancel, form, limits, register, settings};
 
 /// The most people that one message invites.
 const INVITED_MAX: usize = 20;
@@ -38,7 +38,11 @@ pub(crate) fn message(
     }
     let room = room.ok_or(StanzaError::ITEM_NOT_FOUND)?;
     if let Some(x) = message.child(ns::DATA_FORMS, "x") {
-        voice(config, &room, from, x, cx)?;
+        if register::is_answer(x) {
+            register::answered(config, &room, from, x, cx)?;
+        } else {
+            voice(config, &room, from, x, cx)?;
+        }
         return Ok(Flow::Handled);
     }
     // §17.2. What is for all has its own type.

@@ -5,6 +5,7 @@
 
 mod admin;
 mod avatar;
+mod away;
 mod disco;
 mod enter;
 mod form;
@@ -18,11 +19,13 @@ mod operator;
 mod owner;
 mod private;
 mod records;
+mod register;
 mod resumed;
 mod retract;
 mod room;
 mod rules;
 mod say;
+mod search;
 mod settings;
 mod show;
 mod slow;
@@ -126,6 +129,8 @@ impl Module for Rooms {
         Xep("0421", "1.0.1"),
         Xep("0424", "0.4.2"),
         Xep("0425", "0.3.0"),
+        Xep("0433", "0.1.0"),
+        Xep("0452", "0.2.2"),
         Xep("0486", "0.1.0"),
         Xep("0500", "0.1.1"),
     ];
@@ -297,6 +302,8 @@ impl Rooms {
                 hats::commands(from, cx)?
             }
             (false, ns::DISCO_ITEMS, "query") => disco::items(),
+            (false, ns::REGISTER, "query") => register::get(&room, from, cx)?,
+            (true, ns::REGISTER, "query") => return register::set(&self.0, &room, iq, cx),
             (false, ns::VCARD, "vCard") => avatar::get(&room, cx)?,
             (true, ns::VCARD, "vCard") => return avatar::set(&self.0, iq, cx),
             (true, ns::COMMANDS, "command") => return hats::command(&self.0, &room, iq, cx),
@@ -336,6 +343,7 @@ impl Rooms {
                 Some(disco::service_items(payload, cx)?)
             }
             (ns::DISCO_ITEMS, "query") => return Err(StanzaError::ITEM_NOT_FOUND),
+            (ns::SEARCH, "search") => Some(search::search(payload, cx)?),
             (ns::PING, "ping") => None,
             _ => return Err(StanzaError::SERVICE_UNAVAILABLE),
         };

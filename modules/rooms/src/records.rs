@@ -142,6 +142,12 @@ record!(Kept, 1);
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Listed {
     pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) lang: String,
+    /// Whether everybody may enter.
+    pub(crate) is_open: bool,
+    /// Whether addresses are hidden.
+    pub(crate) is_anonymous: bool,
     pub(crate) is_public: bool,
     pub(crate) creator: String,
     pub(crate) created_ms: u64,
@@ -261,9 +267,17 @@ mod tests {
         assert_eq!(KEPT.encode(&Kept { lines: 1, bytes: 2, last: 3 }), b"\x01\x01\x02\x03");
         assert_eq!(NICKS.encode(&Holder { bare: "b".into() }), b"\x01\x01b");
         assert_eq!(MEMBER_COUNT.encode(&Count(4)), b"\x01\x04");
-        let listed =
-            Listed { name: "n".into(), is_public: true, creator: "c".into(), created_ms: 1 };
-        assert_eq!(INDEX.encode(&listed), b"\x01\x01n\x01\x01c\x01");
+        let listed = Listed {
+            name: "n".into(),
+            description: "d".into(),
+            lang: "l".into(),
+            is_open: true,
+            is_anonymous: false,
+            is_public: true,
+            creator: "c".into(),
+            created_ms: 1,
+        };
+        assert_eq!(INDEX.encode(&listed), b"\x01\x01n\x01d\x01l\x01\0\x01\x01c\x01");
         assert_eq!(MADE_BY.encode(&Made { at_ms: 6 }), b"\x01\x06");
     }
 }

@@ -13,7 +13,7 @@ use crate::records::{
 };
 use crate::rules::{Affiliation, Role};
 use crate::who::SECRET;
-use crate::{hats, settings, slow};
+use crate::{hats, register, settings, slow};
 
 /// When a room that does not stay is looked at again, in milliseconds: those who were in it when the
 /// server stopped have so long to come back.
@@ -76,6 +76,10 @@ impl Room {
         cx.put(&ROOM, ROOM_KEY, &self.row)?;
         let listed = Listed {
             name: self.text(settings::NAME).to_owned(),
+            description: self.text(settings::DESCRIPTION).to_owned(),
+            lang: self.text(settings::LANG).to_owned(),
+            is_open: !self.flag(settings::MEMBERS_ONLY) && !self.flag(settings::PROTECTED),
+            is_anonymous: !self.is_open(),
             is_public: self.flag(settings::PUBLIC) && !self.row.is_locked,
             creator: self.row.creator.clone(),
             created_ms: self.row.created_ms,
@@ -170,6 +174,7 @@ impl Room {
         cx.delete(&KEPT, ROOM_KEY)?;
         cx.delete(&SECRET, ROOM_KEY)?;
         hats::forget(cx)?;
+        register::forget(cx)?;
         cx.delete(&CARD, ROOM_KEY)?;
         cx.delete(&ROOM, ROOM_KEY)?;
         cx.delete(&INDEX, &*local)?;

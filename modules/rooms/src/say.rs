@@ -6,7 +6,7 @@ use crate::records::{Occupant, Subject};
 use crate::room::{Room, seated};
 use crate::rules::Role;
 use crate::show::{inside, is_ours, say};
-use crate::{Config, cancel, history, limits, retract, settings, slow, who};
+use crate::{Config, away, cancel, history, limits, retract, settings, slow, who};
 
 /// The longest subject, in bytes.
 const SUBJECT_BYTES_MAX: usize = 4096;
@@ -75,7 +75,8 @@ fn speak(
         said = history::new_line(config, room, (&occupant.nick, &occupant.bare), said, cx)?;
     }
     cx.count("messages", 1)?;
-    say(&said, cx)
+    say(&said, cx)?;
+    away::tell(room, occupant, message, &said, cx)
 }
 
 /// Tells whether the sender wants a message not to be kept (XEP-0334).

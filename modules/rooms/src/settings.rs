@@ -24,6 +24,7 @@ pub(crate) const MAX_USERS: &str = "muc#roomconfig_maxusers";
 pub(crate) const LOGGING: &str = "muc#roomconfig_enablelogging";
 pub(crate) const MAX_HISTORY: &str = "muc#maxhistoryfetch";
 pub(crate) const ARCHIVING: &str = "muc#roomconfig_enablearchiving";
+pub(crate) const FORWARD_MENTIONS: &str = "muc#roomconfig_forwardmentions";
 pub(crate) const SLOW: &str = "muc#roomconfig_slow_mode_duration";
 /// The lists of people, which are kept with [`crate::records::MEMBERS`].
 pub(crate) const ADMINS: &str = "muc#roomconfig_roomadmins";
@@ -103,6 +104,12 @@ pub(crate) const FIELDS: &[Setting] = &[
     field(MAX_USERS, "The most people at a time", Kind::Number(5000, &["none"]), &["none"]),
     field(LOGGING, "What is said is kept for everybody to read", Kind::Flag, &["0"]),
     field(ARCHIVING, "What is said is kept for those who may enter", Kind::Flag, &["1"]),
+    field(
+        FORWARD_MENTIONS,
+        "Members who are away hear when they are mentioned",
+        Kind::Flag,
+        &["1"],
+    ),
     field(SLOW, "Seconds between two messages of somebody", Kind::Number(SLOW_MAX, &[]), &["0"]),
     field(
         MAX_HISTORY,
