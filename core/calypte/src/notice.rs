@@ -272,3 +272,21 @@ impl Notice for AccountWish {
 impl Notice for AccountWished {
     const NAME: &'static str = "register.wished";
 }
+
+/// An account begins or ends to have a contact by a circle (module `circles`); module `roster` does it.
+/// Both sides are of this domain, and each is told.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Circled {
+    /// The contact's bare address.
+    pub contact: String,
+    /// The group that is named after the circle.
+    pub group: String,
+    /// Whether the contact is in that group from now on, and both see each other.
+    pub is_in: bool,
+    /// Whether it is no contact at all any more.
+    pub ends: bool,
+}
+
+impl Notice for Circled {
+    const NAME: &'static str = "circles.circled";
+}

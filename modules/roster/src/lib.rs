@@ -7,7 +7,7 @@ mod settings;
 mod states;
 mod subscriptions;
 
-use calypte::notice::{AccountEnds, Introduced, Notice as _, RosterChanged};
+use calypte::notice::{AccountEnds, Circled, Introduced, Notice as _, RosterChanged};
 use calypte::prelude::*;
 
 pub use settings::Config;
@@ -37,6 +37,7 @@ impl Module for Roster {
         Hook::presence(Place::Received, Phase::Rewrite, Self::inbound),
         Hook::notice(AccountEnds::NAME, Self::account_ends),
         Hook::notice(Introduced::NAME, Self::introduced),
+        Hook::notice(Circled::NAME, Self::circled),
     ];
     type Config = Config;
 

@@ -3,7 +3,7 @@
 use calypte::prelude::*;
 use calypte::tables::{Contact, ROSTER};
 
-use calypte::notice::Introduced;
+use calypte::notice::{Circled, Introduced};
 
 use crate::Roster;
 use crate::keep::{State, interested, keep};
@@ -128,6 +128,27 @@ impl Roster {
             if after.asked {
                 send(cx, "subscribe")?;
             }
+        }
+        keep(cx, &self.0, &contact, &before, &after)
+    }
+
+    /// Somebody becomes a contact by a circle, or is none by it any more.
+    pub(crate) fn circled(&self, notified: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
+        let Circled { contact, group, is_in, ends } = notified.read()?;
+        let before = cx.get(&ROSTER, &*contact)?.unwrap_or_default();
+        let mut after = before.clone();
+        after.groups.retain(|one| *one != group);
+        if is_in {
+            after.groups.push(group);
+            let pending_in = None;
+            let (from, to, asked, approved, listed) = (true, true, false, false, true);
+            after = Contact { from, to, asked, pending_in, approved, listed, ..after };
+        } else if ends {
+            if before.from {
+                // While the contact still expects to hear of it.
+                vanish(cx, &contact)?;
+            }
+            after = Contact::default();
         }
         keep(cx, &self.0, &contact, &before, &after)
     }
