@@ -13,6 +13,7 @@ use crate::config;
 
 mod backup;
 mod check;
+mod circle;
 mod command;
 mod config_cmd;
 mod dev;
@@ -71,6 +72,7 @@ enum Command {
     #[command(subcommand)]
     User(user::Command),
     Invite(invite::Args),
+    Circle(circle::Args),
     #[command(subcommand)]
     Module(module::Command),
     Backup(backup::BackupArgs),
@@ -116,6 +118,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Ask(args) => command::run(config, &args),
         Command::User(command) => user::run(config, &command),
         Command::Invite(args) => invite::run(config, &args),
+        Command::Circle(args) => circle::run(config, &args),
         Command::Module(command) => module::run(config, &command),
         Command::Backup(args) => backup::backup(config, &args),
         Command::Verify(args) => backup::verify(config, &args),

@@ -81,6 +81,7 @@ fn a_slim_host_loads_every_module() {
         "contact",
         "extdisco",
         "pages",
+        "circles",
         "commands",
     ];
     for module in modules {

@@ -40,6 +40,7 @@ pub(crate) const MODULES: &[&str] = &[
     "extdisco",
     "upload",
     "pages",
+    "circles",
     "commands",
 ];
 

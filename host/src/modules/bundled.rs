@@ -32,6 +32,7 @@ const BUNDLED: &[&RawModule] = &[
     &extdisco::MODULE,
     &upload::MODULE,
     &pages::MODULE,
+    &circles::MODULE,
     &commands::MODULE,
 ];
 

@@ -1,0 +1,111 @@
+//! What becomes of an account by circles.
+
+use bincode::{Decode, Encode};
+use calypte::notice::{AccountEnds, Circled, PepPublish};
+use calypte::prelude::*;
+use tables::ROSTER;
+
+use crate::{Circles, NS};
+
+/// Contacts that the account has by circles, by their bare address.
+const CONTACTS: Table<str, ByCircles> = Table::account("circles.contacts");
+
+/// A contact by circles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+struct ByCircles {
+    /// In which circles it is with the account.
+    circles: Vec<String>,
+    /// Whether it was a contact before.
+    was_there: bool,
+}
+
+record!(ByCircles, 1);
+
+impl Circles {
+    /// An account hears from the domain what becomes of its contacts and of its bookmarks.
+    pub(crate) fn told(&self, message: &mut Passing<'_>, cx: &mut Context<'_, '_>) -> HookResult {
+        let is_ours = message.from.is_some_and(|from| from.as_str() == cx.domain());
+        let word = message.payloads().find(|node| node.is(NS, "circle"));
+        let Some(word) = word.filter(|_| is_ours && cx.owner().local().is_some()) else {
+            return Ok(Flow::Handled);
+        };
+        let circle = word.attr("name").unwrap_or_default().into_owned();
+        let is_in = word.attr("state").as_deref() == Some("in");
+        for who in word.children().filter(|who| who.is(NS, "who")) {
+            let contact = who.text().into_owned();
+            if is_in { begin(cx, &circle, contact)? } else { end(cx, &circle, contact)? }
+        }
+        if let Some(room) = word.attr("room") {
+            bookmark(cx, &circle, room.into_owned(), is_in)?;
+        }
+        Ok(Flow::Handled)
+    }
+
+    /// The account is about to be removed.
+    pub(crate) fn account_ends(&self, notified: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
+        let AccountEnds = notified.read()?;
+        let domain = cx.domain().to_owned();
+        let message = Element::new(ns::CLIENT, "message").with_attr("to", &domain);
+        cx.send(&message.with_attr("type", "headline").with_child(Element::new(NS, "gone")))
+    }
+}
+
+fn begin(cx: &mut Context<'_, '_>, circle: &str, contact: String) -> Done {
+    let by = match cx.get(&CONTACTS, &*contact)? {
+        Some(by) => by,
+        None => {
+            let before = cx.get(&ROSTER, &*contact)?;
+            ByCircles { circles: Vec::new(), was_there: before.is_some_and(|one| one.listed) }
+        }
+    };
+    let mut by = by;
+    if !by.circles.iter().any(|one| one == circle) {
+        by.circles.push(circle.to_owned());
+    }
+    cx.put(&CONTACTS, &*contact, &by)?;
+    cx.tell(&Circled { contact, group: circle.to_owned(), is_in: true, ends: false })
+}
+
+fn end(cx: &mut Context<'_, '_>, circle: &str, contact: String) -> Done {
+    let Some(mut by) = cx.get(&CONTACTS, &*contact)? else { return Ok(()) };
+    by.circles.retain(|one| one != circle);
+    let is_last = by.circles.is_empty();
+    if is_last {
+        cx.delete(&CONTACTS, &*contact)?;
+    } else {
+        cx.put(&CONTACTS, &*contact, &by)?;
+    }
+    let ends = is_last && !by.was_there;
+    cx.tell(&Circled { contact, group: circle.to_owned(), is_in: false, ends })
+}
+
+/// Puts the room of a circle among the bookmarks (XEP-0402), or takes it away.
+fn bookmark(cx: &mut Context<'_, '_>, circle: &str, room: String, is_in: bool) -> Done {
+    let fields = [
+        ("pubsub#access_model", "whitelist"),
+        ("pubsub#persist_items", "true"),
+        ("pubsub#max_items", "max"),
+        ("pubsub#send_last_published_item", "never"),
+    ];
+    let config = fields.map(|(field, value)| (field.to_owned(), value.to_owned())).to_vec();
+    let node = ns::BOOKMARKS.to_owned();
+    if !is_in {
+        return cx.tell(&PepPublish { node, config, publish: Vec::new(), retract: vec![room] });
+    }
+    let item = Element::new(ns::BOOKMARKS, "conference")
+        .with_attr("name", circle)
+        .with_attr("autojoin", "true");
+    let publish = vec![(room, item.to_xml(""))];
+    cx.tell(&PepPublish { node, config, publish, retract: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_bytes() {
+        let by = ByCircles { circles: vec!["a".into()], was_there: true };
+        assert_eq!(CONTACTS.encode(&by), b"\x01\x01\x01a\x01");
+    }
+}
