@@ -68,9 +68,20 @@ pub(crate) fn account(config: &Config) -> Option<String> {
     account.get("id")?.as_str().map(str::to_owned)
 }
 
+/// Returns what the certificate is to name.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = vec![config.domain.ascii_domain().into_owned()];
+    for name in &config.acme.names {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
 /// Tells whether `served` is one to begin with.
 pub(crate) fn is_usable(served: &Served, config: &Config) -> bool {
-    served.covers(&config.domain.ascii_domain()) && served.days_left() >= 0
+    names(config).iter().all(|name| served.covers(name)) && served.days_left() >= 0
 }
 
 /// Gets the first certificate, however long it takes, and opens no port but that of the challenge.

@@ -9,6 +9,7 @@ use crate::acme;
 use crate::components;
 use crate::config::federation::With;
 use crate::config::problem::{Problem, Problems};
+use crate::config::schema::Notes;
 use crate::config::{Config, Draft};
 use crate::federation::identity::Roots;
 use crate::federation::resolve;
@@ -38,6 +39,36 @@ pub(crate) enum Tolerance {
     Optional,
 }
 
+/// Returns the domains below ours that modules serve, by their manifests.
+pub(crate) fn served(config: &Config) -> Vec<String> {
+    let modules = Modules::choose(config, Depth::Manifest, &mut Notes::default());
+    let domain = config.domain.ascii_domain();
+    let labels = modules.served_labels().into_iter();
+    labels.map(|label| format!("{label}.{domain}")).collect()
+}
+
+/// Tells of services that other servers cannot believe: the certificate does not name them.
+fn check_served(config: &Config, served: Option<&Served>, modules: &Modules, draft: &mut Draft) {
+    let Some(served) = served.filter(|_| config.federation.with != With::Nobody) else { return };
+    let domain = config.domain.ascii_domain();
+    for label in modules.served_labels() {
+        let name = format!("{label}.{domain}");
+        // What is wrong with the domain itself was said already.
+        if served.covers(&domain) && !served.covers(&name) {
+            let what = format!("the certificate does not name {name}");
+            let hint = match config.acme.agree {
+                true => format!(
+                    "people of other servers cannot use it; write [acme] names = [\"{name}\"]"
+                ),
+                false => format!(
+                    "people of other servers cannot use it; get one for {domain} and {name}"
+                ),
+            };
+            draft.notes.problems.push(Problem::warning(0..0, what, hint));
+        }
+    }
+}
+
 /// Checks a file that was read with all that it names.
 ///
 /// # Errors
@@ -60,6 +91,7 @@ pub(crate) fn check(
     check_components(&config, &mut draft);
     check_web(&config, &mut draft);
     let modules = Modules::choose(&config, depth, &mut draft.notes);
+    check_served(&config, served.as_ref(), &modules, &mut draft);
     for label in modules.served_labels() {
         let domain = format!("{label}.{}", config.domain);
         if config.components.iter().any(|component| component.domain.as_str() == domain) {

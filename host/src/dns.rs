@@ -58,6 +58,8 @@ pub(crate) struct Known<'a> {
     pub(crate) policy: Option<String>,
     /// The account at the authority of `[acme]`, once there is one.
     pub(crate) account: Option<String>,
+    /// The domains below, which modules serve.
+    pub(crate) below: Vec<String>,
 }
 
 /// Returns all records for the server of `config`, in the order of a zone file.
@@ -66,6 +68,12 @@ pub(crate) fn records(config: &Config, known: &Known<'_>) -> Vec<Advice> {
     let host = known.host.map_or_else(|| domain.clone(), |host| host.trim_matches('.').to_owned());
     let mut all = addresses(config, &host);
     all.extend(services(config, &domain, &host));
+    for below in &known.below {
+        // Clients reach it through the domain.
+        let mut those = services(config, below, &host);
+        those.retain(|advice| advice.name.contains("-server._tcp."));
+        all.extend(those);
+    }
     if let Some(served) = known.served {
         all.extend(keys(config, &host, served));
     }

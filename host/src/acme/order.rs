@@ -52,7 +52,7 @@ impl Wanted {
             false => format!("mailto:{text}"),
         };
         Self {
-            names: vec![config.domain.ascii_domain().into_owned()],
+            names: super::names(config),
             directory: acme.directory.clone(),
             contacts: acme.contact.iter().map(contact).collect(),
             challenge: acme.challenge,

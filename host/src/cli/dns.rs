@@ -43,6 +43,7 @@ pub(super) fn run(path: &Path, args: &Args) -> Exit {
         served: served.as_ref(),
         policy: policy(&config),
         account: acme::account(&config),
+        below: check::served(&config),
     };
     let records = dns::records(&config, &known);
     if args.json {

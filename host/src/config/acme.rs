@@ -29,6 +29,13 @@ pub(super) fn check(
         let hint = "leave out one of them; the certificate of [acme] is kept in `data`";
         refuse("acme.agree", "both [tls] and [acme] give a certificate", hint);
     }
+    for name in &acme.names {
+        let is_name = name.contains('.') && name.split('.').all(calypte::config::is_label);
+        if !is_name {
+            let what = format!("{name} is no name that a certificate can be asked for");
+            refuse("acme.names", &what, "write names such as \"rooms.example.org\"");
+        }
+    }
     match acme.challenge {
         Challenge::Http01 if listen.http_acme.is_empty() => refuse(
             "listen.http_acme",

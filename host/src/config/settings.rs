@@ -48,6 +48,9 @@ section! {
         agree: bool = "false"; RESTART
         /// Where the authority may write to, such as ["ana@example.org"]. Many want none.
         contact: Vec<String> = "[]"; RESTART
+        /// What the certificate names besides the domain, such as ["rooms.example.org"], so that people of
+        /// other servers can use it. DNS has to lead to this machine for each, or there is none at all.
+        names: Vec<String> = "[]"; RESTART
         /// How it sees that the domain is yours. "http-01": it asks at port 80 (`listen.http_acme`).
         /// "tls-alpn-01": it asks at port 443 (`listen.https` or `listen.alpn`).
         challenge: Challenge = "\"http-01\""; RESTART

@@ -59,7 +59,8 @@ impl Doctor {
     /// Looks whether DNS has the records of `calypte dns`.
     pub(super) async fn records(&self, tell: &mut dyn FnMut(Finding)) {
         let served = self.served.as_deref();
-        let known = Known { host: None, served, policy: None, account: None };
+        let below = crate::check::served(&self.config);
+        let known = Known { served, below, ..Known::default() };
         let mut by_name: BTreeMap<(String, &'static str), Vec<Advice>> = BTreeMap::new();
         for advice in dns::records(&self.config, &known) {
             by_name.entry((advice.name.clone(), advice.kind)).or_default().push(advice);
