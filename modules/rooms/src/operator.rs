@@ -15,22 +15,22 @@ impl Rooms {
         _: &Asked<'_>,
         cx: &mut Context<'_, '_>,
     ) -> Result<Vec<u8>, StanzaError> {
-        let mut text = String::new();
+        let mut lines = Vec::new();
         let rooms = cx.all(&INDEX, u32::MAX)?;
         for (local, listed) in rooms.iter().take(LISTED_MAX) {
             let kind = if listed.is_public { "public" } else { "hidden" };
             let made = xep::delay::date_time(listed.created_ms);
             let service = &self.0.label;
             let (domain, by) = (cx.domain(), &listed.creator);
-            text.push_str(&format!("{local}@{service}.{domain} {kind} {made} {by}\n"));
+            lines.push(format!("{local}@{service}.{domain} {kind} {made} {by}"));
         }
         if rooms.len() > LISTED_MAX {
-            text.push_str(&format!("and {} more\n", rooms.len().saturating_sub(LISTED_MAX)));
+            lines.push(format!("and {} more", rooms.len().saturating_sub(LISTED_MAX)));
         }
         if rooms.is_empty() {
-            text.push_str("There are no rooms.\n");
+            lines.push("There are no rooms.".to_owned());
         }
-        Ok(text.into_bytes())
+        Ok(lines.join("\n").into_bytes())
     }
 
     /// Ends a room.
