@@ -153,7 +153,7 @@ pub(crate) fn set(
     }
     let mut changes = Vec::new();
     for item in items {
-        let change = read(&actor, item, cx)?;
+        let change = read(config, &actor, item, cx)?;
         // What comes of two words about one would depend on which is heard first.
         if changes.iter().any(|other| change.is_about_the_same(other)) {
             return Err(StanzaError::BAD_REQUEST);
@@ -196,6 +196,7 @@ fn give(answer: &mut Option<&Passing<'_>>, cx: &mut Context<'_, '_>) -> Done {
 }
 
 fn read(
+    config: &Config,
     actor: &Actor<'_>,
     item: Node<'_>,
     cx: &mut Context<'_, '_>,
@@ -230,15 +231,25 @@ fn read(
             }
             let before = member(&bare, cx)?.map_or(Affiliation::None, |kept| kept.affiliation);
             may_set_affiliation(actor.standing.affiliation, before, after)?;
-            if let Some(nick) = nick.as_deref().filter(|nick| !nick.is_empty())
-                && enter::reserved_by_other(&fold(nick), &bare, cx)?
-            {
-                return Err(StanzaError::CONFLICT);
+            if let Some(nick) = nick.as_deref().filter(|nick| !nick.is_empty()) {
+                check_nick(config, nick, &bare, cx)?;
             }
             Ok(Change::Affiliation(Wanted { bare, before, after, nick, reason }))
         }
         _ => Err(StanzaError::BAD_REQUEST),
     }
+}
+
+/// Tells whether a nickname can be kept for somebody.
+fn check_nick(config: &Config, nick: &str, bare: &str, cx: &mut Context<'_, '_>) -> Done {
+    let is_nick = cx.owner_jid().with_resource(nick).is_ok() && !fold(nick).is_empty();
+    if !is_nick || nick.len() > config.nick_bytes {
+        return Err(StanzaError::NOT_ACCEPTABLE.with_text("This cannot be a nickname here."));
+    }
+    if enter::reserved_by_other(&fold(nick), bare, cx)? {
+        return Err(StanzaError::CONFLICT);
+    }
+    Ok(())
 }
 
 /// Returns whose affiliation is to change: an address, or that of an occupant.

@@ -4,7 +4,7 @@ use calypte::prelude::*;
 use xep::rsm::{Part, given};
 
 use crate::records::INDEX;
-use crate::room::{Room, affiliation, crowd, member, members};
+use crate::room::{Room, affiliation, crowd, member, members, seated};
 use crate::rules::Affiliation;
 use crate::{avatar, form, hats, retract, settings};
 
@@ -105,7 +105,11 @@ pub(crate) fn info(
     let name = Some(room.text(settings::NAME)).filter(|name| !name.is_empty());
     let query = Element::new(ns::DISCO_INFO, "query").with_child(identity(name.unwrap_or(&local)));
     let query = features(room).into_iter().map(feature).fold(query, Element::with_child);
-    Ok(query.with_child(more(room, cx)?))
+    let is_closed = room.flag(settings::MEMBERS_ONLY) || room.flag(settings::PROTECTED);
+    let is_near = !is_closed
+        || affiliation(from.bare_str(), cx)? >= Affiliation::Member
+        || seated(from.as_str(), cx)?.is_some();
+    Ok(query.with_child(more(room, is_near, cx)?))
 }
 
 /// Lists what a room can do and how it is.
@@ -134,13 +138,14 @@ fn features(room: &Room) -> Vec<&'static str> {
     all
 }
 
-/// Returns the form with more about a room.
-fn more(room: &Room, cx: &mut Context<'_, '_>) -> Result<Element, StanzaError> {
+/// Returns the form with more about a room: what it is about only for those who may be there.
+fn more(room: &Room, is_near: bool, cx: &mut Context<'_, '_>) -> Result<Element, StanzaError> {
     let mut x = form::start("result", ns::MUC_ROOMINFO);
     let mut add = |name: &str, label: &str, value: &str| {
         x.push_child(form::labelled(name, label, value).with_attr("type", "text-single"));
     };
-    let subject = room.row.subject.as_ref().map_or("", |subject| subject.text.as_str());
+    let subject = room.row.subject.as_ref().filter(|_| is_near);
+    let subject = subject.map_or("", |subject| subject.text.as_str());
     add("muc#roominfo_description", "Description", room.text(settings::DESCRIPTION));
     add("muc#roominfo_subject", "Current subject", subject);
     let may_change = room.text(settings::CHANGE_SUBJECT);

@@ -15,6 +15,8 @@ const INVITED_MAX: usize = 20;
 const PENDING_MAX: u32 = 1000;
 /// How long they can when there are so many, in milliseconds.
 const PENDING_MS: u64 = 30 * 86_400_000;
+/// The longest name of a conversation, in bytes.
+const THREAD_MAX: usize = 256;
 /// The longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
 
@@ -106,15 +108,27 @@ fn invite(
             }
             _ => {}
         }
-        let inner: Vec<_> = one
-            .children()
-            .filter(|node| matches!(node.name(), "reason" | "continue"))
-            .map(Element::from_node)
-            .collect();
+        let inner = inner_of(*one);
         remember(bare.as_str(), from.bare_str(), cx)?;
         send(&room, from.bare_str(), to.as_str(), (message.id, &inner), cx)?;
     }
     Ok(())
+}
+
+/// Returns what an invitation says besides: why, and which conversation goes on (§7.9).
+fn inner_of(invite: Node<'_>) -> Vec<Element> {
+    let mut inner = Vec::new();
+    if let Some(reason) = invite.child_text(ns::MUC_USER, "reason") {
+        inner.push(Element::new(ns::MUC_USER, "reason").with_text(&reason));
+    }
+    if let Some(goes_on) = invite.child(ns::MUC_USER, "continue") {
+        let mut element = Element::new(ns::MUC_USER, "continue");
+        if let Some(thread) = goes_on.attr("thread").filter(|thread| thread.len() <= THREAD_MAX) {
+            element.push_attr("thread", &thread);
+        }
+        inner.push(element);
+    }
+    inner
 }
 
 /// A room that begins with an invitation is for those who are invited: members only, in no list, and it

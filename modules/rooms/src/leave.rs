@@ -33,6 +33,7 @@ pub(crate) fn go(full: &str, shown: &str, note: &Note<'_>, cx: &mut Context<'_, 
     dismiss_one(&occupant, full, ("", Role::None, note), cx)?;
     occupant.seats.retain(|seat| seat != full);
     cx.delete(&SEATS, full)?;
+    cx.delete(&crate::records::PRIVATE, full)?;
     cx.delete(&crate::records::SEEING, full)?;
     cx.delete(&crate::records::UNSEEING, full)?;
     let mut crowd = crowd(cx)?;

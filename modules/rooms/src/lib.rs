@@ -163,8 +163,8 @@ impl Module for Rooms {
         if !(1..=1000).contains(&config.rate) || !(1..=10_000).contains(&config.burst) {
             return no("rate must be a number from 1 to 1000, and burst one from 1 to 10000");
         }
-        if config.messages > 1_000_000 {
-            return no("messages must be a number up to 1000000");
+        if config.messages > 100_000 {
+            return no("messages must be a number up to 100000");
         }
         if !(1..=1023).contains(&config.nick_bytes) {
             return no("nick_bytes must be a number from 1 to 1023");
@@ -211,7 +211,7 @@ const KEYS: &[ConfigKey] = &[
         "messages",
         "number",
         "10000",
-        "How many messages are kept of a room, up to 1000000; the oldest go first.",
+        "How many messages are kept of a room, up to 100000; the oldest go first.",
     ),
     key(
         "size",

@@ -2,11 +2,16 @@
 
 use calypte::prelude::*;
 
-use crate::records::{OCCUPANTS, Occupant};
+use crate::records::{OCCUPANTS, Occupant, PRIVATE};
 use crate::room::{Room, fold, seated};
 use crate::rules::Role;
 use crate::show::inside;
 use crate::{Config, cancel, leave, limits, settings, who};
+
+/// How many private messages to a client are remembered, to know what an error is about.
+const REMEMBERED_MAX: usize = 32;
+/// The longest id of those.
+const ID_BYTES_MAX: usize = 256;
 
 /// Finds the occupant that a stanza is for.
 fn target(nick: &str, cx: &mut Context<'_, '_>) -> Result<Occupant, StanzaError> {
@@ -36,15 +41,21 @@ pub(crate) fn message(
         inside(**message, |node| !matches!(node.ns(), ns::MUC | ns::MUC_USER | ns::OCCUPANT_ID));
     let mut said = Element::new(ns::CLIENT, "message")
         .with_attr("from", &format!("{}/{}", cx.owner(), occupant.nick));
-    for (name, value) in [("id", message.id), ("type", message.ty), ("xml:lang", message.lang)] {
+    for (name, value) in [("type", message.ty), ("xml:lang", message.lang)] {
         if let Some(value) = value {
             said.push_attr(name, value);
         }
     }
+    let id = message.id.filter(|id| id.len() <= ID_BYTES_MAX);
+    let id = id.map_or_else(|| cx.random_name(16), |id| Ok(id.to_owned()))?;
     let said = said
+        .with_attr("id", &id)
         .with_raw(inner)
         .with_child(Element::new(ns::MUC_USER, "x"))
         .with_child(who::element(&occupant.id));
+    for full in target.seats.iter().filter(|_| !message.is_error()) {
+        remember(full, &id, cx)?;
+    }
     let seats: Vec<_> = target.seats.iter().map(String::as_str).collect();
     cx.send_each(&said.to_xml(ns::CLIENT), &seats)?;
     Ok(Flow::Handled)
@@ -61,16 +72,33 @@ fn may_write(room: &Room, occupant: &Occupant) -> Done {
     if is_allowed { Ok(()) } else { Err(StanzaError::FORBIDDEN) }
 }
 
-/// An error of a private message comes back: the client is gone, or its sender is told.
+/// Notes which private messages a client was sent last.
+fn remember(full: &str, id: &str, cx: &mut Context<'_, '_>) -> Done {
+    let mut sent = cx.get(&PRIVATE, full)?.unwrap_or_default();
+    if sent.ids.len() >= REMEMBERED_MAX {
+        sent.ids.remove(0);
+    }
+    sent.ids.push(id.to_owned());
+    cx.put(&PRIVATE, full, &sent)
+}
+
+/// An error comes back. Of a private message its sender is told, and nobody is gone for that: it may
+/// well be that who wrote is blocked. Of anything else, the client may be gone.
 pub(crate) fn error(
     config: &Config,
     stanza: &Passing<'_>,
     nick: &str,
     cx: &mut Context<'_, '_>,
 ) -> HookResult {
-    if !leave::bounced(stanza, cx)? && stanza.kind == Kind::Message {
+    let (Some(from), id) = (stanza.from, stanza.id.unwrap_or("")) else {
+        return Ok(Flow::Handled);
+    };
+    let sent = cx.get(&PRIVATE, from.as_str())?.unwrap_or_default();
+    if sent.ids.iter().any(|known| known == id) {
         // Nobody hears when it goes nowhere.
         drop(message(config, stanza, nick, cx));
+    } else {
+        leave::bounced(stanza, cx)?;
     }
     Ok(Flow::Handled)
 }

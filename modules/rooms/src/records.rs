@@ -42,6 +42,8 @@ pub(crate) const SHUT: Table<str, Ready> = Table::volatile_account("rooms.shut")
 pub(crate) const HIDDEN: Table<str, Ready> = Table::volatile_account("rooms.hidden");
 /// How many occupants and clients there are: one row, [`ROOM_KEY`].
 pub(crate) const CROWD: Table<str, Crowd> = Table::volatile_account("rooms.crowd");
+/// Which private messages each client was sent last, by full address.
+pub(crate) const PRIVATE: Table<str, Sent> = Table::volatile_account("rooms.private");
 /// When each may send again, by bare address.
 pub(crate) const TRAFFIC: Table<str, Traffic> = Table::volatile_account("rooms.traffic");
 
@@ -191,6 +193,14 @@ pub(crate) struct Seat {
 }
 
 record!(Seat, 1);
+
+/// Messages that were sent, by their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Sent {
+    pub(crate) ids: Vec<String>,
+}
+
+record!(Sent, 1);
 
 /// That a client is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

@@ -8,8 +8,8 @@ use crate::Config;
 use crate::avatar::CARD;
 use crate::records::{
     ARCHIVE, CROWD, Count, Crowd, Holder, INDEX, INVITED, KEPT, Listed, MADE_BY, MEMBER_COUNT,
-    MEMBERS, Made, Member, NICKS, OCCUPANTS, Occupant, ROOM, ROOM_KEY, RoomRow, SEATS, SEEING,
-    Seat, TRAFFIC, UNSEEING,
+    MEMBERS, Made, Member, NICKS, OCCUPANTS, Occupant, PRIVATE, ROOM, ROOM_KEY, RoomRow, SEATS,
+    SEEING, Seat, TRAFFIC, UNSEEING,
 };
 use crate::rules::{Affiliation, Role};
 use crate::who::SECRET;
@@ -160,11 +160,13 @@ impl Room {
         for (nick, _) in cx.all(&NICKS, u32::MAX)? {
             cx.delete(&NICKS, &*nick)?;
         }
+        let mut from = 0_u64;
         loop {
             let range = Range { to: None, limit: 1000, reverse: false };
-            let lines = cx.scan(&ARCHIVE, &[], &range)?;
+            let lines = cx.scan(&ARCHIVE, &from.to_be_bytes(), &range)?;
             for (id, _) in &lines {
                 cx.delete(&ARCHIVE, id)?;
+                from = id.saturating_add(1);
             }
             if lines.len() < 1000 {
                 break;
@@ -189,6 +191,7 @@ fn forget_crowd(cx: &mut Context<'_, '_>) -> Done {
         cx.delete(&SEATS, &*full)?;
         cx.delete(&SEEING, &*full)?;
         cx.delete(&UNSEEING, &*full)?;
+        cx.delete(&PRIVATE, &*full)?;
     }
     for (key, _) in cx.all(&OCCUPANTS, u32::MAX)? {
         cx.delete(&OCCUPANTS, &*key)?;

@@ -32,26 +32,23 @@ pub(crate) fn groupchat(
         }));
     };
     limits::spend(config, from.bare_str(), cx)?;
+    if message.content.root().raw().len() > config.message_bytes {
+        return Err(StanzaError::NOT_ACCEPTABLE.with_text("This message is too long."));
+    }
     let has = |name| message.has(ns::CLIENT, name);
     if has("subject") && !has("body") && !has("thread") {
         set_subject(room, &occupant, message, cx)?;
     } else {
-        may_speak(config, &occupant, message)?;
+        may_speak(&occupant)?;
         slow::wait(&room, &occupant, message, cx)?;
         speak(config, &room, &occupant, message, cx)?;
     }
     Ok(Flow::Handled)
 }
 
-/// Tells whether somebody may say this.
-fn may_speak(config: &Config, occupant: &Occupant, message: &Passing<'_>) -> Done {
-    if occupant.role < Role::Participant {
-        return Err(StanzaError::FORBIDDEN);
-    }
-    if message.content.root().raw().len() > config.message_bytes {
-        return Err(StanzaError::NOT_ACCEPTABLE.with_text("This message is too long."));
-    }
-    Ok(())
+/// Tells whether an occupant may say something.
+fn may_speak(occupant: &Occupant) -> Done {
+    if occupant.role < Role::Participant { Err(StanzaError::FORBIDDEN) } else { Ok(()) }
 }
 
 fn speak(

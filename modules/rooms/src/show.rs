@@ -3,7 +3,8 @@
 use calypte::prelude::*;
 
 use crate::records::{
-    CROWD, HIDDEN, OCCUPANTS, OPEN, Occupant, Place, ROOM_KEY, SEATS, SEEING, SHUT, UNSEEING,
+    CROWD, HIDDEN, OCCUPANTS, OPEN, Occupant, PRIVATE, Place, ROOM_KEY, SEATS, SEEING, SHUT,
+    UNSEEING,
 };
 use crate::room::{Room, crowd};
 use crate::rules::{Affiliation, Role};
@@ -309,6 +310,7 @@ pub(crate) fn change(
 pub(crate) fn remove(key: &str, occupant: &Occupant, cx: &mut Context<'_, '_>) -> Done {
     for full in &occupant.seats {
         cx.delete(&SEATS, &**full)?;
+        cx.delete(&PRIVATE, &**full)?;
     }
     cx.delete(&OCCUPANTS, key)?;
     let mut crowd = crowd(cx)?;
