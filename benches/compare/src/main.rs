@@ -1,4 +1,4 @@
-//! Calypte and Debian's Prosody under the same load, one after the other, on loopback.
+//! Calypte and Debian's Prosody (or ejabberd) under the same load, one after the other, on loopback.
 //!
 //! The figures are work for each second of the server's processor time, unless they say another unit.
 #![allow(
@@ -24,10 +24,10 @@ use servers::{Servers, Which};
 /// Accounts that the scenarios need.
 const ACCOUNTS: usize = 2000;
 
-/// Compare Calypte with Debian's Prosody; prints a table
+/// Compare Calypte with Debian's Prosody, in rooms also with ejabberd; prints a table
 ///
-/// Needs `prosody` (apt-get install prosody) and release builds of calypte-server and calypte-load
-/// beside this program.
+/// Needs `prosody` and `ejabberd` (apt-get install prosody ejabberd) and release builds of
+/// calypte-server and calypte-load beside this program.
 #[derive(Debug, Parser)]
 struct Cli {
     /// A minute instead of ten; fails when we are not as much better as we have to be
@@ -79,7 +79,9 @@ fn run(cli: &Cli) -> Result<bool, String> {
         (_, true) => HISTORIES,
         _ => FULL,
     };
-    println!("| | Calypte | Prosody | times better | gate | stretch |\n|---|---|---|---|---|---|");
+    println!(
+        "| | Calypte | the other | times better | gate | stretch |\n|---|---|---|---|---|---|"
+    );
     let mut is_good = true;
     for scenario in scenarios.iter().filter(|scenario| scenario.args.starts_with(&cli.only)) {
         let rounds = if scenario.is_steady { 1 } else { cli.rounds.max(1) };
@@ -90,7 +92,7 @@ fn run(cli: &Cli) -> Result<bool, String> {
             .collect();
         for _ in 0..rounds {
             let ours = measure(&servers, Which::Calypte, &load, scenario)?;
-            let theirs = measure(&servers, Which::Prosody, &load, scenario)?;
+            let theirs = measure(&servers, scenario.beside, &load, scenario)?;
             for found in &mut all {
                 let read = |answer: &Value| {
                     let number = answer.pointer(found.figure.path).and_then(Value::as_f64);
@@ -117,7 +119,7 @@ fn measure(
     }
     let server = servers.start(which, scenario.with)?;
     let mut command = Command::new(load);
-    let instead = scenario.instead.filter(|_| which == Which::Prosody);
+    let instead = scenario.instead.filter(|_| which != Which::Calypte);
     let args = instead.unwrap_or(scenario.args);
     command.args(args.split(' ')).args(["--domain", servers::DOMAIN]).arg("--ca");
     command.arg(servers.ca()).args(["--to", &server.to.to_string()]);

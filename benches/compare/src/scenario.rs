@@ -1,6 +1,6 @@
 //! What is compared: arguments for the load, and what to read from its answer.
 
-use crate::servers::Feature;
+use crate::servers::{Feature, Which};
 
 /// One figure of a scenario.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Figure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) args: &'static str,
+    /// With whom we compare.
+    pub(crate) beside: Which,
     /// What Prosody does instead, where it has no such thing.
     pub(crate) instead: Option<&'static str>,
     /// What both servers have on besides what they always have.
@@ -46,6 +48,7 @@ const fn cost(name: &'static str, path: &'static str, goals: Option<(f64, f64)>)
 pub(crate) const QUICK: &[Scenario] = &[
     Scenario {
         args: "chat --window 3 --warm-up 1 --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -57,6 +60,7 @@ pub(crate) const QUICK: &[Scenario] = &[
     },
     Scenario {
         args: "chat --in-flight 16 --window 3 --warm-up 1 --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -68,6 +72,7 @@ pub(crate) const QUICK: &[Scenario] = &[
     },
     Scenario {
         args: "login --accounts 200 --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -90,6 +95,7 @@ macro_rules! history {
     ($messages:literal, $name:literal, $first:literal, $middle:literal) => {
         Scenario {
             args: concat!("history --window 2 --messages ", $messages, " --first ", $first),
+            beside: Which::Prosody,
             instead: Some(concat!(
                 "history --window 2 --messages 0 --middle ",
                 $middle,
@@ -109,6 +115,32 @@ macro_rules! history {
     };
 }
 
+/// A room with so many people, beside another server.
+macro_rules! room {
+    ($occupants:literal, $beside:ident) => {
+        Scenario {
+            args: concat!("room --repeat 1 --occupants ", $occupants),
+            beside: Which::$beside,
+            instead: None,
+            with: &[Feature::Rooms],
+            past: None,
+            is_steady: false,
+            figures: &[
+                rate(
+                    concat!("room of ", $occupants, ", ", stringify!($beside), ": deliveries"),
+                    PER_CPU,
+                    Some((120_000.0, 180_000.0)),
+                ),
+                cost(
+                    concat!("room of ", $occupants, ", ", stringify!($beside), ": all enter, ms"),
+                    "/result/enter_cpu_ms",
+                    None,
+                ),
+            ],
+        }
+    };
+}
+
 /// Clients that fill the archive of the account behind theirs: what the load does by itself.
 const READERS: usize = 8;
 const PAGES: (&str, &str, &str) = (
@@ -121,6 +153,7 @@ const PAGES: (&str, &str, &str) = (
 pub(crate) const FULL: &[Scenario] = &[
     Scenario {
         args: "chat --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -129,6 +162,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "chat --in-flight 16 --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -137,6 +171,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "chat --sm --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -145,6 +180,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "login --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -154,6 +190,7 @@ pub(crate) const FULL: &[Scenario] = &[
     // Debian's Prosody has no SASL2: it does the login above.
     Scenario {
         args: "login --way sasl2 --repeat 1",
+        beside: Which::Prosody,
         instead: Some("login --repeat 1"),
         with: &[],
         past: None,
@@ -162,6 +199,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "login --way fast --repeat 1",
+        beside: Which::Prosody,
         instead: Some("login --repeat 1"),
         with: &[],
         past: None,
@@ -170,6 +208,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "offline --sm --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -190,6 +229,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "pep --contacts 100 --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -198,6 +238,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "carbons --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[Feature::Carbons],
         past: None,
@@ -206,14 +247,22 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "chat --in-flight 16 --repeat 1",
+        beside: Which::Prosody,
         instead: None,
         with: &[Feature::Archive],
         past: None,
         is_steady: false,
         figures: &[rate("chat, 16 in flight, with history: messages", PER_CPU, None)],
     },
+    room!(50, Prosody),
+    room!(200, Prosody),
+    room!(1000, Prosody),
+    room!(50, Ejabberd),
+    room!(200, Ejabberd),
+    room!(1000, Ejabberd),
     Scenario {
         args: "idle --accounts 2000 --hold 10",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,
@@ -225,6 +274,7 @@ pub(crate) const FULL: &[Scenario] = &[
     },
     Scenario {
         args: "slow --seconds 20",
+        beside: Which::Prosody,
         instead: None,
         with: &[],
         past: None,

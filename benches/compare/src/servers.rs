@@ -1,5 +1,7 @@
 //! The two servers: their files, their accounts, starting and stopping them.
 
+mod ejabberd;
+
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -26,6 +28,7 @@ const SALT: &str = "0f1e2d3c-bench-salt";
 pub(crate) enum Which {
     Calypte,
     Prosody,
+    Ejabberd,
 }
 
 /// What is off unless a scenario is about it.
@@ -35,22 +38,28 @@ pub(crate) enum Feature {
     Archive,
     /// Copies for other devices (XEP-0280).
     Carbons,
+    /// Rooms (XEP-0045) at `rooms.a.test`.
+    Rooms,
 }
 
 impl Feature {
+    const ALL: [Self; 3] = [Self::Archive, Self::Carbons, Self::Rooms];
+
     /// Returns our module.
     const fn ours(self) -> &'static str {
         match self {
             Self::Archive => "archive",
             Self::Carbons => "carbons",
+            Self::Rooms => "rooms",
         }
     }
 
-    /// Returns Prosody's module.
-    const fn theirs(self) -> &'static str {
+    /// Returns Prosody's module of the domain.
+    const fn theirs(self) -> Option<&'static str> {
         match self {
-            Self::Archive => "mam",
-            Self::Carbons => "carbons",
+            Self::Archive => Some("mam"),
+            Self::Carbons => Some("carbons"),
+            Self::Rooms => None,
         }
     }
 }
@@ -61,6 +70,7 @@ pub(crate) struct Servers {
     folder: tempfile::TempDir,
     calypte: PathBuf,
     port: u16,
+    accounts: usize,
 }
 
 /// One that runs.
@@ -78,7 +88,7 @@ impl Servers {
     /// Makes certificates, configurations and `accounts` accounts for both.
     pub(crate) fn new(calypte: &Path, port: u16, accounts: usize) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(told)?;
-        let servers = Self { folder, calypte: calypte.to_owned(), port };
+        let servers = Self { folder, calypte: calypte.to_owned(), port, accounts };
         servers.certificates()?;
         servers.write("calypte.toml", &servers.calypte_config(&[]))?;
         servers.calypte_accounts(accounts)?;
@@ -118,12 +128,17 @@ impl Servers {
         let (at, port) = (self.folder.path().display(), self.port);
         // No bound on what one client may send: that is what is measured. What Prosody has no module
         // for as it is configured here, we do without.
-        let off: Vec<_> = [Feature::Archive, Feature::Carbons]
+        let off: Vec<_> = Feature::ALL
             .iter()
             .filter(|feature| !with.contains(feature))
             .map(|feature| format!(", \"{}\"", feature.ours()))
             .collect();
         let off = off.concat();
+        let rooms = if with.contains(&Feature::Rooms) {
+            "[modules.rooms]\nrate = 1000\nburst = 10000\noccupants = 5000\n"
+        } else {
+            ""
+        };
         format!(
             "domain = \"{DOMAIN}\"\ndata = \"{at}/calypte\"\n[tls]\n\
              certificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n[listen]\nc2s = []\n\
@@ -131,7 +146,8 @@ impl Servers {
              connections_per_address = 20000\nlogging_in = 10000\ntraffic = \"1 GiB\"\n\
              burst = \"1 GiB\"\n[login]\niterations = {ITERATIONS}\n\
              [modules]\ndisable = [\"blocklist\"{off}]\n\
-             [modules.pep]\nrate = 60000\n"
+             [modules.pep]\nrate = 60000\n\
+             {rooms}"
         )
     }
 
@@ -139,8 +155,14 @@ impl Servers {
     /// times faster than Debian's default, and without its limits of traffic.
     fn prosody_config(&self, with: &[Feature]) -> String {
         let (at, port) = (self.folder.path().display(), self.port);
-        let on: Vec<_> = with.iter().map(|feature| format!("\"{}\"; ", feature.theirs())).collect();
+        let on = with.iter().filter_map(|feature| feature.theirs());
+        let on: Vec<_> = on.map(|name| format!("\"{name}\"; ")).collect();
         let on = on.concat();
+        let rooms = if with.contains(&Feature::Rooms) {
+            format!("Component \"rooms.{DOMAIN}\" \"muc\"\n")
+        } else {
+            String::new()
+        };
         format!(
             "run_as_root = true\ndaemonize = false\npidfile = \"{at}/prosody.pid\"\n\
              data_path = \"{at}/prosody\"\nnetwork_backend = \"epoll\"\n\
@@ -153,7 +175,7 @@ impl Servers {
              \"{at}/key.pem\" }}\nc2s_direct_tls_ssl = {{ certificate = \"{at}/chain.pem\"; key = \
              \"{at}/key.pem\" }}\nauthentication = \"internal_hashed\"\nstorage = \"internal\"\n\
              log = {{ warn = \"{at}/prosody.log\" }}\nstatistics = false\n\
-             VirtualHost \"{DOMAIN}\"\n"
+             VirtualHost \"{DOMAIN}\"\n{rooms}"
         )
     }
 
@@ -227,6 +249,10 @@ impl Servers {
         match which {
             Which::Calypte => self.write("calypte.toml", &self.calypte_config(with))?,
             Which::Prosody => self.write("prosody.cfg.lua", &self.prosody_config(with))?,
+            Which::Ejabberd => {
+                drop(fs::remove_file(self.file("ejabberd.ready")));
+                self.ejabberd_files()?;
+            }
         }
         let to = SocketAddr::from(([127, 0, 0, 1], self.port));
         if TcpStream::connect(to).is_ok() {
@@ -243,6 +269,7 @@ impl Servers {
                 command.arg("-F").arg("--config").arg(self.file("prosody.cfg.lua"));
                 command
             }
+            Which::Ejabberd => self.ejabberd(),
         };
         let log = File::create(self.file(&format!("{which:?}.out"))).map_err(told)?;
         let second = log.try_clone().map_err(told)?;
@@ -250,8 +277,10 @@ impl Servers {
         let child = child.map_err(|error| format!("{which:?} does not start: {error}"))?;
         let running = Running { child, to };
         let start = Instant::now();
-        while TcpStream::connect(running.to).is_err() {
-            if start.elapsed() > Duration::from_secs(30) {
+        // ejabberd listens before its accounts are made.
+        let is_ready = || which != Which::Ejabberd || self.file("ejabberd.ready").exists();
+        while TcpStream::connect(running.to).is_err() || !is_ready() {
+            if start.elapsed() > Duration::from_secs(120) {
                 let said = fs::read_to_string(self.file(&format!("{which:?}.out")));
                 return Err(format!("{which:?} does not listen: {}", said.unwrap_or_default()));
             }

@@ -33,7 +33,9 @@ use serde_json::{Value, json};
 
 use conn::Res;
 use probe::Probe;
-use scenario::{Setting, carbons, chat, durability, history, idle, login, offline, pep, slow};
+use scenario::{
+    Setting, carbons, chat, durability, history, idle, login, offline, pep, room, slow,
+};
 use scram::Mech;
 use target::{Target, Tls, Way};
 
@@ -195,6 +197,18 @@ enum Command {
         #[arg(long, default_value_t = 100)]
         contacts: usize,
     },
+    /// What one says in a room, told to all, and what it takes that all enter (XEP-0045)
+    Room {
+        /// How many people
+        #[arg(long, default_value_t = 50)]
+        occupants: usize,
+        /// The room service, in front of the domain
+        #[arg(long, default_value = "rooms")]
+        service: String,
+        /// Bytes of a body
+        #[arg(long, default_value_t = 60)]
+        body: usize,
+    },
     /// Acknowledged messages that a crash loses
     Durability {
         /// How many send
@@ -347,6 +361,9 @@ async fn measure(setting: &Setting, command: Command) -> Res<Value> {
             history::run(setting, history::Past { messages, clients, body }, middle).await
         }
         Command::Pep { contacts } => pep::run(setting, contacts).await,
+        Command::Room { occupants, service, body } => {
+            room::run(setting, &room::Party { occupants, service, body }).await
+        }
         Command::Durability { senders, recipients, rounds, kill, restart, in_flight } => {
             let crash = durability::Crash { senders, recipients, rounds, kill, restart, in_flight };
             durability::run(setting, crash).await

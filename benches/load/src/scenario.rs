@@ -22,6 +22,7 @@ pub(crate) mod idle;
 pub(crate) mod login;
 pub(crate) mod offline;
 pub(crate) mod pep;
+pub(crate) mod room;
 pub(crate) mod slow;
 
 /// What all scenarios share.
@@ -215,6 +216,11 @@ impl Flow {
 
     fn delivered(&self, window: usize) -> u64 {
         self.windows[window].0.load(Relaxed)
+    }
+
+    /// Returns how many there were so far, in and outside all windows.
+    fn told(&self) -> u64 {
+        (0..self.windows.len()).map(|window| self.delivered(window)).sum()
     }
 
     fn latency(&self, window: usize) -> Value {

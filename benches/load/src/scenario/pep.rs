@@ -137,7 +137,7 @@ fn sent_at(text: &[u8]) -> Option<u64> {
 /// Publishes as fast as it is acknowledged and told.
 async fn publish(mut conn: Conn, contacts: u64, flow: Arc<Flow>, mut stop: Stop) {
     // Last items from before.
-    let (before, mut published) = (told(&flow), 0_u64);
+    let (before, mut published) = (flow.told(), 0_u64);
     while !*stop.borrow() {
         let (id, sent_ns) = (format!("p{published}"), now_ns());
         conn.send(&format!(
@@ -153,7 +153,7 @@ async fn publish(mut conn: Conn, contacts: u64, flow: Arc<Flow>, mut stop: Stop)
             },
             _ = stop.changed() => break,
         }
-        while !*stop.borrow() && told(&flow) < before + published * contacts {
+        while !*stop.borrow() && flow.told() < before + published * contacts {
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
     }
@@ -168,9 +168,4 @@ async fn acknowledged(conn: &mut Conn, id: &str) -> Res<()> {
             return if is_done { Ok(()) } else { Err("it was refused".to_owned()) };
         }
     }
-}
-
-/// Returns how often anybody was told anything so far.
-fn told(flow: &Flow) -> u64 {
-    (0..flow.windows.len()).map(|window| flow.delivered(window)).sum()
 }
