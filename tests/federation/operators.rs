@@ -24,8 +24,12 @@ fn line<'a>(ran: &'a Ran, parts: &[&str]) -> &'a str {
 
 fn found(lab: &Lab) {
     let one = server(lab, "one.example", 1);
+    for (service, port) in [("_xmpps-server._tcp", 5270), ("_xmpp-server._tcp", 5269)] {
+        lab.names().service(service, "rooms.one.example", (5, 0, port, "xmpp.one.example"));
+    }
     let ran = one.run(&["doctor"], "");
     assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(line(&ran, &["_xmpps-server._tcp.rooms.one.example", "leads to"]).starts_with("ok "));
     assert!(line(&ran, &["address", &lab.v4(1).to_string()]).starts_with("ok "));
     assert!(line(&ran, &["certificate", "valid until"]).starts_with("ok "));
     for port in ["5222 (STARTTLS)", "5223 (TLS)", "5269 (STARTTLS)", "5270 (TLS)"] {

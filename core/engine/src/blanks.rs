@@ -11,28 +11,40 @@ use table::{Fault, Rows};
 use crate::calls::behind;
 use crate::step::Step;
 
-/// Above so many tables all are forgotten; each takes about 100 bytes.
-const KNOWN_MAX: usize = 50_000;
+/// Above so many bytes all is forgotten.
+const BYTES_MAX: usize = 8 << 20;
+/// Tables of longer names are not remembered: owners are whoever a stranger writes to.
+const NAME_BYTES_MAX: usize = 256;
+/// What one takes besides its name.
+const EACH_BYTES: usize = 64;
 
-/// What is known of tables, by the key in front of all their rows.
+/// What is known of tables.
 #[derive(Debug, Default)]
-pub(crate) struct Blanks(BTreeMap<Vec<u8>, bool>);
+pub(crate) struct Blanks {
+    /// Whether they are blank, by the key in front of all their rows.
+    known: BTreeMap<Vec<u8>, bool>,
+    bytes: usize,
+}
 
 impl Blanks {
     fn note(&mut self, prefix: &[u8], is_blank: bool) {
-        if let Some(known) = self.0.get_mut(prefix) {
+        if let Some(known) = self.known.get_mut(prefix) {
             *known = is_blank;
             return;
         }
-        if self.0.len() >= KNOWN_MAX {
-            self.0.clear();
+        if prefix.len() > NAME_BYTES_MAX {
+            return;
         }
-        self.0.insert(prefix.to_vec(), is_blank);
+        if self.bytes > BYTES_MAX {
+            *self = Self::default();
+        }
+        self.bytes = self.bytes.saturating_add(prefix.len()).saturating_add(EACH_BYTES);
+        self.known.insert(prefix.to_vec(), is_blank);
     }
 
     /// This row may be there.
     pub(crate) fn filled(&mut self, key: &[u8]) {
-        if let Some(is_blank) = self.0.get_mut(table_of(key)) {
+        if let Some(is_blank) = self.known.get_mut(table_of(key)) {
             *is_blank = false;
         }
     }
@@ -50,7 +62,7 @@ impl Step<'_> {
     /// Reads a record of an account's table.
     pub(crate) fn look_up(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let prefix = table_of(key);
-        let known = self.state.blanks.0.get(prefix).copied();
+        let known = self.state.blanks.known.get(prefix).copied();
         if known == Some(true) {
             return Ok(None);
         }
@@ -71,7 +83,7 @@ impl Step<'_> {
         limit: usize,
         is_reverse: bool,
     ) -> Result<Rows, Fault> {
-        if self.state.blanks.0.get(prefix) == Some(&true) {
+        if self.state.blanks.known.get(prefix) == Some(&true) {
             return Ok(Rows::new());
         }
         let rows = self.read_range(from, to, limit, is_reverse)?;
@@ -98,17 +110,21 @@ mod tests {
         let mut blanks = Blanks::default();
         blanks.note(b"a\0b\0", true);
         blanks.filled(b"a\0c\0key");
-        assert_eq!(blanks.0.get(&b"a\0b\0"[..]), Some(&true));
+        assert_eq!(blanks.known.get(&b"a\0b\0"[..]), Some(&true));
         blanks.filled(b"a\0b\0key");
-        assert_eq!(blanks.0.get(&b"a\0b\0"[..]), Some(&false));
+        assert_eq!(blanks.known.get(&b"a\0b\0"[..]), Some(&false));
     }
 
     #[test]
     fn forgets_before_it_grows_without_end() {
         let mut blanks = Blanks::default();
-        for number in 0..=KNOWN_MAX {
+        blanks.note(&[0; NAME_BYTES_MAX + 1], true);
+        assert!(blanks.known.is_empty());
+        let mut most = 0;
+        for number in 0..2 * BYTES_MAX / EACH_BYTES {
             blanks.note(&number.to_le_bytes(), true);
+            most = most.max(blanks.bytes);
         }
-        assert_eq!(blanks.0.len(), 1);
+        assert!((BYTES_MAX..BYTES_MAX + 2 * EACH_BYTES).contains(&most), "{most}");
     }
 }

@@ -17,14 +17,17 @@ impl Frame<'_, '_> {
         Ok((bits, name, full_key(name, owner, key)))
     }
 
-    /// Tells whether only this shard writes a durable table: that of an account, not of the domain.
-    fn is_own_table(&self, bits: u8) -> bool {
-        bits == 0 && self.owner != self.step.state.setup.domain.as_str()
+    /// Tells whether only modules of this shard write a durable table: one of an account, not of the
+    /// domain, and not of the engine.
+    fn is_own_table(&self, bits: u8, name: &str) -> bool {
+        bits == 0
+            && self.owner != self.step.state.setup.domain.as_str()
+            && !name.starts_with("engine.")
     }
 
     pub(crate) fn get(&mut self, a: &[u8], out: &mut Vec<u8>) -> Done {
-        let (bits, _, key) = self.table(a)?;
-        let value = if self.is_own_table(bits) {
+        let (bits, name, key) = self.table(a)?;
+        let value = if self.is_own_table(bits, name) {
             self.step.look_up(&key).map_err(|_| fault::STORE)?
         } else if bits & table_bits::VOLATILE == 0 {
             self.step.read(&key).map_err(|_| fault::STORE)?
@@ -68,7 +71,7 @@ impl Frame<'_, '_> {
             None => crate::calls::behind(&prefix),
         };
         let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
-        let rows = if self.is_own_table(bits) {
+        let rows = if self.is_own_table(bits, name) {
             let rows = self.step.look_through(&prefix, (&from, &to), limit, range.reverse);
             rows.map_err(|_| fault::STORE)?
         } else if bits & table_bits::VOLATILE == 0 {

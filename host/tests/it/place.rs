@@ -11,7 +11,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         let key = rcgen::KeyPair::generate().unwrap();
-        let names = vec!["chat.example".to_owned()];
+        let names = vec!["chat.example".to_owned(), "rooms.chat.example".to_owned()];
         let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
         place.write("cert.pem", &certificate.pem());
         place.write("key.pem", &key.serialize_pem());

@@ -10,10 +10,11 @@ fn dns_prints_a_zone_file() {
     place.write("calypte.toml", &format!("{text}{listen}"));
     let zone = place.calypte(&["dns"], "").succeeds();
     for line in [
-        "chat.example.                    3600 IN A    192.0.2.7",
-        "chat.example.                    3600 IN AAAA 2001:db8::7",
-        "_xmpps-client._tcp.chat.example. 3600 IN SRV  5 5 5223 chat.example.",
-        "_xmpp-server._tcp.chat.example.  3600 IN SRV  10 5 5269 chat.example.",
+        "chat.example.                          3600 IN A    192.0.2.7",
+        "chat.example.                          3600 IN AAAA 2001:db8::7",
+        "_xmpps-client._tcp.chat.example.       3600 IN SRV  5 5 5223 chat.example.",
+        "_xmpp-server._tcp.chat.example.        3600 IN SRV  10 5 5269 chat.example.",
+        "_xmpps-server._tcp.rooms.chat.example. 3600 IN SRV  5 5 5270 chat.example.",
     ] {
         assert!(zone.lines().any(|have| have == line), "{line} is not in {zone}");
     }
