@@ -7,7 +7,7 @@ use calypte::wire;
 use crate::ask::{self, About};
 use crate::html::{self, Input, escaped};
 use crate::invitation::{TYPED_BYTES_MAX, alert};
-use crate::sessions::{self, User};
+use crate::sessions::{self, Bound, User};
 use crate::waiting::{Looking, Next};
 use crate::{ACCOUNT, NS, Pages, guard, pace, texts};
 
@@ -78,7 +78,8 @@ impl Pages {
             return Ok(Served::Page(html::said(429, texts::TOO_OFTEN)));
         }
         let ticket = cx.later()?;
-        let next = Next::LogIn { name: name.clone(), address };
+        let bound = Bound::of(cx, &name)?;
+        let next = Next::LogIn { name: name.clone(), address, bound };
         Looking { ticket, from: asked.address.to_owned(), next }.begin(cx, &name, &password)?;
         Ok(Served::Later)
     }
@@ -121,8 +122,8 @@ impl Pages {
             cx.count("wrong_passwords", 1)?;
         }
         match (next, user) {
-            (Next::LogIn { name, address }, _) => {
-                let page = self.logged_in(cx, &name, &address, done)?;
+            (Next::LogIn { name, address, bound }, _) => {
+                let page = self.logged_in(cx, (&name, bound), &address, done)?;
                 cx.answer_page(ticket, &page)
             }
             (next, Some(user)) => self.go_on(cx, ticket, &user, next, done),
@@ -133,18 +134,20 @@ impl Pages {
     fn logged_in(
         &self,
         cx: &mut Context<'_, '_>,
-        name: &str,
+        (name, bound): (&str, Option<Bound>),
         address: &str,
         done: Result<(), AccountFault>,
     ) -> Result<Page, StanzaError> {
+        // The password that was right may be the one before: then it opens nothing any more.
+        let is_same = Bound::is_same(bound, Bound::of(cx, name)?);
         match done {
-            Ok(()) => {
+            Ok(()) if is_same => {
                 let user = User::log_in(cx, name, self.0.session.ms)?;
                 cx.count("logins", 1)?;
                 Ok(html::with_cookie(html::go_to(ACCOUNT), user.cookie(self.0.session.ms)))
             }
             Err(AccountFault::Failed) => Ok(html::said(500, texts::BROKEN)),
-            Err(_) => Ok(login(403, cx.domain(), address, Some(texts::LOGIN_WRONG))),
+            Ok(()) | Err(_) => Ok(login(403, cx.domain(), address, Some(texts::LOGIN_WRONG))),
         }
     }
 

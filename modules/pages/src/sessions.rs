@@ -38,6 +38,27 @@ impl Session {
     }
 }
 
+/// Which password of which account was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Bound {
+    password: [u8; 16],
+    created_ms: u64,
+}
+
+impl Bound {
+    /// Returns how an account is now.
+    pub(crate) fn of(cx: &mut Context<'_, '_>, name: &str) -> Result<Option<Self>, StanzaError> {
+        let account = cx.get(&ACCOUNTS, name)?.filter(|account| !account.disabled);
+        Ok(account
+            .map(|account| Self { password: account.password, created_ms: account.created_ms }))
+    }
+
+    /// Tells whether the password that was looked at is still that of the account.
+    pub(crate) fn is_same(before: Option<Self>, now: Option<Self>) -> bool {
+        now.is_some() && before == now
+    }
+}
+
 /// Somebody who is logged in.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct User {
@@ -173,6 +194,17 @@ mod tests {
         let one = Session { token: [7; 32], password: [8; 16], created_ms: 1, expires_ms: 2 };
         let bytes = [&b"\x01\x01"[..], &[7; 32], &[8; 16], b"\x01\x02"].concat();
         assert_eq!(SESSIONS.encode(&Sessions(vec![one])), bytes);
+    }
+
+    #[test]
+    fn a_password_changed_meanwhile_opens_nothing() {
+        let old = Bound { password: [8; 16], created_ms: 1 };
+        assert!(Bound::is_same(Some(old), Some(old)));
+        assert!(!Bound::is_same(Some(old), Some(Bound { password: [9; 16], ..old })));
+        assert!(!Bound::is_same(Some(old), Some(Bound { created_ms: 2, ..old })));
+        assert!(!Bound::is_same(Some(old), None));
+        assert!(!Bound::is_same(None, Some(old)));
+        assert!(!Bound::is_same(None, None));
     }
 
     #[test]

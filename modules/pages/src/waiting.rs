@@ -6,12 +6,13 @@ use calypte::wire::{self, Password};
 use calypte::{Ticket, prelude::*};
 
 use crate::Pages;
+use crate::sessions::Bound;
 
 /// What follows when a password was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Next {
-    /// Somebody logs in.
-    LogIn { name: String, address: String },
+    /// Somebody logs in, to the account as it was then, if there was one.
+    LogIn { name: String, address: String, bound: Option<Bound> },
     /// The user of this session wants another password.
     Change { cookie: String, password: Password },
     /// The user of this session wants the account removed.
