@@ -3,12 +3,26 @@
 use bincode::{Decode, Encode};
 use calypte::notice::{AccountEnds, Circled, PepPublish};
 use calypte::prelude::*;
-use tables::ROSTER;
+use tables::{PEP_ITEMS, ROSTER};
 
 use crate::{Circles, NS};
 
 /// Contacts that the account has by circles, by their bare address.
 const CONTACTS: Table<str, ByCircles> = Table::account("circles.contacts");
+
+/// Rooms of the account's circles, by their address.
+const ROOMS: Table<str, Room> = Table::account("circles.rooms");
+
+/// A room of circles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+struct Room {
+    /// Whose room it is, of the circles that the account is in.
+    circles: Vec<String>,
+    /// Which of them its bookmark is by. One that was there before is the account's own.
+    made_by: Option<String>,
+}
+
+record!(Room, 1);
 
 /// A contact by circles.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -79,7 +93,8 @@ fn end(cx: &mut Context<'_, '_>, circle: &str, contact: String) -> Done {
     cx.tell(&Circled { contact, group: circle.to_owned(), is_in: false, ends })
 }
 
-/// Puts the room of a circle among the bookmarks (XEP-0402), or takes it away.
+/// Puts the room of a circle among the bookmarks (XEP-0402), or takes it away when no other circle of
+/// the account has it. A bookmark that the account made or changed is its own, and stays.
 fn bookmark(cx: &mut Context<'_, '_>, circle: &str, room: String, is_in: bool) -> Done {
     let fields = [
         ("pubsub#access_model", "whitelist"),
@@ -89,14 +104,38 @@ fn bookmark(cx: &mut Context<'_, '_>, circle: &str, room: String, is_in: bool) -
     ];
     let config = fields.map(|(field, value)| (field.to_owned(), value.to_owned())).to_vec();
     let node = ns::BOOKMARKS.to_owned();
-    if !is_in {
-        return cx.tell(&PepPublish { node, config, publish: Vec::new(), retract: vec![room] });
+    let there = cx.get(&PEP_ITEMS, &(node.clone(), room.clone()))?.map(|item| item.payload);
+    let mut by = cx.get(&ROOMS, &*room)?.unwrap_or_default();
+    by.circles.retain(|one| one != circle);
+    if is_in {
+        by.circles.push(circle.to_owned());
+        if there.is_none() {
+            by.made_by = Some(circle.to_owned());
+        }
+        cx.put(&ROOMS, &*room, &by)?;
+        if there.is_some() {
+            return Ok(());
+        }
+        let publish = vec![(room, conference(circle))];
+        return cx.tell(&PepPublish { node, config, publish, retract: Vec::new() });
     }
+    if !by.circles.is_empty() {
+        return cx.put(&ROOMS, &*room, &by);
+    }
+    cx.delete(&ROOMS, &*room)?;
+    let made = by.made_by.map(|circle| conference(&circle));
+    if made.is_none() || made != there {
+        return Ok(());
+    }
+    cx.tell(&PepPublish { node, config, publish: Vec::new(), retract: vec![room] })
+}
+
+/// Returns the bookmark of a circle's room.
+fn conference(circle: &str) -> String {
     let item = Element::new(ns::BOOKMARKS, "conference")
         .with_attr("name", circle)
         .with_attr("autojoin", "true");
-    let publish = vec![(room, item.to_xml(""))];
-    cx.tell(&PepPublish { node, config, publish, retract: Vec::new() })
+    item.to_xml("")
 }
 
 #[cfg(test)]
@@ -107,5 +146,7 @@ mod tests {
     fn rows_keep_their_bytes() {
         let by = ByCircles { circles: vec!["a".into()], was_there: true };
         assert_eq!(CONTACTS.encode(&by), b"\x01\x01\x01a\x01");
+        let by = Room { circles: vec!["a".into()], made_by: Some("b".into()) };
+        assert_eq!(ROOMS.encode(&by), b"\x01\x01\x01a\x01\x01b");
     }
 }
