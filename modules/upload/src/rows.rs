@@ -44,6 +44,8 @@ pub(crate) struct Slot {
     pub(crate) ends_ms: u64,
     /// When the file ends.
     pub(crate) file_ends_ms: u64,
+    /// Whether somebody began to send the file.
+    pub(crate) is_begun: bool,
 }
 
 /// A file.
@@ -129,15 +131,16 @@ pub(crate) fn give(cx: &mut Context<'_, '_>, slot: &Slot) -> Result<String, Stan
     Ok(token)
 }
 
-/// Lets a slot end later, as its file begins to come.
-pub(crate) fn prolong(
+/// Notes that the file of a slot begins to come, and lets the slot end later.
+pub(crate) fn begin_slot(
     cx: &mut Context<'_, '_>,
     link: &[u8],
     slot: &mut Slot,
     ends_ms: u64,
 ) -> Done {
+    slot.is_begun = true;
     if ends_ms <= slot.ends_ms {
-        return Ok(());
+        return cx.put(&SLOTS, link, slot);
     }
     cx.delete(&ENDS, &*end_key(slot.ends_ms, link))?;
     slot.ends_ms = ends_ms;
@@ -146,11 +149,11 @@ pub(crate) fn prolong(
     set_timer(cx)
 }
 
-/// A slot ends unused: what it would have taken of the day is free again.
+/// A slot ends without a file: what it would have taken of the day is free again, unless bytes came.
 pub(crate) fn end_slot(cx: &mut Context<'_, '_>, link: &[u8]) -> Done {
     let Some(slot) = cx.get(&SLOTS, link)? else { return Ok(()) };
     let mut used = used(cx)?;
-    if used.day == slot.made_ms / DAY_MS {
+    if !slot.is_begun && used.day == slot.made_ms / DAY_MS {
         used.day_bytes = used.day_bytes.saturating_sub(slot.bytes);
         cx.put(&USED, ONE, &used)?;
     }

@@ -34,7 +34,15 @@ impl Upload {
         self.admit(cx, bytes)?;
         let now_ms = cx.now_ms();
         let ends_ms = now_ms.saturating_add(SLOT_MS);
-        let slot = Slot { name: name.clone(), bytes, kind, made_ms: now_ms, ends_ms, file_ends_ms };
+        let slot = Slot {
+            name: name.clone(),
+            bytes,
+            kind,
+            made_ms: now_ms,
+            ends_ms,
+            file_ends_ms,
+            is_begun: false,
+        };
         let token = rows::give(cx, &slot)?;
         rows::set_timer(cx)?;
         cx.count("slots", 1)?;

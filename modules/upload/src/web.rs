@@ -92,7 +92,7 @@ fn put(
         return refuse(415, "the slot is for another content type");
     }
     let latest = cx.now_ms().saturating_add(upload_ms(bytes)).saturating_add(GRACE_MS);
-    rows::prolong(cx, link, &mut slot, latest)?;
+    rows::begin_slot(cx, link, &mut slot, latest)?;
     Ok(FileAnswer::Take { key: Upload::content_key(cx)?.to_vec() })
 }
 
