@@ -36,10 +36,7 @@ pub(crate) fn available(
     if from.is_bare() {
         return Err(StanzaError::BAD_REQUEST);
     }
-    let shown = shown(**presence);
-    if shown.len() > config.presence_bytes {
-        return Err(StanzaError::NOT_ACCEPTABLE.with_text("This is too much for a presence."));
-    }
+    let shown = shown(**presence, config.presence_bytes)?;
     let guest = Guest {
         full: from.as_str(),
         bare: from.bare_str(),

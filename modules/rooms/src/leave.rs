@@ -15,10 +15,7 @@ pub(crate) fn unavailable(
     cx: &mut Context<'_, '_>,
 ) -> Done {
     let Some(from) = presence.from else { return Ok(()) };
-    let mut shown = shown(**presence);
-    if shown.len() > config.presence_bytes {
-        shown.clear();
-    }
+    let shown = shown(**presence, config.presence_bytes).unwrap_or_default();
     go(from.as_str(), &shown, &Note { id: presence.id, ..Note::default() }, cx)
 }
 

@@ -365,7 +365,7 @@ impl Rooms {
         if cx.owner().as_str() == cx.domain() {
             return self.destroyed(cookie, answer, cx);
         }
-        private::answered(cookie, answer, cx)
+        private::answered(&self.0, cookie, answer, cx)
     }
 }
 

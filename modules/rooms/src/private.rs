@@ -37,8 +37,10 @@ pub(crate) fn message(
             return Err(StanzaError::NOT_ACCEPTABLE.with_text("This message is too long."));
         }
     }
-    let inner =
-        inside(**message, |node| !matches!(node.ns(), ns::MUC | ns::MUC_USER | ns::OCCUPANT_ID));
+    let limit = config.message_bytes.max(message.content.root().raw().len());
+    let inner = inside(**message, limit, |node| {
+        !matches!(node.ns(), ns::MUC | ns::MUC_USER | ns::OCCUPANT_ID)
+    })?;
     let mut said = Element::new(ns::CLIENT, "message")
         .with_attr("from", &format!("{}/{}", cx.owner(), occupant.nick));
     for (name, value) in [("type", message.ty), ("xml:lang", message.lang)] {
@@ -141,14 +143,19 @@ pub(crate) fn request(
         .with_attr("type", iq.ty.unwrap_or("get"))
         .with_attr("from", &format!("{}/{}", cx.owner(), occupant.nick))
         .with_attr("to", &to)
-        .with_raw(inside(**iq, |_| true));
+        .with_raw(inside(**iq, config.message_bytes, |_| true)?);
     let cookie = [from.as_str(), id, &target.nick].join("\0");
     cx.request(&asked, cookie.as_bytes())?;
     Ok(Flow::Handled)
 }
 
 /// An occupant answered: who asked is told.
-pub(crate) fn answered(cookie: &[u8], answer: StanzaRef<'_>, cx: &mut Context<'_, '_>) -> Done {
+pub(crate) fn answered(
+    config: &Config,
+    cookie: &[u8],
+    answer: StanzaRef<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Done {
     let text = std::str::from_utf8(cookie).unwrap_or_default();
     let mut words = text.splitn(3, '\0');
     let (Some(asker), Some(id), Some(nick)) = (words.next(), words.next(), words.next()) else {
@@ -159,10 +166,14 @@ pub(crate) fn answered(cookie: &[u8], answer: StanzaRef<'_>, cx: &mut Context<'_
         return Ok(());
     }
     let result = Element::new(ns::CLIENT, "iq")
-        .with_attr("type", answer.ty.unwrap_or("error"))
         .with_attr("from", &format!("{}/{nick}", cx.owner()))
         .with_attr("to", asker)
-        .with_attr("id", id)
-        .with_raw(inside(answer, |_| true));
+        .with_attr("id", id);
+    // A card with a picture is longer than a message, but nothing is made longer here.
+    let limit = config.message_bytes.max(answer.content.root().raw().len());
+    let result = match inside(answer, limit, |_| true) {
+        Ok(inner) => result.with_attr("type", answer.ty.unwrap_or("error")).with_raw(inner),
+        Err(error) => result.with_attr("type", "error").with_child(error.to_element()),
+    };
     cx.send(&result)
 }

@@ -37,7 +37,7 @@ pub(crate) fn groupchat(
     }
     let has = |name| message.has(ns::CLIENT, name);
     if has("subject") && !has("body") && !has("thread") {
-        set_subject(room, &occupant, message, cx)?;
+        set_subject(config, room, &occupant, message, cx)?;
     } else {
         may_speak(&occupant)?;
         slow::wait(&room, &occupant, message, cx)?;
@@ -64,7 +64,7 @@ fn speak(
         node.is(ns::STANZA_ID, "stanza-id") && by.is_none_or(|by| by == owner)
     };
     let takes_back = retract::by_author(occupant, message, cx)?;
-    let inner = inside(**message, |node| !is_ours(node) && !is_forged(node));
+    let inner = inside(**message, config.message_bytes, |node| !is_ours(node) && !is_forged(node))?;
     let mut said = start(occupant, message, cx).with_raw(inner);
     said.push_child(who::element(&occupant.id));
     let says_something = calypte::is_important(**message) && !is_fleeting(message);
@@ -96,6 +96,7 @@ fn start(occupant: &Occupant, message: &Passing<'_>, cx: &Context<'_, '_>) -> El
 
 /// Somebody says what the room is about.
 fn set_subject(
+    config: &Config,
     mut room: Room,
     occupant: &Occupant,
     message: &Passing<'_>,
@@ -108,12 +109,11 @@ fn set_subject(
     if occupant.role < least {
         return Err(StanzaError::FORBIDDEN);
     }
-    let xml = inside(**message, |node| node.is(ns::CLIENT, "subject"));
-    if xml.len() > SUBJECT_BYTES_MAX {
-        return Err(StanzaError::NOT_ACCEPTABLE.with_text("This subject is too long."));
-    }
+    let xml = inside(**message, SUBJECT_BYTES_MAX, |node| node.is(ns::CLIENT, "subject"))?;
     let text = message.child(ns::CLIENT, "subject").map(|subject| subject.text().into_owned());
-    let inner = inside(**message, |node| !is_ours(node) && !node.is(ns::STANZA_ID, "stanza-id"));
+    let inner = inside(**message, config.message_bytes, |node| {
+        !is_ours(node) && !node.is(ns::STANZA_ID, "stanza-id")
+    })?;
     let said = start(occupant, message, cx).with_raw(inner);
     let said = said.with_child(who::element(&occupant.id));
     room.row.subject = Some(Subject {

@@ -28,23 +28,50 @@ pub(crate) struct Note<'a> {
 }
 
 /// Returns the children of a stanza that `keep` wants, as text that stands alone.
-pub(crate) fn inside(stanza: StanzaRef<'_>, keep: impl Fn(Node<'_>) -> bool) -> String {
+///
+/// # Errors
+///
+/// `not-acceptable` when that is longer than `limit` bytes.
+pub(crate) fn inside(
+    stanza: StanzaRef<'_>,
+    limit: usize,
+    keep: impl Fn(Node<'_>) -> bool,
+) -> Result<String, StanzaError> {
+    let too_long = || StanzaError::NOT_ACCEPTABLE.with_text("This is too long.");
     let declared = stanza.content.root().extra_root(&["from", "to", "id", "type"]);
     let mut out = String::new();
     for node in stanza.payloads().filter(|node| keep(*node)) {
         if declared.contains("xmlns") {
-            // What it means was said outside of it.
+            // What it means was said outside of it. Each element says it again, which can make much
+            // out of little.
+            if out.len().saturating_add(namespace_bytes(node, ns::CLIENT)) > limit {
+                return Err(too_long());
+            }
             Element::from_node(node).write(&mut out, ns::CLIENT);
         } else {
             out.push_str(node.raw());
         }
+        if out.len() > limit {
+            return Err(too_long());
+        }
     }
-    out
+    Ok(out)
+}
+
+/// Counts the bytes of the namespaces that an element says when it is written anew.
+fn namespace_bytes(node: Node<'_>, outer: &str) -> usize {
+    let own = if node.ns() == outer { 0 } else { node.ns().len() };
+    let own = node.attrs().fold(own, |sum, (ns, ..)| sum.saturating_add(ns.len()));
+    node.children().fold(own, |sum, child| sum.saturating_add(namespace_bytes(child, node.ns())))
 }
 
 /// Returns what of somebody's presence others are shown: all but what only the room may say (§17.3).
-pub(crate) fn shown(presence: StanzaRef<'_>) -> String {
-    inside(presence, |node| !is_ours(node))
+///
+/// # Errors
+///
+/// `not-acceptable` when that is longer than `limit` bytes.
+pub(crate) fn shown(presence: StanzaRef<'_>, limit: usize) -> Result<String, StanzaError> {
+    inside(presence, limit, |node| !is_ours(node))
 }
 
 /// Tells whether an element is one that only rooms and servers write.

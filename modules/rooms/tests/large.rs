@@ -29,6 +29,59 @@ hag receives
   <message from="coven@rooms.capulet.example" type="error" id="m">
     <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
   </message>
+# A namespace that is said once outside is said in each element when it goes on.
+hag sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="n1" xmlns:p="NAMESPACE">PREFIXED</message>
+hag receives
+  <message from="coven@rooms.capulet.example" type="error" id="n1">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+hag sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="n2" xmlns:p="NAMESPACE"><a xmlns="urn:x">PREFIXED</a></message>
+hag receives
+  <message from="coven@rooms.capulet.example" type="error" id="n2">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+hag sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="n3" xmlns:p="NAMESPACE"><subject>x</subject>PREFIXED</message>
+hag receives
+  <message from="coven@rooms.capulet.example" type="error" id="n3">
+    <error type="*"><forbidden xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+crone sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="n4" xmlns:p="NAMESPACE"><subject>x</subject>PREFIXED</message>
+crone receives
+  <message from="coven@rooms.capulet.example" type="error" id="n4">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+hag sends
+  <message to="coven@rooms.capulet.example/firstwitch" type="chat" id="n5" xmlns:p="NAMESPACE">PREFIXED</message>
+hag receives
+  <message from="coven@rooms.capulet.example/firstwitch" type="error" id="n5">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+hag sends
+  <iq to="coven@rooms.capulet.example/firstwitch" type="get" id="n6" xmlns:p="NAMESPACE"><a xmlns="urn:x">PREFIXED</a></iq>
+hag receives
+  <iq from="coven@rooms.capulet.example/firstwitch" type="error" id="n6">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </iq>
+hag sends
+  <iq to="coven@rooms.capulet.example/firstwitch" type="get" id="n7"><a xmlns="urn:x">TEXT</a></iq>
+hag receives
+  <iq from="coven@rooms.capulet.example/firstwitch" type="error" id="n7">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </iq>
+hag sends
+  <iq to="coven@rooms.capulet.example/firstwitch" type="get" id="n8"><a xmlns="urn:x"/></iq>
+crone receives
+  <iq from="coven@rooms.capulet.example/thirdwitch" type="get" id="$q"><a xmlns="urn:x"/></iq>
+crone sends
+  <iq to="coven@rooms.capulet.example/thirdwitch" type="result" id="$q" xmlns:p="NAMESPACE"><a xmlns="urn:x">PREFIXED</a></iq>
+hag receives
+  <iq from="coven@rooms.capulet.example/firstwitch" type="error" id="n8">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </iq>
 nobody receives anything
 "#;
 
@@ -38,6 +91,8 @@ fn main() {
     fs::create_dir_all(&folder).expect("a folder for the scene");
     let children = "<a xmlns='urn:x'/>".repeat(10_000);
     let text = SCENE.replace("CHILDREN", &children).replace("TEXT", &"x".repeat(70_000));
+    let namespace = format!("urn:{}", "x".repeat(240));
+    let text = text.replace("NAMESPACE", &namespace).replace("PREFIXED", &"<p:a/>".repeat(1000));
     fs::write(folder.join("large.scene"), text).expect("the scene is written");
     let folder = folder.to_str().expect("a path of letters");
     testkit::main(folder, &[&calypte_rooms::MODULE, &presence::MODULE, &roster::MODULE]);
