@@ -78,8 +78,15 @@ fn join(config: &Config, room: Option<Room>, guest: &Guest<'_>, cx: &mut Context
         Some(room) => room,
         None => Room::create(config, guest.bare, cx)?,
     };
+    limits::spend_entering(config, guest.bare, cx)?;
     let affiliation = affiliation(guest.bare, cx)?;
-    admit(config, &room, affiliation, guest, cx)?;
+    if let Err(error) = admit(config, &room, affiliation, guest, cx) {
+        if is_new {
+            return Err(error);
+        }
+        // What a call that fails counted is forgotten, and passwords could be tried without end.
+        return refuse(guest, &error, cx);
+    }
     let (occupant, own) = take_seat(&room, affiliation, guest, cx)?;
     greet(&room, &guest.key, &occupant, guest.full, cx)?;
     let mut codes = vec![];
@@ -99,6 +106,18 @@ fn join(config: &Config, room: Option<Room>, guest: &Guest<'_>, cx: &mut Context
     announce(&room, &guest.key, &occupant, &note, cx)?;
     history::show(&room, guest.x, guest.full, cx)?;
     history::show_subject(&room, guest.full, cx)
+}
+
+/// Tells somebody that this is no way in.
+fn refuse(guest: &Guest<'_>, error: &StanzaError, cx: &mut Context<'_, '_>) -> Done {
+    let mut answer = Element::new(ns::CLIENT, "presence")
+        .with_attr("from", &format!("{}/{}", cx.owner(), guest.nick))
+        .with_attr("to", guest.full)
+        .with_attr("type", "error");
+    if let Some(id) = guest.id {
+        answer.push_attr("id", id);
+    }
+    cx.send(&answer.with_child(error.to_element()))
 }
 
 /// Tells whether somebody may enter (§7.2.17).
