@@ -61,7 +61,7 @@ pub(crate) fn set(config: &Config, iq: &Passing<'_>, cx: &mut Context<'_, '_>) -
         let why = "Only owners set the picture of a room.";
         return Err(StanzaError::FORBIDDEN.with_text(why));
     }
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), iq.content.root(), cx)?;
     let before = cx.get(&CARD, ROOM_KEY)?;
     let next = match card.children().next() {
         Some(_) => Some(read(card)?),

@@ -57,7 +57,7 @@ pub(crate) fn available(
     let seat = if room.is_some() { seated(from.as_str(), cx)? } else { None };
     match (room, seat) {
         (Some(room), Some((seat, occupant))) => {
-            limits::spend(config, guest.bare, cx)?;
+            limits::spend(config, guest.bare, presence.content.root(), cx)?;
             if occupant.nick == nick {
                 update(&room, &guest, seat, occupant, cx)?;
             } else {

@@ -97,7 +97,7 @@ pub(crate) fn command(
     if affiliation(from.bare_str(), cx)? < least(name) {
         return Err(StanzaError::FORBIDDEN);
     }
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), iq.content.root(), cx)?;
     let answer = |status: &str| {
         let id = command.attr("sessionid").unwrap_or_else(|| "hats".into());
         Element::new(ns::COMMANDS, "command")

@@ -81,7 +81,7 @@ fn invite(
         Some(room) if !room.row.is_locked => room,
         room => make_private(config, room, from.bare_str(), cx)?,
     };
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), message.content.root(), cx)?;
     let own = affiliation(from.bare_str(), cx)?;
     let is_there = seated(from.as_str(), cx)?.is_some();
     if !is_there && own < Affiliation::Member {
@@ -246,7 +246,7 @@ fn voice(
         return Ok(());
     }
     let fields = form::read(x, ns::MUC_REQUEST)?;
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), x, cx)?;
     let Some(allow) = form::value(&fields, "muc#request_allow") else {
         return ask_for_voice(room, &occupant, from, &fields, cx);
     };

@@ -12,13 +12,22 @@ const SWEPT_MAX: u32 = 16;
 /// How many stanzas it is worth to enter: everybody hears of it, and who enters of everybody.
 const ENTERING: u64 = 5;
 
-/// Counts a stanza of somebody.
+/// How many bytes of a stanza count as one more.
+const MORE_BYTES: usize = 4096;
+
+/// Counts a stanza of somebody: all of it, or what of it matters.
 ///
 /// # Errors
 ///
 /// `resource-constraint` when they send more than they may.
-pub(crate) fn spend(config: &Config, bare: &str, cx: &mut Context<'_, '_>) -> Done {
-    spend_some(config, bare, 1, cx)
+pub(crate) fn spend(
+    config: &Config,
+    bare: &str,
+    stanza: Node<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Done {
+    let more = u64::try_from(stanza.raw().len() / MORE_BYTES).unwrap_or(u64::MAX);
+    spend_some(config, bare, more.saturating_add(1), cx)
 }
 
 /// Counts that somebody enters, or tries to.

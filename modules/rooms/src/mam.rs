@@ -47,7 +47,7 @@ pub(crate) fn request(
     let payload = iq.payload().ok_or(StanzaError::BAD_REQUEST)?;
     let from = iq.from.ok_or(StanzaError::BAD_REQUEST)?;
     let reader = admit(room, from, cx)?;
-    limits::spend(config, &reader.bare, cx)?;
+    limits::spend(config, &reader.bare, iq.content.root(), cx)?;
     let is_set = iq.iq_kind() == Some(IqKind::Set);
     let answer = match (is_set, payload.name()) {
         (false, "query") => archive::form(),

@@ -29,7 +29,7 @@ pub(crate) fn message(
     let not_in = || cancel(Condition::NotAcceptable);
     let room = Room::load(cx)?.ok_or(StanzaError::ITEM_NOT_FOUND)?;
     let (_, occupant) = seated(from.as_str(), cx)?.ok_or_else(not_in)?;
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), message.content.root(), cx)?;
     let target = target(nick, cx)?;
     if !message.is_error() {
         may_write(&room, &occupant)?;
@@ -124,7 +124,7 @@ pub(crate) fn request(
             false => cancel(Condition::NotAcceptable),
         });
     };
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), iq.content.root(), cx)?;
     let target = target(nick, cx)?;
     if seat.key == fold(nick) && payload.is(ns::PING, "ping") {
         // XEP-0410 §3. It only wants to know whether it is there.

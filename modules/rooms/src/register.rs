@@ -85,7 +85,7 @@ pub(crate) fn set(
     let query = iq.payload().ok_or(StanzaError::BAD_REQUEST)?;
     let from = iq.from.ok_or(StanzaError::BAD_REQUEST)?;
     let before = admit(room, from, cx)?;
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), iq.content.root(), cx)?;
     let bare = from.bare_str().to_owned();
     if query.has_child(ns::REGISTER, "remove") {
         cx.delete(&APPLICANTS, &*bare)?;
@@ -206,7 +206,7 @@ pub(crate) fn answered(
         return Ok(());
     }
     let fields = form::read(x, ns::MUC_REGISTER)?;
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), x, cx)?;
     let key = fold(form::value(&fields, NICK).ok_or(StanzaError::BAD_REQUEST)?);
     let waiting = cx.all(&APPLICANTS, APPLICANTS_MAX)?;
     let mut waiting = waiting.into_iter().filter(|(_, applicant)| fold(&applicant.nick) == key);

@@ -54,7 +54,7 @@ pub(crate) fn by_moderator(
     let moderate = iq.payload().ok_or(StanzaError::BAD_REQUEST)?;
     let from = iq.from.ok_or(StanzaError::BAD_REQUEST)?;
     let (_, moderator) = seated(from.as_str(), cx)?.ok_or(StanzaError::FORBIDDEN)?;
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), iq.content.root(), cx)?;
     if moderator.role < Role::Moderator {
         let why = "Only moderators take back what others said.";
         return Err(StanzaError::FORBIDDEN.with_text(why));

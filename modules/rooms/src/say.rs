@@ -31,7 +31,7 @@ pub(crate) fn groupchat(
             false => Condition::NotAcceptable,
         }));
     };
-    limits::spend(config, from.bare_str(), cx)?;
+    limits::spend(config, from.bare_str(), message.content.root(), cx)?;
     if message.content.root().raw().len() > config.message_bytes {
         return Err(StanzaError::NOT_ACCEPTABLE.with_text("This message is too long."));
     }

@@ -83,6 +83,18 @@ hag receives
     <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
   </iq>
 nobody receives anything
+# Long messages count as several.
+after 1 minute
+hag sends 3 times
+  <message to="coven@rooms.capulet.example" type="groupchat" id="l$n"><body>LONG</body></message>
+what came is passed over
+hag sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="l4"><body>LONG</body></message>
+hag receives
+  <message from="coven@rooms.capulet.example" type="error" id="l4">
+    <error type="wait"><resource-constraint xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+nobody receives anything
 "#;
 
 #[expect(clippy::expect_used, reason = "the main function of a test program")]
@@ -92,7 +104,10 @@ fn main() {
     let children = "<a xmlns='urn:x'/>".repeat(10_000);
     let text = SCENE.replace("CHILDREN", &children).replace("TEXT", &"x".repeat(70_000));
     let namespace = format!("urn:{}", "x".repeat(240));
-    let text = text.replace("NAMESPACE", &namespace).replace("PREFIXED", &"<p:a/>".repeat(1000));
+    let text = text
+        .replace("LONG", &"x".repeat(60_000))
+        .replace("NAMESPACE", &namespace)
+        .replace("PREFIXED", &"<p:a/>".repeat(1000));
     fs::write(folder.join("large.scene"), text).expect("the scene is written");
     let folder = folder.to_str().expect("a path of letters");
     testkit::main(folder, &[&calypte_rooms::MODULE, &presence::MODULE, &roster::MODULE]);
