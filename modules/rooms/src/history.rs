@@ -10,8 +10,9 @@ use crate::records::{ARCHIVE, KEPT, Line, ROOM_KEY};
 use crate::room::Room;
 use crate::settings::{ARCHIVING, HISTORY_MAX, MAX_HISTORY};
 
-/// The most bytes that somebody who enters is shown.
-const BYTES_MAX: usize = 256 << 10;
+/// The most bytes that somebody who enters is shown. Much more of what comes at once a slow client
+/// could not take.
+const BYTES_MAX: usize = 64 << 10;
 /// The timer for what is too old or too much.
 pub(crate) const EXPIRE: &str = "expire";
 /// Messages deleted at a time.
@@ -130,7 +131,7 @@ struct Wish {
 
 fn wish(room: &Room, x: Option<Node<'_>>, now_ms: u64) -> Wish {
     let of_room = room.text(MAX_HISTORY).parse().unwrap_or(0).min(HISTORY_MAX);
-    let mut wish = Wish { stanzas: of_room, chars: BYTES_MAX, since_ms: 0 };
+    let mut wish = Wish { stanzas: of_room, chars: usize::MAX, since_ms: 0 };
     let Some(history) = x.and_then(|x| x.child(ns::MUC, "history")) else { return wish };
     let number = |name: &str| history.attr(name)?.trim().parse::<u64>().ok();
     if let Some(stanzas) = number("maxstanzas") {
@@ -156,14 +157,16 @@ pub(crate) fn show(room: &Room, x: Option<Node<'_>>, full: &str, cx: &mut Contex
     let from = wish.since_ms.saturating_mul(PER_MS).to_be_bytes();
     let range = Range { to: None, limit: wish.stanzas, reverse: true };
     let lines = cx.scan(&ARCHIVE, &from, &range)?;
-    let (mut all, mut chars) = (Vec::new(), 0_usize);
+    let (mut all, mut bytes, mut chars) = (Vec::new(), 0_usize, 0_usize);
     for (_, line) in lines {
         if line.is_retracted {
             continue;
         }
         let Some(late) = late(&line, cx) else { continue };
         chars = chars.saturating_add(late.chars().count());
-        if chars > wish.chars {
+        bytes = bytes.saturating_add(late.len());
+        // One message alone can be longer: it went to all as well.
+        if chars > wish.chars || (bytes > BYTES_MAX && !all.is_empty()) {
             break;
         }
         all.push(late);

@@ -95,6 +95,24 @@ hag receives
     <error type="wait"><resource-constraint xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
   </message>
 nobody receives anything
+# Who enters is shown 64 KiB of what was said, whatever letters it has, and one message in any case.
+after 1 minute
+crone opens den@rooms.capulet.example/firstwitch
+  muc#roomconfig_membersonly=0
+crone sends 3 times
+  <message to="den@rooms.capulet.example" type="groupchat" id="h$n"><body>WIDE</body></message>
+what came is passed over
+hag sends
+  <presence to="den@rooms.capulet.example/thirdwitch"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+hag receives
+  <presence from="den@rooms.capulet.example/firstwitch"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="owner" role="moderator"/></x>*</presence>
+hag receives
+  <presence from="den@rooms.capulet.example/thirdwitch"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="participant" jid="*"/><status code="110"/></x>*</presence>
+hag receives
+  <message from="den@rooms.capulet.example/firstwitch" type="groupchat" id="h3"><body>*</body>*</message>
+hag receives
+  <message from="den@rooms.capulet.example" type="groupchat"><subject/></message>
+what came is passed over
 "#;
 
 #[expect(clippy::expect_used, reason = "the main function of a test program")]
@@ -106,6 +124,7 @@ fn main() {
     let namespace = format!("urn:{}", "x".repeat(240));
     let text = text
         .replace("LONG", &"x".repeat(60_000))
+        .replace("WIDE", &"\u{2603}".repeat(15_000))
         .replace("NAMESPACE", &namespace)
         .replace("PREFIXED", &"<p:a/>".repeat(1000));
     fs::write(folder.join("large.scene"), text).expect("the scene is written");
