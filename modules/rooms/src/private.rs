@@ -37,10 +37,12 @@ pub(crate) fn message(
             return Err(StanzaError::NOT_ACCEPTABLE.with_text("This message is too long."));
         }
     }
-    let limit = config.message_bytes.max(message.content.root().raw().len());
-    let inner = inside(**message, limit, |node| {
-        !matches!(node.ns(), ns::MUC | ns::MUC_USER | ns::OCCUPANT_ID)
-    })?;
+    let inner = match message.is_error() {
+        true => bare_error(**message).to_xml(ns::CLIENT),
+        false => inside(**message, config.message_bytes, |node| {
+            !matches!(node.ns(), ns::MUC | ns::MUC_USER | ns::OCCUPANT_ID)
+        })?,
+    };
     let mut said = Element::new(ns::CLIENT, "message")
         .with_attr("from", &format!("{}/{}", cx.owner(), occupant.nick));
     for (name, value) in [("type", message.ty), ("xml:lang", message.lang)] {
@@ -61,6 +63,29 @@ pub(crate) fn message(
     let seats: Vec<_> = target.seats.iter().map(String::as_str).collect();
     cx.send_each(&said.to_xml(ns::CLIENT), &seats)?;
     Ok(Flow::Handled)
+}
+
+/// Returns what went wrong, and no more: texts and addresses of servers may tell who somebody is.
+fn bare_error(stanza: StanzaRef<'_>) -> Element {
+    const KINDS: [ErrorKind; 5] = [
+        ErrorKind::Auth,
+        ErrorKind::Cancel,
+        ErrorKind::Continue,
+        ErrorKind::Modify,
+        ErrorKind::Wait,
+    ];
+    let error = stanza.child(ns::CLIENT, "error");
+    let condition = error.and_then(|error| {
+        let mut nodes = error.children().filter(|node| node.ns() == ns::STANZA_ERRORS);
+        nodes.find_map(|node| Condition::of(node.name()))
+    });
+    let kind = error.and_then(|error| {
+        let name = error.attr("type")?;
+        KINDS.into_iter().find(|kind| kind.name() == name)
+    });
+    let kind = kind.unwrap_or(ErrorKind::Cancel);
+    let condition = condition.unwrap_or(Condition::UndefinedCondition);
+    StanzaError::new(kind, condition).to_element()
 }
 
 /// Tells whether an occupant may write to one other.
@@ -171,7 +196,11 @@ pub(crate) fn answered(
         .with_attr("id", id);
     // A card with a picture is longer than a message, but nothing is made longer here.
     let limit = config.message_bytes.max(answer.content.root().raw().len());
-    let result = match inside(answer, limit, |_| true) {
+    let inner = match answer.is_error() {
+        true => Ok(bare_error(answer).to_xml(ns::CLIENT)),
+        false => inside(answer, limit, |_| true),
+    };
+    let result = match inner {
         Ok(inner) => result.with_attr("type", answer.ty.unwrap_or("error")).with_raw(inner),
         Err(error) => result.with_attr("type", "error").with_child(error.to_element()),
     };
