@@ -25,7 +25,7 @@ struct Actor<'a> {
 
 /// A change that was asked for.
 enum Change {
-    Role { key: String, occupant: Occupant, role: Role, reason: Option<String> },
+    Role { key: String, role: Role, reason: Option<String> },
     Affiliation(Wanted),
 }
 
@@ -166,7 +166,9 @@ pub(crate) fn set(
     let mut answer = Some(iq);
     for wanted in changes {
         match wanted {
-            Change::Role { key, occupant, role, reason } => {
+            Change::Role { key, role, reason } => {
+                // Another change of the same request may have been about them.
+                let Some(occupant) = cx.get(&OCCUPANTS, &*key)? else { continue };
                 let reason = reason.as_deref();
                 let note = Note { actor: actor.nick.as_deref(), reason, ..Note::default() };
                 set_role(room, (&key, occupant, role), note, &mut answer, cx)?;
@@ -217,7 +219,7 @@ fn read(
             let occupant = cx.get(&OCCUPANTS, &*key)?.ok_or(StanzaError::ITEM_NOT_FOUND)?;
             let target = Standing { affiliation: occupant.affiliation, role: occupant.role };
             may_set_role(actor.standing, target, role)?;
-            Ok(Change::Role { key, occupant, role, reason })
+            Ok(Change::Role { key, role, reason })
         }
         (None, Some(name)) => {
             let after = Affiliation::of(&name).ok_or(StanzaError::BAD_REQUEST)?;

@@ -189,9 +189,12 @@ impl Room {
 fn forget_crowd(cx: &mut Context<'_, '_>) -> Done {
     for (full, _) in cx.all(&SEATS, u32::MAX)? {
         cx.delete(&SEATS, &*full)?;
-        cx.delete(&SEEING, &*full)?;
-        cx.delete(&UNSEEING, &*full)?;
         cx.delete(&PRIVATE, &*full)?;
+    }
+    for table in [&SEEING, &UNSEEING] {
+        for (full, _) in cx.all(table, u32::MAX)? {
+            cx.delete(table, &*full)?;
+        }
     }
     for (key, _) in cx.all(&OCCUPANTS, u32::MAX)? {
         cx.delete(&OCCUPANTS, &*key)?;
