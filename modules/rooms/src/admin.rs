@@ -160,7 +160,11 @@ pub(crate) fn set(
         }
         changes.push(change);
     }
-    check_owners(&changes, cx)?;
+    let affiliations = changes.iter().filter_map(|change| match change {
+        Change::Affiliation(wanted) => Some(wanted),
+        Change::Role { .. } => None,
+    });
+    check_owners(&affiliations.collect::<Vec<_>>(), cx)?;
     check_room_for(config, &changes, cx)?;
     // §8.2. Who asked hears that it is done before all hear what was done.
     let mut answer = Some(iq);
@@ -270,12 +274,7 @@ fn whom(item: Node<'_>, cx: &mut Context<'_, '_>) -> Result<String, StanzaError>
 }
 
 /// A room has an owner as long as there is the room (§10.4).
-fn check_owners(changes: &[Change], cx: &mut Context<'_, '_>) -> Done {
-    let affiliations = changes.iter().filter_map(|change| match change {
-        Change::Affiliation(wanted) => Some(wanted),
-        Change::Role { .. } => None,
-    });
-    let affiliations: Vec<_> = affiliations.collect();
+pub(crate) fn check_owners(affiliations: &[&Wanted], cx: &mut Context<'_, '_>) -> Done {
     let is_owner = |affiliation| affiliation == Affiliation::Owner;
     if !affiliations.iter().any(|wanted| is_owner(wanted.before) && !is_owner(wanted.after)) {
         return Ok(());

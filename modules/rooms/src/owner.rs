@@ -2,7 +2,7 @@
 
 use calypte::prelude::*;
 
-use crate::admin::{Wanted, apply};
+use crate::admin::{Wanted, apply, check_owners};
 use crate::leave::expel;
 use crate::records::OCCUPANTS;
 use crate::room::{Room, affiliation, member, member_count, members};
@@ -143,9 +143,12 @@ fn read_people(
         for bare in wanted {
             let before = member(&bare, cx)?.map_or(Affiliation::None, |kept| kept.affiliation);
             let earlier = changes.iter().position(|change| change.bare == bare);
-            let is_higher =
-                earlier.and_then(|at| changes.get(at)).is_some_and(|change| change.after > after);
-            if is_higher || (before == after && earlier.is_none()) {
+            // Who is an owner and stays one is no admin beside that.
+            let is_higher = match earlier.and_then(|at| changes.get(at)) {
+                Some(change) => change.after > after,
+                None => before >= after,
+            };
+            if is_higher {
                 continue;
             }
             if let Some(at) = earlier {
@@ -154,6 +157,7 @@ fn read_people(
             changes.push(Wanted { bare, before, after, nick: None, reason: None });
         }
     }
+    check_owners(&changes.iter().collect::<Vec<_>>(), cx)?;
     let more = changes.iter().filter(|wanted| wanted.before == Affiliation::None).count();
     let count = member_count(cx)?.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
     if more > 0 && count > config.affiliations {
