@@ -98,6 +98,9 @@ fn look_ms(due_ms: u64, now_ms: u64) -> u64 {
 
 /// Deletes what is too old or too much, the oldest first; the rest after a pause.
 pub(crate) fn expire(config: &Config, cx: &mut Context<'_, '_>) -> Done {
+    if Room::load(cx)?.is_none() {
+        return Ok(());
+    }
     let now_ms = cx.now_ms();
     let mut kept = cx.get(&KEPT, ROOM_KEY)?.unwrap_or_default();
     let range = Range { to: None, limit: EXPIRED_MAX, reverse: false };

@@ -100,6 +100,10 @@ fn configure(
     for wanted in &changes {
         apply(&room, wanted, None, &mut None, cx)?;
     }
+    if Room::load(cx)?.is_none() {
+        // The last one was removed from a room that does not stay.
+        return room.forget(cx);
+    }
     if room.is_open() != before.is_open()
         || room.values(settings::BROADCAST) != before.values(settings::BROADCAST)
     {
