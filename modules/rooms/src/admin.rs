@@ -230,7 +230,9 @@ fn read(
             if actor.standing.affiliation < Affiliation::Admin {
                 return Err(StanzaError::FORBIDDEN);
             }
-            let nick = item.attr("nick").map(std::borrow::Cow::into_owned);
+            // §9.1. Who is banned has no nickname here; it only says who is meant.
+            let nick = item.attr("nick").filter(|_| after != Affiliation::Outcast);
+            let nick = nick.map(std::borrow::Cow::into_owned);
             let bare = whom(item, cx)?;
             if bare == actor.bare && after == Affiliation::Outcast {
                 return Err(StanzaError::CONFLICT);
