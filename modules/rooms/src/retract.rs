@@ -90,7 +90,10 @@ pub(crate) fn by_moderator(
         .with_attr("id", &name)
         .with_child(retract);
     // Who did it is in the message; the row is of the room.
-    let said = new_line(config, room, ("", ""), said, cx)?;
+    let said = match room.flag(settings::ARCHIVING) {
+        true => new_line(config, room, ("", ""), said, cx)?,
+        false => said,
+    };
     cx.count("moderated", 1)?;
     result(iq, None, cx)?;
     say(&said, cx)?;
