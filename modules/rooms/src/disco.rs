@@ -119,6 +119,7 @@ fn features(room: &Room) -> Vec<&'static str> {
         ns::DISCO_INFO,
         ns::DISCO_ITEMS,
         ns::MUC,
+        ns::MUC_REQUEST,
         ns::MUC_STABLE_ID,
         ns::STANZA_ID,
         either(settings::MEMBERS_ONLY, "muc_membersonly", "muc_open"),

@@ -65,7 +65,8 @@ pub(crate) fn expel(
 pub(crate) fn bounced(stanza: &Passing<'_>, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
     let Some(from) = stanza.from else { return Ok(false) };
     let error = stanza.child(ns::CLIENT, "error");
-    let is_gone = error.is_some_and(|error| {
+    // Presence that comes back without a word says that it could not be shown.
+    let is_gone = error.map_or(stanza.kind == Kind::Presence, |error| {
         let mut nodes = error.children().filter(|node| node.ns() == ns::STANZA_ERRORS);
         nodes.any(|node| Condition::of(node.name()).is_some_and(says_gone))
     });

@@ -42,8 +42,10 @@ pub(crate) enum Kind {
     Flag,
     Line,
     Private,
-    /// From nought to this, or one of the words.
-    Number(u32, &'static [&'static str]),
+    /// From nought to this.
+    Number(u32),
+    /// The same, or one of these, which are offered.
+    Chosen(u32, &'static [(&'static str, &'static str)]),
     One(&'static [(&'static str, &'static str)]),
     Several(&'static [(&'static str, &'static str)]),
 }
@@ -58,6 +60,18 @@ pub(crate) struct Setting {
 
 const ROLES: &[(&str, &str)] =
     &[("moderator", "Moderators"), ("participant", "Participants"), ("visitor", "Visitors")];
+
+/// Clients expect a list (§15.5.3).
+const CROWDS: &[(&str, &str)] = &[
+    ("none", "As many as the server allows"),
+    ("10", "10"),
+    ("20", "20"),
+    ("50", "50"),
+    ("100", "100"),
+    ("200", "200"),
+    ("500", "500"),
+    ("1000", "1000"),
+];
 
 /// All settings, in the order of the form.
 pub(crate) const FIELDS: &[Setting] = &[
@@ -101,7 +115,7 @@ pub(crate) const FIELDS: &[Setting] = &[
         Kind::Several(ROLES),
         &["moderator", "participant", "visitor"],
     ),
-    field(MAX_USERS, "The most people at a time", Kind::Number(5000, &["none"]), &["none"]),
+    field(MAX_USERS, "The most people at a time", Kind::Chosen(5000, CROWDS), &["none"]),
     field(LOGGING, "What is said is kept for everybody to read", Kind::Flag, &["0"]),
     field(ARCHIVING, "What is said is kept for those who may enter", Kind::Flag, &["1"]),
     field(
@@ -110,11 +124,11 @@ pub(crate) const FIELDS: &[Setting] = &[
         Kind::Flag,
         &["1"],
     ),
-    field(SLOW, "Seconds between two messages of somebody", Kind::Number(SLOW_MAX, &[]), &["0"]),
+    field(SLOW, "Seconds between two messages of somebody", Kind::Number(SLOW_MAX), &["0"]),
     field(
         MAX_HISTORY,
         "How many messages somebody who enters is shown",
-        Kind::Number(HISTORY_MAX, &[]),
+        Kind::Number(HISTORY_MAX),
         &["20"],
     ),
 ];
@@ -165,17 +179,19 @@ impl Setting {
                 }
                 value.to_owned()
             }
-            Kind::Number(max, words) => {
-                let is_number = value.parse::<u32>().is_ok_and(|number| number <= *max);
-                if !is_number && !words.contains(&value) {
-                    return Err(bad());
-                }
+            Kind::Number(max) | Kind::Chosen(max, _)
+                if value.parse::<u32>().is_ok_and(|number| number <= *max) =>
+            {
                 value.to_owned()
             }
-            Kind::One(options) if options.iter().any(|(name, _)| *name == value) => {
+            Kind::One(options) | Kind::Chosen(_, options)
+                if options.iter().any(|(name, _)| *name == value) =>
+            {
                 value.to_owned()
             }
-            Kind::One(_) | Kind::Several(_) => return Err(bad()),
+            Kind::Number(_) | Kind::Chosen(..) | Kind::One(_) | Kind::Several(_) => {
+                return Err(bad());
+            }
         };
         Ok(if kept.is_empty() { Vec::new() } else { vec![kept] })
     }
@@ -184,20 +200,24 @@ impl Setting {
     pub(crate) fn to_field(&self, values: &[String]) -> Element {
         let (kind, options) = match &self.kind {
             Kind::Flag => ("boolean", &[][..]),
-            Kind::Line | Kind::Number(..) => ("text-single", &[][..]),
+            Kind::Line | Kind::Number(_) => ("text-single", &[][..]),
             Kind::Private => ("text-private", &[][..]),
-            Kind::One(options) => ("list-single", *options),
+            Kind::One(options) | Kind::Chosen(_, options) => ("list-single", *options),
             Kind::Several(options) => ("list-multi", *options),
         };
         let mut field = crate::form::field(self.name, values).with_attr("type", kind);
         field.push_attr("label", self.label);
-        if let Kind::Number(max, []) = &self.kind {
+        if let Kind::Number(max) = &self.kind {
             let range = Element::new(ns::VALIDATE, "range");
             let range = range.with_attr("min", "0").with_attr("max", &max.to_string());
             let validate = Element::new(ns::VALIDATE, "validate");
             field.push_child(validate.with_attr("datatype", "xs:integer").with_child(range));
         }
-        for (name, label) in options {
+        // What is set has to be among what is offered.
+        let others = values.iter().filter(|value| options.iter().all(|(name, _)| name != value));
+        let others = others.map(|value| (value.as_str(), value.as_str()));
+        let others = others.take(if options.is_empty() { 0 } else { 1 });
+        for (name, label) in options.iter().copied().chain(others) {
             let value = Element::new(ns::DATA_FORMS, "value").with_text(name);
             let option = Element::new(ns::DATA_FORMS, "option").with_attr("label", label);
             field.push_child(option.with_child(value));
@@ -216,6 +236,16 @@ mod tests {
         let kept = find(name).unwrap().check(&values).ok();
         let kept = kept.as_ref().map(|kept| kept.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(kept.as_deref(), expected);
+    }
+
+    #[test]
+    fn what_is_set_is_among_what_is_offered() {
+        let field = find(MAX_USERS).unwrap().to_field(&["30".to_owned()]).to_xml("");
+        assert!(field.contains("type=\"list-single\""), "{field}");
+        assert!(field.contains("<option label=\"30\"><value>30</value></option>"), "{field}");
+        assert!(
+            !find(NAME).unwrap().to_field(&["Orchard".to_owned()]).to_xml("").contains("option")
+        );
     }
 
     #[test]
