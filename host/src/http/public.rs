@@ -61,14 +61,15 @@ impl Doors {
     }
 }
 
-/// Returns what a connection gets in TLS.
+/// Returns what a connection gets in TLS. HTTP/2 is not offered: the library bounds neither how many
+/// requests one connection has at a time nor what waits for who does not take it.
 ///
 /// # Errors
 ///
 /// What the library says, which it does not.
 pub(super) fn tls(shared: &Arc<Shared>) -> io::Result<ServerConfig> {
     let resolver = Arc::new(InForce(Arc::clone(shared)));
-    tls::configure(resolver, &[b"h2", b"http/1.1", ALPN]).map_err(io::Error::other)
+    tls::configure(resolver, &[b"http/1.1", ALPN]).map_err(io::Error::other)
 }
 
 /// Serves at `doors` until it is told to stop.
@@ -204,24 +205,19 @@ where
                 return tracing::debug!(%error, "A connection was lost before it began.");
             }
             let socket = Socket::Here(socket);
-            let (wire, protocol) = if is_secure {
+            let wire = if is_secure {
                 let Some(shaken) = door.shake_hands(socket, peer, place).await else { return };
                 shaken
             } else {
-                (Wire::plain(socket, peer.ip(), place), Protocol::Http1)
+                Wire::plain(socket, peer.ip(), place)
             };
-            if let Err(error) = door.service.call((wire, protocol, Some(peer))).await {
+            if let Err(error) = door.service.call((wire, Protocol::Http1, Some(peer))).await {
                 tracing::debug!(?error, "A connection broke.");
             }
         }));
     }
 
-    async fn shake_hands(
-        &self,
-        socket: Socket,
-        peer: SocketAddr,
-        place: Place,
-    ) -> Option<(Wire, Protocol)> {
+    async fn shake_hands(&self, socket: Socket, peer: SocketAddr, place: Place) -> Option<Wire> {
         let served = self.shared.tls.current();
         let accepted = self.acceptor.accept_with(socket, |tls| {
             tls.set_buffer_limit(Some(BUFFER_BYTES));
@@ -235,9 +231,7 @@ where
             // Nobody knows which of the two it saw.
             facts.end_point = None;
         }
-        let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
-        Some((Wire::tls(tls, facts, peer.ip(), place), protocol))
+        Some(Wire::tls(tls, facts, peer.ip(), place))
     }
 }
 
