@@ -219,7 +219,10 @@ fn requests_have_an_order_that_nobody_else_can_guess() {
 fn who_asks_too_much_or_too_slowly_is_refused() {
     let (server, plain, _) = start(|setup| setup);
     // Not a request; too long for a stranger; too long for anybody.
-    for wrong in ["", "<body/>", &web::body(1, "", &"<a/>".repeat(10_000))] {
+    // Nor may it become so long that each in it says what is declared once.
+    let names = format!("xmlns:a=\"{}\"", "'".repeat(256));
+    let swelling = web::body(1, &format!("{names} to='chat.example'"), &"<a:b/>".repeat(1_000));
+    for wrong in ["", "<body/>", &web::body(1, "", &"<a/>".repeat(10_000)), &swelling] {
         let answer = web::post(plain, &[], wrong);
         assert!(answer.contains("condition='bad-request'"), "{answer}");
     }

@@ -61,7 +61,8 @@ impl Request {
         stanza_bytes.saturating_add(WRAPPER_BYTES)
     }
 
-    /// Reads a request whose stanzas may have `stanza_bytes`; `None` when it is none.
+    /// Reads a request whose stanzas may have `stanza_bytes`, as it came and when each says its
+    /// namespaces; `None` when it is none.
     #[must_use]
     pub fn read(text: &str, stanza_bytes: usize) -> Option<Self> {
         let client = Limits::client();
@@ -80,6 +81,8 @@ impl Request {
         let of_xmpp = |name| body.attr_in(ns::XBOSH, name).map(std::borrow::Cow::into_owned);
         let rid = number("rid")?.ok().filter(|rid| (1..=RID_MAX).contains(rid))?;
         let hold = number("hold").transpose().ok()?.unwrap_or(1);
+        let mut left = limits.stanza_bytes;
+        let content = body.children().map(|child| message(child, &mut left));
         Some(Self {
             sid: attr("sid"),
             rid,
@@ -91,7 +94,7 @@ impl Request {
             is_restart: matches!(of_xmpp("restart").as_deref(), Some("true" | "1")),
             is_end: body.attr("type").as_deref() == Some("terminate"),
             pause: number("pause").transpose().ok()?,
-            content: body.children().map(message).collect(),
+            content: content.collect::<Option<_>>()?,
         })
     }
 
@@ -119,12 +122,28 @@ fn without_declaration(text: &str) -> &str {
     rest.map_or(text, |(_, rest)| rest.trim_start())
 }
 
-/// Copies an element so that it says all its namespaces.
-fn message(node: Node<'_>) -> String {
+/// Copies an element so that it says all its namespaces; `None` when that is more than `left`, from
+/// which it is taken.
+fn message(node: Node<'_>, left: &mut usize) -> Option<String> {
+    // What is declared once may be said by thousands, so it is counted before it is written.
+    let mut to_say = *left;
+    say_namespaces(node, "", &mut to_say)?;
     // What says none means stanzas, as on a stream, and not the wrapper.
     let mut element = Element::from_node(node);
     element.rename_ns(ns::HTTP_BIND, ns::CLIENT);
-    element.to_xml("")
+    let text = element.to_xml("");
+    *left = left.checked_sub(text.len())?;
+    Some(text)
+}
+
+/// Takes from `left` what a copy says of namespaces at least; `None` when it is too much.
+fn say_namespaces(node: Node<'_>, parent_ns: &str, left: &mut usize) -> Option<()> {
+    let own = if node.ns() == parent_ns { 0 } else { node.ns().len() };
+    *left = left.checked_sub(own)?;
+    for (ns, ..) in node.attrs() {
+        *left = left.checked_sub(ns.len())?;
+    }
+    node.children().try_for_each(|child| say_namespaces(child, node.ns(), left))
 }
 
 /// One client's session. Times are in milliseconds, from any beginning.

@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use stream::bosh::{Request, refusal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use xml::Limits;
 
 use super::caller::{Below, is_welcome};
 use crate::actors::requests::Posted;
@@ -40,7 +41,11 @@ pub(super) async fn post(
     let Ok(Some(text)) = timeout(READ_WITHIN, read(body, &shared)).await else {
         return answer.body(refusal("bad-request"));
     };
-    let stanza_bytes = shared.config.load().limits.stanza.bytes();
+    let stanza_bytes = if is_known(text.as_bytes(), &shared) {
+        shared.config.load().limits.stanza.bytes()
+    } else {
+        Limits::before_login().stanza_bytes
+    };
     let Some(asked) = Request::read(&text, stanza_bytes) else {
         return answer.body(refusal("bad-request"));
     };

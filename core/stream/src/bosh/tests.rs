@@ -230,3 +230,31 @@ fn reads_only_requests() {
     let long = format!("<body {ns} rid='1'><a>{}</a></body>", "x".repeat(20_000));
     assert!(!read(&long));
 }
+
+#[test]
+fn what_is_copied_is_bounded() {
+    let bind = "http://jabber.org/protocol/httpbind";
+    let long = "'".repeat(256);
+    let read = |count, of: &str, (before, after): (&str, &str)| {
+        let content = of.repeat(count);
+        let text = format!(
+            "<body xmlns='{bind}' xmlns:a=\"{long}\" rid='1'>{before}{content}{after}</body>"
+        );
+        Request::read(&text, 10_000).map(|request| request.content.concat().len())
+    };
+    // Each copy says the namespace, in which each mark takes six bytes.
+    for (of, around) in [
+        ("<a:b/>", ("", "")),
+        ("<a:b/>", ("<c>", "</c>")),
+        ("<c a:b=''/>", ("", "")),
+        ("<c a:b=''/>", ("<c>", "</c>")),
+    ] {
+        assert!(read(2, of, around).is_some_and(|bytes| (3_000..4_000).contains(&bytes)));
+        for count in [12, 40, 1_000] {
+            assert_eq!(read(count, of, around), None, "{count} {of} {around:?}");
+        }
+    }
+    // One that all are in is said once by each.
+    assert!(read(1_000, "<a:b/>", ("<a:c>", "</a:c>")).is_some());
+    assert!(read(200, "<presence xmlns='jabber:client'/>", ("", "")).is_some());
+}
