@@ -262,7 +262,17 @@ fn host_meta_says_what_is_on() {
     assert!(page.contains(&href) && !page.contains("xbosh"), "{page}");
     let page = server.get(plain, "/.well-known/host-meta.json");
     assert!(page.contains("urn:xmpp:alt-connections:websocket"), "{page}");
-    assert!(web::post(plain, &[], "").starts_with("HTTP/1.1 404"));
+    // What is off does nothing, whoever asks.
+    let begin = web::body(1, "to='chat.example' wait='1' hold='1'", "");
+    for origin in ["https://chat.example", "https://evil.example"] {
+        for (method, text) in [("POST", &*begin), ("POST", ""), ("OPTIONS", "")] {
+            let answer = web::request(plain, method, &[("Origin", origin)], text);
+            assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+            let is_plain = !answer.contains("<body") && !answer.contains("allow-");
+            assert!(is_plain, "{answer}");
+        }
+    }
+    assert!(server.metric("calypte_c2s_connections") == 0.0);
 }
 
 #[test]

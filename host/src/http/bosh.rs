@@ -33,8 +33,9 @@ pub(super) async fn post(
     body: web::Payload,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
-    let Some(mut answer) = begin(request.headers(), &shared) else {
-        return HttpResponse::build(StatusCode::FORBIDDEN).finish();
+    let mut answer = match begin(request.headers(), &shared) {
+        Ok(answer) => answer,
+        Err(refused) => return HttpResponse::build(refused).finish(),
     };
     answer.content_type("text/xml; charset=utf-8");
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
@@ -87,8 +88,9 @@ pub(super) async fn post(
 
 /// Tells a browser what a page may ask (CORS).
 pub(super) async fn options(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
-    let Some(mut answer) = begin(request.headers(), &shared) else {
-        return HttpResponse::build(StatusCode::FORBIDDEN).finish();
+    let mut answer = match begin(request.headers(), &shared) {
+        Ok(answer) => answer,
+        Err(refused) => return HttpResponse::build(refused).finish(),
     };
     answer
         .status(StatusCode::NO_CONTENT)
@@ -98,21 +100,25 @@ pub(super) async fn options(request: HttpRequest, shared: web::Data<Shared>) -> 
         .finish()
 }
 
-/// Begins an answer for a page that may ask; `None` for one that may not.
-fn begin(headers: &HeaderMap, shared: &Shared) -> Option<HttpResponseBuilder> {
+/// Begins an answer for a page that may ask.
+///
+/// # Errors
+///
+/// What one that may not is told, and all when this is switched off.
+fn begin(headers: &HeaderMap, shared: &Shared) -> Result<HttpResponseBuilder, StatusCode> {
     let config = shared.config.load();
     if !config.web.bosh {
-        return Some(HttpResponse::NotFound());
+        return Err(StatusCode::NOT_FOUND);
     }
     if !is_welcome(headers, &config) {
-        return None;
+        return Err(StatusCode::FORBIDDEN);
     }
     let mut answer = HttpResponse::Ok();
     answer.insert_header((header::VARY, "Origin"));
     if let Some(origin) = headers.get(header::ORIGIN) {
         answer.insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
     }
-    Some(answer)
+    Ok(answer)
 }
 
 /// Reads a request, as long as it may be; `None` when it is not one.
