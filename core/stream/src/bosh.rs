@@ -154,8 +154,9 @@ pub struct Session {
     hold: usize,
     next_rid: u64,
     held: VecDeque<Held>,
-    /// Requests that came before the one in front of them.
-    ahead: BTreeMap<u64, (Request, u64)>,
+    /// Requests that came before the one in front of them, with their tickets and how often they were
+    /// sent again.
+    ahead: BTreeMap<u64, (Request, u64, u8)>,
     /// Answers, for who did not get them.
     answered: VecDeque<(u64, String)>,
     unsent: VecDeque<Message>,
@@ -259,11 +260,14 @@ impl Session {
             return self.events.push_back(Event::Answer { ticket, body });
         }
         let rid = request.rid;
-        if let Some(held) = self.held.iter_mut().find(|held| held.rid == rid) {
+        let held = self.held.iter_mut().find(|held| held.rid == rid);
+        let held = held.map(|held| (&mut held.ticket, &mut held.retries));
+        let ahead = self.ahead.get_mut(&rid).map(|(_, ticket, retries)| (ticket, retries));
+        if let Some((waiting, retries)) = held.or(ahead) {
             // XEP-0124 §14.3. Its connection broke.
-            let old = std::mem::replace(&mut held.ticket, ticket);
-            held.retries = held.retries.saturating_add(1);
-            let is_mad = held.retries > RETRIES_MAX;
+            let old = std::mem::replace(waiting, ticket);
+            *retries = retries.saturating_add(1);
+            let is_mad = *retries > RETRIES_MAX;
             let body = format!("<body xmlns='{}' type='error'/>", ns::HTTP_BIND);
             self.events.push_back(Event::Answer { ticket: old, body });
             if is_mad {
@@ -280,12 +284,11 @@ impl Session {
         // One more may come to pause or to end it.
         let more = u64::from(request.pause.is_some() || request.is_end);
         let window = u64::try_from(self.hold).unwrap_or(0).saturating_add(1 + more);
-        let is_known = rid < self.next_rid || self.ahead.contains_key(&rid);
-        if is_known || rid >= self.next_rid.saturating_add(window) {
+        if rid < self.next_rid || rid >= self.next_rid.saturating_add(window) {
             return self.fail("item-not-found", Some(ticket));
         }
-        self.ahead.insert(rid, (request, ticket));
-        while let Some((request, ticket)) = self.ahead.remove(&self.next_rid) {
+        self.ahead.insert(rid, (request, ticket, 0));
+        while let Some((request, ticket, _)) = self.ahead.remove(&self.next_rid) {
             self.hasty =
                 if self.is_hasty(&request, now) { self.hasty.saturating_add(1) } else { 0 };
             if self.hasty > HASTE_MAX {
@@ -448,7 +451,7 @@ impl Session {
         self.over = Some(Some(condition));
         self.unsent.clear();
         let others = self.held.drain(..).map(|held| held.ticket);
-        let ahead = std::mem::take(&mut self.ahead).into_values().map(|(_, ticket)| ticket);
+        let ahead = std::mem::take(&mut self.ahead).into_values().map(|(_, ticket, _)| ticket);
         for ticket in others.chain(ahead).chain(ticket) {
             let body = last(Some(condition), "");
             self.events.push_back(Event::Answer { ticket, body });

@@ -112,6 +112,31 @@ fn answers_again_what_was_not_received() {
 }
 
 #[test]
+fn what_waits_for_another_may_be_sent_again() {
+    let mut duo = Duo::new(1);
+    let lost = duo.asks(102, "><b/>");
+    let found = duo.asks(102, "><b/>");
+    assert_eq!(duo.answers(), told(&[(lost, "error")]));
+    let first = duo.asks(101, "><a/>");
+    let mut events = duo.events();
+    events.retain(|event| matches!(event, Event::Heard(_)));
+    let heard = ["<a xmlns=\"jabber:client\"/>", "<b xmlns=\"jabber:client\"/>"];
+    assert_eq!(events, heard.map(|text| Event::Heard(text.into())), "each is heard once");
+    assert!(duo.session.held.iter().all(|held| held.ticket == found && first != found));
+    duo.says("<late/>");
+    assert_eq!(duo.answers(), told(&[(found, "<late/>")]));
+    // Not for ever.
+    let mut duo = Duo::new(1);
+    for _ in 0..=RETRIES_MAX {
+        duo.asks(102, ">");
+        assert!(!duo.events().contains(&Event::Broken), "a few are borne");
+    }
+    let last = duo.asks(102, ">");
+    let before = (last - 1, "error".to_owned());
+    assert_eq!(duo.answers(), [before, (last, "terminate policy-violation".to_owned())]);
+}
+
+#[test]
 fn a_number_out_of_the_window_ends_it() {
     for rid in [99, 103, RID_MAX] {
         let mut duo = Duo::new(1);
