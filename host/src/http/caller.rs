@@ -1,6 +1,6 @@
 //! Who asks by HTTP: the address, and the page that a browser asks for.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use stream::Facts;
@@ -26,8 +26,7 @@ impl Below {
     /// that it added itself.
     pub(super) fn asker(&self, headers: &HeaderMap) -> IpAddr {
         let named = headers.get_all("x-forwarded-for").last().filter(|_| self.facts.is_none());
-        let last =
-            named.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+        let last = named.and_then(|value| address(value.to_str().ok()?.rsplit(',').next()?.trim()));
         last.unwrap_or(self.address)
     }
 
@@ -41,6 +40,12 @@ impl Below {
         }
         facts.clone()
     }
+}
+
+/// Reads an address, which some write with a port, and with the brackets of one.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse().ok().map(|socket: SocketAddr| socket.ip()))
 }
 
 /// Tells whether a page may use this server. Who names none is no browser: a program can say of itself
@@ -118,6 +123,18 @@ mod tests {
         let address = "127.0.0.1".parse().unwrap();
         let below = Below { facts: None, address };
         assert_eq!(below.asker(&named).to_string(), "192.0.2.7");
+        for (written, read) in [
+            ("192.0.2.1:4711", "192.0.2.1"),
+            ("192.0.2.66, 192.0.2.1:4711", "192.0.2.1"),
+            ("[2001:db8::1]:1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("192.0.2.1:", "127.0.0.1"),
+            ("unknown", "127.0.0.1"),
+        ] {
+            let asker = below.asker(&headers(&[("x-forwarded-for", written)]));
+            assert_eq!(asker.to_string(), read, "{written}");
+        }
         let exporter = Some(vec![1; 32]);
         let facts = Facts { exporter, end_point: None, version: "TLSv1.3".into() };
         let below = Below { facts: Some(facts), address };
