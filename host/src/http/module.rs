@@ -112,8 +112,19 @@ fn respond(answer: Answer) -> HttpResponse {
 /// Returns the headers that modules may know. What is no text is left out.
 fn known(headers: &HeaderMap) -> Vec<(String, String)> {
     let value = |name: &str| headers.get(name)?.to_str().ok();
-    let all = ["content-type", "cookie", "host", "origin", "sec-fetch-site"].into_iter();
-    all.filter_map(|name| Some((name.to_owned(), value(name)?.to_owned()))).collect()
+    let all = ["content-type", "host", "origin", "sec-fetch-site"].into_iter();
+    let all = all.filter_map(|name| Some((name.to_owned(), value(name)?.to_owned())));
+    let cookies = Some(cookies(headers)).filter(|all| !all.is_empty());
+    all.chain(cookies.map(|all| ("cookie".to_owned(), all))).collect()
+}
+
+/// Returns all cookies as one field: they may come in many (RFC 9113 §8.2.3). One that is no text, of
+/// something else on the same host, does not hide the others.
+fn cookies(headers: &HeaderMap) -> String {
+    let all =
+        headers.get_all("cookie").flat_map(|field| field.as_bytes().split(|one| *one == b';'));
+    let texts = all.filter_map(|one| std::str::from_utf8(one.trim_ascii()).ok());
+    texts.filter(|one| !one.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 fn code(status: u16) -> StatusCode {
@@ -146,4 +157,24 @@ pub(super) fn missing() -> HttpResponse {
 fn told(status: u16, text: &str) -> HttpResponse {
     let kind = "text/plain; charset=utf-8";
     HttpResponse::build(code(status)).content_type(kind).body(format!("{text}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{COOKIE, HOST, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn no_cookie_hides_another() {
+        let mut headers = HeaderMap::new();
+        headers.append(HOST, HeaderValue::from_static("capulet.example"));
+        let host = ("host".to_owned(), "capulet.example".to_owned());
+        assert_eq!(known(&headers), [host.clone()]);
+        for field in [&b"a=1; b=\xff;c=2"[..], b"", b"\xfe=3", b"__Host-calypte=61.x"] {
+            headers.append(COOKIE, HeaderValue::from_bytes(field).unwrap());
+        }
+        let cookies = "a=1; c=2; __Host-calypte=61.x".to_owned();
+        assert_eq!(known(&headers), [host, ("cookie".to_owned(), cookies)]);
+    }
 }
