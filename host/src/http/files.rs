@@ -34,11 +34,58 @@ const NAME_BYTES_MAX: usize = 3 * 255;
 const POLICY: &str =
     "default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'none'; sandbox";
 
+/// What stays free for the store, in bytes.
+const FREE_BYTES_MIN: u64 = 192 << 20;
+
 /// Which files come, by their links.
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
-    coming: Mutex<BTreeMap<Vec<u8>, String>>,
+    coming: Mutex<BTreeMap<Vec<u8>, Arriving>>,
     going: Mutex<usize>,
+}
+
+/// A file that comes.
+#[derive(Debug)]
+struct Arriving {
+    account: String,
+    /// How many of its bytes are not written yet.
+    left: u64,
+}
+
+impl Transfers {
+    /// Takes a place, unless the same file comes already, there are too many, or there is no room for
+    /// it and for what is left of the others.
+    fn begin(
+        &self,
+        link: &[u8],
+        account: &str,
+        bytes: u64,
+        free_bytes: impl FnOnce() -> u64,
+    ) -> Result<(), Refused> {
+        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        if coming.contains_key(link) {
+            return Err(told(StatusCode::CONFLICT, "the file comes already"));
+        }
+        let own = coming.values().filter(|other| other.account == account).count();
+        if coming.len() >= TRANSFERS_MAX || own >= COMING_MAX {
+            return Err(too_many());
+        }
+        let needed = bytes.saturating_add(FREE_BYTES_MIN);
+        let needed = coming.values().fold(needed, |sum, other| sum.saturating_add(other.left));
+        if free_bytes() < needed {
+            return Err(disk_full());
+        }
+        coming.insert(link.to_vec(), Arriving { account: account.to_owned(), left: bytes });
+        Ok(())
+    }
+
+    /// Notes that so many bytes of a file are written.
+    fn came(&self, link: &[u8], bytes: u64) {
+        let mut coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(one) = coming.get_mut(link) {
+            one.left = one.left.saturating_sub(bytes);
+        }
+    }
 }
 
 /// Returns what answers below [`FILES_PATH`].
@@ -184,20 +231,16 @@ fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str
 struct Coming(Arc<Shared>, Vec<u8>);
 
 impl Coming {
-    /// Takes a place, unless the same file comes already or there are too many.
-    fn take(shared: &Arc<Shared>, found: &Found) -> Result<Self, Refused> {
-        let coming = &shared.transfers.coming;
-        let mut coming = coming.lock().unwrap_or_else(PoisonError::into_inner);
-        if coming.contains_key(&found.link) {
-            return Err(told(StatusCode::CONFLICT, "the file comes already"));
-        }
-        let account = found.account.as_str();
-        let own = coming.values().filter(|other| *other == account).count();
-        if coming.len() >= TRANSFERS_MAX || own >= COMING_MAX {
-            return Err(too_many());
-        }
-        coming.insert(found.link.clone(), account.to_owned());
+    /// Takes a place for a file of so many bytes.
+    fn take(shared: &Arc<Shared>, found: &Found, bytes: u64) -> Result<Self, Refused> {
+        let free_bytes = || shared.store.health().free_bytes;
+        shared.transfers.begin(&found.link, found.account.as_str(), bytes, free_bytes)?;
         Ok(Self(Arc::clone(shared), found.link.clone()))
+    }
+
+    /// So many bytes of it are written.
+    fn came(&self, bytes: u64) {
+        self.0.transfers.came(&self.1, bytes);
     }
 }
 
@@ -230,6 +273,11 @@ impl Drop for Going {
     }
 }
 
+fn disk_full() -> Refused {
+    tracing::error!("The disk is full: files that people send are refused.");
+    told(StatusCode::INSUFFICIENT_STORAGE, "there is no room on this server now")
+}
+
 fn too_many() -> Refused {
     let mut answer = told(StatusCode::SERVICE_UNAVAILABLE, "too many files come or go; try again");
     answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
@@ -239,6 +287,26 @@ fn too_many() -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_come_together_do_not_share_the_same_room() {
+        let transfers = Transfers::default();
+        let free = || FREE_BYTES_MIN + 100;
+        let begin = |link: &[u8], bytes| {
+            let begun = transfers.begin(link, "ana@a.example", bytes, free);
+            begun.map_err(|refused| refused.status().as_u16())
+        };
+        assert_eq!(begin(b"a", 101), Err(507));
+        assert_eq!(begin(b"a", 60), Ok(()));
+        assert_eq!(begin(b"a", 1), Err(409));
+        assert_eq!(begin(b"b", 41), Err(507));
+        // What is written is not free any more, and not outstanding either.
+        transfers.came(b"a", 1);
+        assert_eq!(begin(b"b", 41), Ok(()));
+        transfers.came(b"a", u64::MAX);
+        assert_eq!(begin(b"c", 60), Err(507));
+        assert_eq!(begin(b"c", 59), Ok(()));
+    }
 
     #[test]
     fn only_addresses_of_files_are_read() {

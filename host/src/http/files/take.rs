@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use table::full_key;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Coming, Found, Refused, ask, begin, find, internal, text, told};
+use super::{Coming, Found, Refused, ask, begin, disk_full, find, internal, text, told};
 use crate::files::{Whole, Writing};
 use crate::server::Shared;
 
@@ -21,8 +21,6 @@ use crate::server::Shared;
 const PART_WITHIN: Duration = Duration::from_secs(30);
 /// How much is handed to the disk at a time, in bytes.
 const BATCH_BYTES: usize = 256 << 10;
-/// What stays free for the store, in bytes.
-const FREE_BYTES_MIN: u64 = 192 << 20;
 
 /// Takes a file into a slot. The answer is 201 when it would survive a power loss.
 pub(super) async fn put(
@@ -54,13 +52,10 @@ async fn take(
         return Err(internal());
     };
     let key = key.try_into().map_err(|_| internal())?;
-    let coming = Coming::take(shared, &found)?;
-    if shared.store.health().free_bytes < bytes.saturating_add(FREE_BYTES_MIN) {
-        return Err(disk_full());
-    }
+    let coming = Coming::take(shared, &found, bytes)?;
     let (opened, files) = (Arc::clone(shared), bytes);
     let writing = blocking(move || opened.files.begin(&key)).await?;
-    let writing = receive(payload, writing, files).await?;
+    let writing = receive(payload, writing, files, &coming).await?;
     shared.metrics.file_bytes_in.add(bytes);
     // From here on it is brought to its end, whether or not somebody still waits for the answer.
     let shared = Arc::clone(shared);
@@ -87,6 +82,7 @@ async fn receive(
     mut payload: web::Payload,
     mut writing: Writing,
     bytes: u64,
+    coming: &Coming,
 ) -> Result<Writing, Refused> {
     let wrong = |text| told(StatusCode::BAD_REQUEST, text);
     let latest = Instant::now() + Duration::from_millis(upload_ms(bytes));
@@ -105,12 +101,14 @@ async fn receive(
             batch.extend_from_slice(&part);
         }
         if batch.len() >= BATCH_BYTES || (is_last && !batch.is_empty()) {
+            let written = u64::try_from(batch.len()).unwrap_or(u64::MAX);
             (writing, batch) = blocking(move || {
                 writing.write(&batch)?;
                 batch.clear();
                 Ok((writing, batch))
             })
             .await?;
+            coming.came(written);
         }
         if is_last {
             break;
@@ -183,9 +181,4 @@ async fn blocking<T: Send + 'static>(
             internal()
         }
     })
-}
-
-fn disk_full() -> Refused {
-    tracing::error!("The disk is full: files that people send are refused.");
-    told(StatusCode::INSUFFICIENT_STORAGE, "there is no room on this server now")
 }
