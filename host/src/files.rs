@@ -209,18 +209,24 @@ impl Writing {
     /// # Errors
     ///
     /// What the system says; nothing is left then.
-    pub(crate) fn finish(mut self) -> io::Result<Whole> {
+    pub(crate) fn finish(self) -> io::Result<Whole> {
+        self.finish_by(|folder| File::open(folder)?.sync_all())
+    }
+
+    fn finish_by(mut self, keep: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<Whole> {
         self.seal(true)?;
         if let Some(file) = &self.file {
             file.sync_all()?;
         }
         if let Some(part) = &self.part {
             fs::rename(part, &self.path)?;
-            self.part = None;
         }
+        // Until its name is on disk as well, it goes under that when something fails.
+        self.part = Some(self.path.clone());
         if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
+            keep(folder)?;
         }
+        self.part = None;
         Ok(Whole { name: self.name, digest: self.hasher.finish(), bytes: self.bytes })
     }
 

@@ -140,3 +140,18 @@ fn a_check_names_what_does_not_agree() {
     let gone = format!("a file of ana@a.example, {}: it is not there", hex::write(&all[1].name));
     assert!(wrong.contains(&gone) && wrong.contains(&hex::write(&all[2].name)), "{wrong}");
 }
+
+#[test]
+fn nothing_is_left_when_the_folder_cannot_be_kept() {
+    let data = tempfile::tempdir().unwrap();
+    let files = Files::open(data.path(), &secret(), &Memory::default()).unwrap();
+    let mut writing = files.begin(&[1; 32]).unwrap();
+    writing.write(b"wherefore").unwrap();
+    let path = writing.path.clone();
+    let failed = writing.finish_by(|_| {
+        assert!(path.exists());
+        Err(io::Error::other("broken"))
+    });
+    assert!(failed.is_err());
+    assert!(list(&files.folder).unwrap().is_empty());
+}
