@@ -38,7 +38,7 @@ fn run(hall: &Hall, shard: u16, token: u64, work: &AccountWork) {
         is_told = true;
     };
     let outcome = change(hall, work, &mut || tell(None));
-    tell(outcome.err().map(|error| fault(&error)));
+    tell(outcome.err().map(|error| fault(work, &error)));
 }
 
 /// Changes the account. `done` is called when that is on disk and before sessions end for it.
@@ -92,16 +92,42 @@ fn nobody(iterations: u32) -> Account {
     Account { sha256: Some(sha256), ..Account::default() }
 }
 
-fn fault(error: &AccountError) -> AccountFault {
+fn fault(work: &AccountWork, error: &AccountError) -> AccountFault {
     match error {
         AccountError::Name(_) | AccountError::Elsewhere(..) => AccountFault::BadName,
-        AccountError::Exists(_) | AccountError::Ending(_) => AccountFault::Exists,
-        AccountError::Unknown(_) => AccountFault::Unknown,
+        AccountError::Exists(_) => AccountFault::Exists,
+        AccountError::Ending(_) if matches!(work, AccountWork::Create { .. }) => {
+            AccountFault::Exists
+        }
+        // It could not be removed yet.
+        AccountError::Ending(_) if matches!(work, AccountWork::Delete { .. }) => {
+            AccountFault::Failed
+        }
+        AccountError::Unknown(_) | AccountError::Ending(_) => AccountFault::Unknown,
         AccountError::Password(_) => AccountFault::BadPassword,
         AccountError::Wrong => AccountFault::Wrong,
         AccountError::Store(_) | AccountError::Broken(_) => {
             tracing::error!(%error, "An account could not be changed.");
             AccountFault::Failed
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_ends_is_there_for_new_ones_only() {
+        let name = || "ana".to_owned();
+        let ending = AccountError::Ending("ana@chat.example".to_owned());
+        let create = AccountWork::Create { name: name(), password: Password::new("pa55") };
+        assert_eq!(fault(&create, &ending), AccountFault::Exists);
+        let set = AccountWork::SetPassword { name: name(), password: Password::new("pa55") };
+        assert_eq!(fault(&set, &ending), AccountFault::Unknown);
+        let disable = AccountWork::SetDisabled { name: name(), disabled: true };
+        assert_eq!(fault(&disable, &ending), AccountFault::Unknown);
+        let delete = AccountWork::Delete { name: name() };
+        assert_eq!(fault(&delete, &ending), AccountFault::Failed);
     }
 }
