@@ -46,23 +46,23 @@ pub(crate) fn answer(
         user => {
             let domain = shared.config.load().domain.clone();
             let told = |account: &Jid, news| {
-                if let Some(running) = shared.running() {
-                    running.account_changed(account, news);
-                }
+                shared.running().is_some_and(|running| running.account_changed(account, news))
             };
-            users(user, &domain, &shared.store, &told).map_err(|error| error.to_string())
+            let is_over = || shared.is_stopping();
+            users(user, &domain, &shared.store, &told, &is_over).map_err(|error| error.to_string())
         }
     };
     outcome.unwrap_or_else(|why| AdminReply::Failed { why })
 }
 
 /// Does what is asked about accounts, with the server running or stopped. `tell` is called when
-/// sessions of an account have to know.
+/// sessions of an account have to know, and says whether that was dealt with.
 pub(crate) fn users(
     request: AdminRequest,
     domain: &Jid,
     store: &store::Store,
-    tell: &dyn Fn(&Jid, News),
+    tell: &dyn Fn(&Jid, News) -> bool,
+    is_over: &dyn Fn() -> bool,
 ) -> Result<AdminReply, AccountError> {
     let accounts = Accounts::new(domain, store);
     let address = |account: &str| accounts::address(account, domain);
@@ -104,7 +104,7 @@ pub(crate) fn users(
         }
         AdminRequest::UserDelete { account } => {
             let account = address(&account)?;
-            accounts.delete(&account, &|news| tell(&account, news), &mut || {})?;
+            accounts.delete(&account, &|news| tell(&account, news), &mut || {}, is_over)?;
             format!("{account} and everything kept for it are removed")
         }
         _ => "nothing to do".to_owned(),

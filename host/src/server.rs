@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     /// Whether clients can log in.
     is_ready: AtomicBool,
+    /// Whether the server stops.
+    is_stopping: AtomicBool,
     /// What only the actors can do.
     running: OnceLock<Arc<dyn Running>>,
 }
@@ -111,8 +113,9 @@ pub(crate) type TakeAnswer = Box<dyn FnOnce(Answer) + Send>;
 /// must not call back.
 pub(crate) trait Running: Send + Sync {
     /// Something became of an account: see [`News`]. When its contacts are told or its sessions end,
-    /// it returns when what that wrote is with the store.
-    fn account_changed(&self, account: &Jid, news: News);
+    /// it returns when what that wrote is with the store. Returns false when that was not dealt with
+    /// in time, or not at all.
+    fn account_changed(&self, account: &Jid, news: News) -> bool;
 
     /// Asks a module. `taker` gets the answer, if there is one: a shard that fails drops its
     /// questions, so the caller sets the time to wait and calls [`Running::forget`] after it.
@@ -186,6 +189,7 @@ impl Shared {
             config_path,
             started: Instant::now(),
             is_ready: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
             running: OnceLock::new(),
         }
     }
@@ -228,6 +232,12 @@ impl Shared {
     /// Says that clients cannot log in any more. The actors call it when they begin to stop.
     pub(crate) fn set_stopping(&self) {
         self.is_ready.store(false, Relaxed);
+        self.is_stopping.store(true, Relaxed);
+    }
+
+    /// Tells whether the server stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Relaxed)
     }
 
     /// Returns the actors, once they run.

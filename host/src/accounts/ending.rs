@@ -41,26 +41,30 @@ impl Record for Ending {
 impl Accounts<'_> {
     /// Removes an account and everything that is kept for it.
     ///
-    /// `tell` lets the running server tell its contacts and end its sessions; `done` is called in
-    /// between, when the account is gone. What a stop interrupts goes on with [`RemovalThread`].
+    /// `tell` lets the running server tell its contacts and end its sessions, and says whether that
+    /// was dealt with; `done` is called in between, when the account is gone. What a stop interrupts,
+    /// which is when `is_over`, and what was not dealt with goes on with [`RemovalThread`].
     pub(crate) fn delete(
         &self,
         account: &Jid,
-        tell: &dyn Fn(News),
+        tell: &dyn Fn(News) -> bool,
         done: &mut dyn FnMut(),
+        is_over: &dyn Fn() -> bool,
     ) -> Result<(), AccountError> {
         {
             let _one = ENDS.lock().unwrap_or_else(PoisonError::into_inner);
             self.begin_end(account)?;
-            self.end(account, tell, done)?;
+            if is_over() || !self.end(account, tell, done)? {
+                return Err(AccountError::Ending(account.to_string()));
+            }
         }
-        self.clear(account, &|| false)
+        self.clear(account, is_over)
     }
 
     /// Goes on with removals that a stop of the server interrupted, until `is_over`.
     pub(super) fn go_on(
         &self,
-        tell: &dyn Fn(&Jid, News),
+        tell: &dyn Fn(&Jid, News) -> bool,
         is_over: &dyn Fn() -> bool,
     ) -> Result<(), AccountError> {
         let prefix = table::full_key(ENDING.name, "", &[]);
@@ -69,19 +73,38 @@ impl Accounts<'_> {
         for (key, _) in rows {
             let name = String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default());
             let Ok(account) = super::address(&name, self.domain) else { continue };
-            if is_over() {
-                break;
-            }
             {
                 let _one = ENDS.lock().unwrap_or_else(PoisonError::into_inner);
-                if self.is_ending(&account)? && self.find(&account)?.is_some() {
-                    self.end(&account, &|news| tell(&account, news), &mut || {})?;
+                if is_over() {
+                    break;
+                }
+                if !self.go_on_with_end(&account, &|news| tell(&account, news))? {
+                    tracing::warn!("An account could not be removed yet; a restart tries again.");
+                    continue;
                 }
             }
             self.clear(&account, is_over)?;
             tracing::info!("An account was removed whose removal a stop had interrupted.");
         }
         Ok(())
+    }
+
+    /// Tells whether only the rest is to be erased.
+    fn go_on_with_end(
+        &self,
+        account: &Jid,
+        tell: &dyn Fn(News) -> bool,
+    ) -> Result<bool, AccountError> {
+        if !self.is_ending(account)? {
+            return Ok(true);
+        }
+        if self.find(account)?.is_some() {
+            return self.end(account, tell, &mut || {});
+        }
+        // Of what was not erased yet, the start has made sessions and timers again.
+        let is_told = tell(News::Gone);
+        self.store.commit(Batch::default())?;
+        Ok(is_told)
     }
 
     /// From here on the account ends, whatever happens.
@@ -95,14 +118,17 @@ impl Accounts<'_> {
         Ok(self.store.commit(batch)?)
     }
 
-    /// Tells its contacts, takes the account away and ends its sessions.
+    /// Tells its contacts, takes the account away and ends its sessions. Returns false when one of
+    /// these was not dealt with, and what comes after it has to wait for the next start.
     fn end(
         &self,
         account: &Jid,
-        tell: &dyn Fn(News),
+        tell: &dyn Fn(News) -> bool,
         done: &mut dyn FnMut(),
-    ) -> Result<(), AccountError> {
-        tell(News::Ends);
+    ) -> Result<bool, AccountError> {
+        if !tell(News::Ends) {
+            return Ok(false);
+        }
         {
             let _turn = turn();
             // What its contacts are told is on its way.
@@ -112,9 +138,10 @@ impl Accounts<'_> {
             self.store.commit(batch)?;
         }
         done();
-        tell(News::Gone);
+        let is_told = tell(News::Gone);
         // What its sessions wrote while they ended can be read after this.
-        Ok(self.store.commit(Batch::default())?)
+        self.store.commit(Batch::default())?;
+        Ok(is_told)
     }
 
     /// Erases what is left of an account that is gone, a piece at a time.
@@ -224,12 +251,12 @@ impl RemovalThread {
         let thread = std::thread::Builder::new().name("removals".to_owned()).spawn(move || {
             let domain = shared.config.load().domain.clone();
             let tell = |account: &Jid, news| {
-                if let Some(running) = shared.running() {
-                    running.account_changed(account, news);
-                }
+                shared.running().is_some_and(|running| running.account_changed(account, news))
             };
             let accounts = Accounts::new(&domain, &shared.store);
-            if let Err(error) = accounts.go_on(&tell, &|| over.load(Relaxed)) {
+            if let Err(error) =
+                accounts.go_on(&tell, &|| over.load(Relaxed) || shared.is_stopping())
+            {
                 tracing::error!(%error, "An account could not be removed; a restart tries again.");
             }
         })?;
@@ -320,8 +347,9 @@ mod tests {
                     // What its sessions write while they end goes too.
                     contact(store, "ana@chat.example", "late@far.example");
                 }
+                true
             };
-            accounts.delete(&ana, &tell, &mut || is_done = true).unwrap();
+            accounts.delete(&ana, &tell, &mut || is_done = true, &|| false).unwrap();
             assert!(is_done && *told.borrow() == [News::Ends, News::Gone]);
             assert_eq!((contacts(store, "ana@chat.example"), ending(store)), (0, 0));
             others_are_whole(store);
@@ -350,16 +378,54 @@ mod tests {
                 *left.borrow_mut() -= 1;
                 *left.borrow() < 0
             };
-            accounts
-                .go_on(&|who, news| told.borrow_mut().push((who.clone(), news)), &is_over)
-                .unwrap();
-            assert_eq!(*told.borrow(), [(ana.clone(), News::Ends), (ana.clone(), News::Gone)]);
+            let tell = |who: &Jid, news| {
+                told.borrow_mut().push((who.clone(), news));
+                true
+            };
+            accounts.go_on(&tell, &is_over).unwrap();
+            assert_eq!(told.take(), [(ana.clone(), News::Ends), (ana.clone(), News::Gone)]);
             assert_eq!((contacts(store, "ana@chat.example"), ending(store)), (10, 1));
             assert!(accounts.find(&ana).unwrap().is_none());
-            // Nobody is told again, and nothing is left.
-            accounts.go_on(&|_, news| panic!("{news:?}"), &|| false).unwrap();
+            // The next start may have made sessions of what is left: they end, and nothing is left.
+            let tell = |who: &Jid, news| {
+                assert_eq!(contacts(store, "ana@chat.example"), 10);
+                tell(who, news)
+            };
+            accounts.go_on(&tell, &|| false).unwrap();
+            assert_eq!(told.take(), [(ana, News::Gone)]);
             assert_eq!((contacts(store, "ana@chat.example"), ending(store)), (0, 0));
             others_are_whole(store);
+            accounts.go_on(&tell, &|| false).unwrap();
+            assert!(told.take().is_empty());
+        });
+    }
+
+    #[test]
+    fn an_account_stays_until_its_contacts_are_told() {
+        with_store(|accounts, store| {
+            let ana = fill(accounts, store);
+            let left = || (contacts(store, "ana@chat.example"), ending(store));
+            let mut done = || panic!("it is not gone");
+            // A shard is down, and the server stops.
+            let tell = |news| {
+                assert_eq!(news, News::Ends);
+                false
+            };
+            let why = accounts.delete(&ana, &tell, &mut done, &|| false).unwrap_err();
+            assert!(matches!(why, AccountError::Ending(_)), "{why}");
+            let tell = |news| panic!("{news:?}");
+            let why = accounts.delete(&ana, &tell, &mut done, &|| true).unwrap_err();
+            assert!(matches!(why, AccountError::Ending(_)), "{why}");
+            accounts.go_on(&|_, _| false, &|| false).unwrap();
+            assert!(accounts.find(&ana).unwrap().is_some_and(|found| found.disabled));
+            assert_eq!(left(), (PIECE_ROWS + 10, 1));
+            // Nor is anything erased before its sessions have ended.
+            accounts.go_on(&|_, news| news == News::Ends, &|| false).unwrap();
+            assert!(accounts.find(&ana).unwrap().is_none());
+            accounts.go_on(&|_, _| false, &|| false).unwrap();
+            assert_eq!(left(), (PIECE_ROWS + 10, 1));
+            accounts.go_on(&|_, _| true, &|| false).unwrap();
+            assert_eq!(left(), (0, 0));
         });
     }
 
@@ -371,7 +437,7 @@ mod tests {
             accounts.begin_end(&ana).unwrap();
             let why = accounts.add(&ana, &password).unwrap_err();
             assert!(matches!(why, AccountError::Ending(_)), "{why}");
-            accounts.end(&ana, &|_| {}, &mut || {}).unwrap();
+            accounts.end(&ana, &|_| true, &mut || {}).unwrap();
             accounts.add(&ana, &password).unwrap();
             assert_eq!((contacts(store, "ana@chat.example"), ending(store)), (0, 0));
             // The removal that was under way leaves the new one alone.

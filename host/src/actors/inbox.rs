@@ -34,7 +34,8 @@ pub(crate) enum Parcel {
     },
     /// Something else that happened.
     Event(Box<Event>),
-    /// Something else that happened. The sender is dropped when it is dealt with.
+    /// Something else that happened. The sender is told when that is dealt with, and dropped when it
+    /// cannot be.
     Awaited(Box<Event>, std::sync::mpsc::Sender<()>),
     /// Other modules and bounds are in force.
     Reconfigure(Box<Pipeline>, Limits),

@@ -311,8 +311,8 @@ impl Control {
 }
 
 impl Running for Control {
-    fn account_changed(&self, account: &Jid, news: News) {
-        let Some(inbox) = self.hall.inbox(self.hall.shard_of(account)) else { return };
+    fn account_changed(&self, account: &Jid, news: News) -> bool {
+        let Some(inbox) = self.hall.inbox(self.hall.shard_of(account)) else { return false };
         let account = account.clone();
         let event = Box::new(match news {
             News::Changed => Event::Account { account, is_gone: false },
@@ -320,12 +320,12 @@ impl Running for Control {
             News::Gone => Event::Account { account, is_gone: true },
         });
         if news == News::Changed {
-            return inbox.push(Parcel::Event(event));
+            inbox.push(Parcel::Event(event));
+            return true;
         }
         let (tell, told) = mpsc::channel();
         inbox.push(Parcel::Awaited(event, tell));
-        // It ends by being dropped, or the shard is down and does it when it serves again.
-        let _ = told.recv_timeout(SHARD_WITHIN);
+        told.recv_timeout(SHARD_WITHIN).is_ok()
     }
 
     fn ask(&self, asking: Asking, taker: TakeAnswer) -> Option<u64> {

@@ -227,8 +227,10 @@ impl Worker {
             }
             Parcel::Awaited(event, told) => {
                 self.step(*event, None);
-                // What the step wrote is with the store; who waits goes on.
-                drop(told);
+                // What the step wrote is with the store; who waits goes on, or has given up.
+                if self.engine.is_some() {
+                    let _ = told.send(());
+                }
             }
             Parcel::Reconfigure(pipeline, limits) => {
                 if let Some(engine) = &mut self.engine {

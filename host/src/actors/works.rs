@@ -51,9 +51,7 @@ fn change(hall: &Hall, work: &AccountWork, done: &mut dyn FnMut()) -> Result<(),
         accounts::record(text, shared.config.load().login.iterations)
     };
     let tell = |news: News| {
-        if let Some(running) = shared.running() {
-            running.account_changed(&account, news);
-        }
+        shared.running().is_some_and(|running| running.account_changed(&account, news))
     };
     match work {
         // Who is an operator is made by the operator, on the machine.
@@ -73,7 +71,9 @@ fn change(hall: &Hall, work: &AccountWork, done: &mut dyn FnMut()) -> Result<(),
             done();
             tell(if *disabled { News::Gone } else { News::Changed });
         }
-        AccountWork::Delete { .. } => accounts.delete(&account, &tell, done)?,
+        AccountWork::Delete { .. } => {
+            accounts.delete(&account, &tell, done, &|| shared.is_stopping())?;
+        }
         AccountWork::Check { password, .. } => {
             let found = accounts.find(&account)?.filter(|found| !found.disabled);
             let record = found.unwrap_or_else(|| nobody(shared.config.load().login.iterations));

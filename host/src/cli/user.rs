@@ -143,7 +143,7 @@ pub(super) fn carry_out(
         }
         None => {
             let store = start::open_store(config)?;
-            operate::users(request, &config.domain, &store, &|_, _| {})
+            operate::users(request, &config.domain, &store, &|_, _| true, &|| false)
                 .map_err(|error| error.to_string())?
         }
     };

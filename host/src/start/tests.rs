@@ -29,8 +29,9 @@ struct Actors {
 }
 
 impl Running for Actors {
-    fn account_changed(&self, account: &Jid, news: News) {
+    fn account_changed(&self, account: &Jid, news: News) -> bool {
         self.told.lock().unwrap().push((account.to_string(), news));
+        true
     }
 
     fn ask(&self, asking: Asking, taker: TakeAnswer) -> Option<u64> {
