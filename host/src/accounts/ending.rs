@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use calypte::tables::{ACCOUNTS, Account};
 use table::{Batch, Broken, Record, Table};
@@ -19,6 +20,8 @@ const ENDING: Table<str, Ending> = Table::domain("accounts.ending");
 const PIECE_ROWS: usize = 1000;
 /// Rows that are read at once: each may be large.
 const READ_ROWS: usize = 100;
+/// Rest after a piece, in which others change accounts.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// One account at a time is taken away. What is left of it is erased beside others.
 static ENDS: Mutex<()> = Mutex::new(());
@@ -147,17 +150,20 @@ impl Accounts<'_> {
     /// Erases what is left of an account that is gone, a piece at a time.
     fn clear(&self, account: &Jid, is_over: &dyn Fn() -> bool) -> Result<(), AccountError> {
         while !is_over() {
-            let _turn = turn();
-            if self.find(account)?.is_some() || !self.is_ending(account)? {
-                // Somebody has made it anew, and what was left is gone.
-                break;
-            }
             let mut batch = self.piece(account)?;
             let is_last = batch.is_empty();
-            if is_last {
-                forget_end(account, &mut batch);
+            {
+                let _turn = turn();
+                if self.find(account)?.is_some() || !self.is_ending(account)? {
+                    // Somebody has made it anew, and what was left is gone.
+                    break;
+                }
+                if is_last {
+                    forget_end(account, &mut batch);
+                }
+                self.store.submit(batch);
             }
-            self.store.commit(batch)?;
+            self.rest()?;
             if is_last {
                 break;
             }
@@ -167,17 +173,28 @@ impl Accounts<'_> {
 
     /// Erases what an account left behind that had the name before.
     pub(super) fn make_way(&self, account: &Jid) -> Result<(), AccountError> {
-        loop {
-            let _turn = turn();
-            if self.find(account)?.is_some() {
-                return Ok(());
-            }
+        while self.find(account)?.is_none() {
             let batch = self.piece(account)?;
             if batch.is_empty() {
-                return Ok(());
+                break;
             }
-            self.store.commit(batch)?;
+            {
+                let _turn = turn();
+                if self.find(account)?.is_some() {
+                    break;
+                }
+                self.store.submit(batch);
+            }
+            self.rest()?;
         }
+        Ok(())
+    }
+
+    /// Waits for what was submitted, and leaves others the time for their changes.
+    fn rest(&self) -> Result<(), AccountError> {
+        self.store.commit(Batch::default())?;
+        std::thread::sleep(PAUSE);
+        Ok(())
     }
 
     /// Tells whether an account is being removed.
@@ -426,6 +443,36 @@ mod tests {
             assert_eq!(left(), (PIECE_ROWS + 10, 1));
             accounts.go_on(&|_, _| true, &|| false).unwrap();
             assert_eq!(left(), (0, 0));
+        });
+    }
+
+    #[test]
+    fn others_change_while_much_is_erased() {
+        with_store(|accounts, store| {
+            let ana = fill(accounts, store);
+            let mut batch = Batch::default();
+            for number in 0..8 * PIECE_ROWS {
+                let friend = ROSTER.encode_key(&*format!("more{number}@far.example"));
+                let key = table::full_key(ROSTER.name, "ana@chat.example", &friend);
+                batch.put(key, ROSTER.encode(&Contact::default()));
+            }
+            store.commit(batch).unwrap();
+            accounts.begin_end(&ana).unwrap();
+            accounts.end(&ana, &|_| true, &mut || {}).unwrap();
+            let (tell, told) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                let erase = scope.spawn(|| {
+                    let is_over = || tell.send(()).is_err();
+                    accounts.clear(&ana, &is_over)
+                });
+                told.recv().unwrap();
+                for disabled in [true, false] {
+                    accounts.set_disabled(&jid("an@chat.example"), disabled).unwrap();
+                }
+                assert!(told.try_iter().count() < 8, "the others waited for all of it");
+                erase.join().unwrap().unwrap();
+            });
+            assert_eq!((contacts(store, "ana@chat.example"), ending(store)), (0, 0));
         });
     }
 
