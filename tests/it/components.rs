@@ -1,9 +1,9 @@
 //! Components (XEP-0114): a bridge speaks for its domain, and for nothing else.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use calypte_tests::{Client, Component, DOMAIN, How, Server, Setup, free_ports, wait};
 
@@ -140,6 +140,29 @@ fn what_a_component_has_not_read_comes_back_when_it_dies() {
     server.launch();
     let mut ana = How::default().resume(&server, &memory).unwrap();
     ana.expect(&["<message", "late", "error", "service-unavailable"]);
+}
+
+#[test]
+fn a_component_that_answers_no_ping_gets_all() {
+    // More than it may have without an answer.
+    const COUNT: usize = 1200;
+    let (server, port) = start();
+    let mut ana = Client::login(&server, "ana");
+    let mut irc = connect(port, IRC);
+    for _ in 0..COUNT / 50 {
+        for _ in 0..50 {
+            ana.send(&format!("<message to='x@{IRC}' type='chat'><body>word</body></message>"));
+        }
+        ana.ping();
+    }
+    // As many XMPP libraries of bridges: it reads, and answers no question.
+    let (mut got, mut bytes) = (Vec::new(), [0; 4096]);
+    let until = Instant::now() + Duration::from_secs(60);
+    while String::from_utf8_lossy(&got).matches("</message>").count() < COUNT {
+        assert!(Instant::now() < until, "the rest does not come");
+        let count = irc.socket().read(&mut bytes).unwrap_or(0);
+        got.extend_from_slice(bytes.get(..count).unwrap());
+    }
 }
 
 #[test]

@@ -254,6 +254,8 @@ impl Component {
                 "A component answers no ping: what is written to it counts as received."
             );
             self.delivered(self.taken.len());
+            // There is more to write now.
+            poller.waker().wake_by_ref();
         }
         let Some(until) = &mut self.until else { return };
         if until.as_mut().poll(poller).is_ready() {
@@ -286,8 +288,9 @@ impl Component {
     fn write(&mut self, poller: &mut Poller<'_>) -> bool {
         loop {
             self.load(poller);
-            if self.stream.output().is_empty() {
-                self.ask();
+            if self.stream.output().is_empty() && self.ask() {
+                // There is room for more.
+                continue;
             }
             let output = self.stream.output();
             if output.is_empty() {
@@ -305,15 +308,18 @@ impl Component {
     }
 
     /// Sees to it that we hear how far it has read: it does not count, but answers what it is asked,
-    /// after all that was written before.
-    fn ask(&mut self) {
-        let (Some(route), false) = (&self.route, self.stream.is_over()) else { return };
+    /// after all that was written before. Returns whether it counts as read.
+    fn ask(&mut self) -> bool {
+        let (Some(route), false) = (&self.route, self.stream.is_over()) else { return false };
         if self.fence.is_mute {
-            return self.delivered(self.taken.len());
+            let count = self.taken.len();
+            self.delivered(count);
+            return count > 0;
         }
         if let Some(ping) = self.fence.ask(&self.hall.domain, &route.remote, self.taken.len()) {
             self.stream.send(&ping);
         }
+        false
     }
 
     /// The component has the first `count` stanzas that were written.
