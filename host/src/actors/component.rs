@@ -117,6 +117,7 @@ impl Component {
             if is_dry && self.stream.is_over() {
                 self.shut(poller);
             }
+            self.check_answer(poller, read);
             self.check_timer(poller);
             if self.is_lost {
                 return Poll::Ready(());
@@ -248,15 +249,28 @@ impl Component {
         }
     }
 
-    fn check_timer(&mut self, poller: &mut Poller<'_>) {
-        if self.fence.is_given_up(poller) {
+    fn check_answer(&mut self, poller: &mut Poller<'_>, read: Read) {
+        if read == Read::Held || self.stream.is_over() {
+            return self.fence.hold();
+        }
+        if !self.fence.is_given_up(poller) {
+            return;
+        }
+        if self.fence.is_mute {
             tracing::info!(
                 "A component answers no ping: what is written to it counts as received."
             );
             self.delivered(self.taken.len());
-            // There is more to write now.
-            poller.waker().wake_by_ref();
+        } else {
+            tracing::warn!("A component does not answer any more, and its connection is closed.");
+            self.stream.close(Some(StreamError::ConnectionTimeout));
+            self.expect_end();
         }
+        // There is more to write now.
+        poller.waker().wake_by_ref();
+    }
+
+    fn check_timer(&mut self, poller: &mut Poller<'_>) {
         let Some(until) = &mut self.until else { return };
         if until.as_mut().poll(poller).is_ready() {
             self.until = None;

@@ -17,6 +17,8 @@ pub(super) struct Fence {
     asked: Option<Asked>,
     /// It answers no ping. What is written to it counts as received.
     pub(super) is_mute: bool,
+    /// It answered one: if it is silent now, it hangs.
+    can_answer: bool,
 }
 
 /// A ping that is under way.
@@ -54,17 +56,25 @@ impl Fence {
             && matches!(stanza.view().iq_kind(), Some(IqKind::Result | IqKind::Error));
         let asked =
             self.asked.take_if(|asked| is_answer && stanza.id.as_deref() == Some(&*asked.id))?;
+        self.can_answer = true;
         Some(asked.count)
     }
 
-    /// Tells whether it has just had its time for an answer.
+    /// We do not read: an answer may have come, and has its time again when we do.
+    pub(super) fn hold(&mut self) {
+        if let Some(asked) = &mut self.asked {
+            asked.until.as_mut().reset(Instant::now() + ANSWERED_WITHIN);
+        }
+    }
+
+    /// Tells whether it has just had its time for an answer. It is mute then, unless it ever answered.
     pub(super) fn is_given_up(&mut self, poller: &mut Poller<'_>) -> bool {
         let Some(asked) = &mut self.asked else { return false };
         if asked.until.as_mut().poll(poller).is_pending() {
             return false;
         }
         self.asked = None;
-        self.is_mute = true;
+        self.is_mute = !self.can_answer;
         true
     }
 }
@@ -78,6 +88,11 @@ mod tests {
     fn answer(id: &str, kind: &str) -> Stanza {
         let xml = format!("<iq type='{kind}' id='{id}' from='irc.b.example' to='b.example'/>");
         Stanza::parse(&xml).unwrap()
+    }
+
+    async fn pass_time(fence: &mut Fence) {
+        fence.asked.as_mut().unwrap().until.as_mut().reset(Instant::now());
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
     #[actix::test]
@@ -103,9 +118,24 @@ mod tests {
         assert!(!fence.is_given_up(&mut poller));
         fence.ask(&Jid::parse("b.example").unwrap(), "irc.b.example", 3).unwrap();
         assert!(!fence.is_given_up(&mut poller));
-        fence.asked.as_mut().unwrap().until = Box::pin(sleep_until(Instant::now()));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        pass_time(&mut fence).await;
         assert!(fence.is_given_up(&mut poller) && fence.is_mute);
         assert!(!fence.is_given_up(&mut poller));
+    }
+
+    #[actix::test]
+    async fn one_that_answered_is_never_mute() {
+        let mut poller = Poller::from_waker(Waker::noop());
+        let domain = Jid::parse("b.example").unwrap();
+        let mut fence = Fence::default();
+        let id = fence.ask(&domain, "irc.b.example", 3).unwrap().id.unwrap();
+        assert_eq!(fence.answered(&answer(&id, "result")), Some(3));
+        fence.ask(&domain, "irc.b.example", 2).unwrap();
+        pass_time(&mut fence).await;
+        // What it answered is not read yet.
+        fence.hold();
+        assert!(!fence.is_given_up(&mut poller));
+        pass_time(&mut fence).await;
+        assert!(fence.is_given_up(&mut poller) && !fence.is_mute);
     }
 }
