@@ -191,6 +191,7 @@ impl Accounts<'_> {
     }
 
     /// Waits for what was submitted, and leaves others the time for their changes.
+    #[expect(clippy::disallowed_methods, reason = "on a thread of its own, which may block")]
     fn rest(&self) -> Result<(), AccountError> {
         self.store.commit(Batch::default())?;
         std::thread::sleep(PAUSE);
