@@ -13,7 +13,6 @@ fn the_sender_is_who_logged_in() {
     let mut ana = Client::login(&server, "ana");
     let mut ben = Client::login(&server, "ben");
     let carol = Client::login(&server, "carol");
-    let from_ana = format!("from=\"{}\"", ana.jid());
     let to = ben.jid().to_owned();
     for (number, from) in
         [carol.jid(), "carol@chat.example", DOMAIN, "", "not an@address@", "ana@chat.example/other"]
@@ -23,6 +22,7 @@ fn the_sender_is_who_logged_in() {
         let xml = format!(
             "<message to='{to}' from='{from}' type='chat'><body>forged-{number}</body></message>"
         );
+        let from_ana = format!("from=\"{}\"", ana.jid());
         // It is either stamped with the truth or refused; a stream may end over it.
         drop(ana.try_send(xml.as_bytes()));
         for got in ben.drain(Duration::from_millis(100)) {
