@@ -29,7 +29,7 @@ pub(crate) fn reload(shared: &Shared) -> Result<String, String> {
         Err(failure) => {
             let lines = match failure {
                 Failure::Unreadable(why) => vec![why.clone()],
-                Failure::Broken(problems) => problems.lines(),
+                Failure::Broken(problems) => problems.errors(),
             };
             for why in lines {
                 tracing::error!(why, "The reload failed; the server goes on as before.");

@@ -87,6 +87,15 @@ impl Problems {
 
     /// Returns each problem on one line, for the log: `file:line:column: what; hint`.
     pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines_of(|_| true)
+    }
+
+    /// Returns the same of what has to be mended, without warnings.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        self.lines_of(|problem| problem.severity == Severity::Error)
+    }
+
+    fn lines_of(&self, is_meant: impl Fn(&Problem) -> bool) -> Vec<String> {
         let line = |problem: &Problem| {
             let before = self.text.get(..self.inside(&problem.at).start).unwrap_or("");
             let number = before.matches('\n').count() + 1;
@@ -94,7 +103,7 @@ impl Problems {
             let path = self.path.display();
             format!("{path}:{number}:{column}: {}; {}", problem.what, problem.hint)
         };
-        self.list.iter().map(line).collect()
+        self.list.iter().filter(|problem| is_meant(problem)).map(line).collect()
     }
 
     fn render(&self, renderer: Renderer) -> String {
