@@ -158,6 +158,18 @@ fn ask(path: &Path, request: &AdminRequest) -> Result<(String, serde_json::Value
     }
 }
 
+/// Has the running server run a command of the operator, and prints what it says.
+fn run_command(path: &Path, node: &str, fields: Vec<String>) -> Exit {
+    let request = AdminRequest::Command { node: node.to_owned(), account: None, fields };
+    match ask(path, &request) {
+        Ok((text, _)) => {
+            say(text.trim_end());
+            Exit::Fine
+        }
+        Err(exit) => exit,
+    }
+}
+
 /// Prints why there is no configuration.
 fn no_config(failure: &Failure) -> Exit {
     let (text, code) = failure.told();

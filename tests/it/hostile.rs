@@ -10,33 +10,6 @@ const NOBODY: &str = "nobody@chat.example";
 /// How long nothing has to come until nothing more is believed to come.
 const SILENCE: Duration = Duration::from_millis(300);
 
-fn bare(client: &Client) -> String {
-    client.jid().split('/').next().unwrap().to_owned()
-}
-
-/// Lets `asking` see the presence of `asked`.
-fn subscribe(asking: &mut Client, asked: &mut Client) {
-    asking.send(&format!("<presence type='subscribe' to='{}'/>", bare(asked)));
-    asked.expect(&["<presence", "subscribe"]);
-    asked.send(&format!("<presence type='subscribed' to='{}'/>", bare(asking)));
-    asking.expect(&["<presence", "subscribed"]);
-}
-
-/// Makes both see each other's presence.
-fn befriend(one: &mut Client, other: &mut Client) {
-    for client in [&mut *one, &mut *other] {
-        client.send("<iq type='get' id='list'><query xmlns='jabber:iq:roster'/></iq>");
-        client.expect(&["list"]);
-        client.send("<presence/>");
-        client.ping();
-    }
-    subscribe(one, other);
-    subscribe(other, one);
-    for client in [one, other] {
-        client.drain(SILENCE);
-    }
-}
-
 /// Asks for a whole archive; returns its results.
 fn archive(client: &mut Client) -> Vec<String> {
     client.send("<iq type='set' id='archive'><query xmlns='urn:xmpp:mam:2' queryid='q'/></iq>");
@@ -51,7 +24,7 @@ fn forged_copies_and_results_do_not_arrive_and_are_not_kept() {
     let mut ana = Client::login(&server, "ana");
     let mut phone = How::default().resource("phone").login(&server, "ana");
     let mut ben = Client::login(&server, "ben");
-    befriend(&mut ana, &mut ben);
+    ana.befriend(&mut ben);
     for client in [&mut ana, &mut phone] {
         client.send("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
         client.expect(&["<iq", r#"id="c""#]);
@@ -102,7 +75,7 @@ fn rosters_and_archives_of_others_are_out_of_reach() {
     let mut ana = Client::login(&server, "ana");
     let mut ben = Client::login(&server, "ben");
     let mut carol = Client::login(&server, "carol");
-    befriend(&mut ana, &mut ben);
+    ana.befriend(&mut ben);
     let full = ana.jid().to_owned();
     let push = "<query xmlns='jabber:iq:roster'><item jid='evil@chat.example' \
                 subscription='both'/></query>";
@@ -166,7 +139,7 @@ fn who_is_blocked_finds_nobody() {
     let mut ben = Client::login(&server, "ben");
     let mut carol = Client::login(&server, "carol");
     // Ben was a friend once, carol never.
-    befriend(&mut ana, &mut ben);
+    ana.befriend(&mut ben);
     ana.send("<presence><status>secret place</status></presence>");
     ana.send(
         "<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'>\

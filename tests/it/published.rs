@@ -13,29 +13,6 @@ const INFO: &str = "http://jabber.org/protocol/disco#info";
 /// How long nothing has to come until nothing more is believed to come.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// Lets `asking` see the presence of `asked`.
-fn subscribe(asking: &mut Client, asked: &mut Client) {
-    let bare = |client: &Client| client.jid().split('/').next().unwrap().to_owned();
-    asking.send(&format!("<presence type='subscribe' to='{}'/>", bare(asked)));
-    asked.expect(&["<presence", "subscribe"]);
-    asked.send(&format!("<presence type='subscribed' to='{}'/>", bare(asking)));
-    asking.expect(&["<presence", "subscribed"]);
-}
-
-/// Lets both see each other's presence.
-fn befriend(one: &mut Client, other: &mut Client) {
-    for client in [&mut *one, &mut *other] {
-        client.send("<iq type='get' id='list'><query xmlns='jabber:iq:roster'/></iq>");
-        client.expect(&["list"]);
-        client.send("<presence/>");
-        client.ping();
-    }
-    subscribe(one, other);
-    subscribe(other, one);
-    one.drain(SILENCE);
-    other.drain(SILENCE);
-}
-
 /// Returns the hash of features (XEP-0115 §5.1), which are in order already.
 fn ver(features: &[String]) -> String {
     let text = format!("client/pc//<{}<", features.join("<"));
@@ -81,8 +58,8 @@ fn nobody_poisons_the_hash_that_another_client_shows() {
     let mut ana = Client::login(&server, "ana");
     let mut ben = Client::login(&server, "ben");
     let mut mallory = Client::login(&server, "mallory");
-    befriend(&mut ana, &mut ben);
-    befriend(&mut ana, &mut mallory);
+    ana.befriend(&mut ben);
+    ana.befriend(&mut mallory);
     let wishes = |node: &str| vec![INFO.to_owned(), format!("{node}+notify")];
     let plain = wishes(TUNE);
     let other = [wishes(TUNE), vec!["urn:x".to_owned()]].concat();
@@ -113,7 +90,7 @@ fn a_flood_of_items_is_refused_and_harms_nobody() {
     let server = Server::start();
     let mut ana = Client::login(&server, "ana");
     let mut ben = Client::login(&server, "ben");
-    befriend(&mut ana, &mut ben);
+    ana.befriend(&mut ben);
     // By default 300 a minute and twice as many at once.
     let (mut refused, mut slowest) = (0, Duration::ZERO);
     for number in 0..900 {

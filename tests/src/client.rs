@@ -126,6 +126,10 @@ impl Client {
         &self.jid
     }
 
+    fn bare(&self) -> &str {
+        self.jid.split('/').next().unwrap()
+    }
+
     fn tls(&self) -> &ClientConnection {
         match &self.wire {
             Wire::Plain(_) => panic!("there is no TLS"),
@@ -327,6 +331,30 @@ impl Client {
             all.push(xml);
         }
         all
+    }
+
+    /// Makes both available, and see each other's presence.
+    #[track_caller]
+    pub fn befriend(&mut self, other: &mut Self) {
+        for client in [&mut *self, &mut *other] {
+            client.send("<iq type='get' id='list'><query xmlns='jabber:iq:roster'/></iq>");
+            client.expect(&["list"]);
+            client.send("<presence/>");
+            client.ping();
+        }
+        self.subscribe(other);
+        other.subscribe(self);
+        for client in [self, other] {
+            client.drain(Duration::from_millis(300));
+        }
+    }
+
+    /// Asks to see the presence of `other`, which allows it.
+    fn subscribe(&mut self, other: &mut Self) {
+        self.send(&format!("<presence type='subscribe' to='{}'/>", other.bare()));
+        other.expect(&["<presence", "subscribe"]);
+        other.send(&format!("<presence type='subscribed' to='{}'/>", self.bare()));
+        self.expect(&["<presence", "subscribed"]);
     }
 
     /// Waits for the end of the stream and of the connection; returns the stream error, if any.

@@ -186,6 +186,25 @@ async fn close_all(conns: Vec<Conn>) {
     while goodbyes.join_next().await.is_some() {}
 }
 
+/// Hears what comes until told to stop. A connection that ends before that counts as dropped.
+async fn listen(mut conn: Conn, flow: &Flow, mut stop: Stop, mut hear: impl FnMut(&mut Conn)) {
+    loop {
+        tokio::select! {
+            step = conn.step() => match step {
+                Ok(Step::Eof) | Err(_) => {
+                    if !*stop.borrow() {
+                        flow.dropped.fetch_add(1, Relaxed);
+                    }
+                    return;
+                }
+                Ok(_) => hear(&mut conn),
+            },
+            _ = stop.changed() => break,
+        }
+    }
+    conn.close().await;
+}
+
 /// Deliveries, by window; those outside all windows are in window 0.
 #[derive(Debug)]
 struct Flow {

@@ -120,20 +120,7 @@ impl fmt::Debug for Asked<'_> {
 
 /// Reads what a form of a page escaped.
 fn unescaped(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                let digits = std::str::from_utf8(&digits).ok()?;
-                out.push(u8::from_str_radix(digits, 16).ok()?);
-            }
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8(out).ok()
+    xmpp::uri::unescaped(&text.replace('+', " "))
 }
 
 /// A module behind the boundary.

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::{Exit, ask, say};
-use crate::admin::AdminRequest;
+use super::{Exit, run_command};
 
 /// Make groups of people who have each other as contacts
 ///
@@ -64,14 +63,7 @@ enum Command {
 
 pub(super) fn run(path: &Path, args: &Args) -> Exit {
     let (node, fields) = args.command.said();
-    let request = AdminRequest::Command { node: node.to_owned(), account: None, fields };
-    match ask(path, &request) {
-        Ok((text, _)) => {
-            say(text);
-            Exit::Fine
-        }
-        Err(exit) => exit,
-    }
+    run_command(path, node, fields)
 }
 
 impl Command {

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::{Exit, ask, say};
-use crate::admin::AdminRequest;
+use super::{Exit, run_command};
 
 /// Make a link that invites somebody to an account, or list and take back such links
 ///
@@ -48,14 +47,7 @@ pub(super) fn run(path: &Path, args: &Args) -> Exit {
         Some(Command::Revoke { id }) => ("revoke-any-invitation", vec![format!("id={id}")]),
         None => ("urn:xmpp:invite#create-account", args.fields()),
     };
-    let request = AdminRequest::Command { node: node.to_owned(), account: None, fields };
-    match ask(path, &request) {
-        Ok((text, _)) => {
-            say(text);
-            Exit::Fine
-        }
-        Err(exit) => exit,
-    }
+    run_command(path, node, fields)
 }
 
 impl Args {

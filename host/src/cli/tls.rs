@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::{Exit, ask, fail, say};
-use crate::admin::AdminRequest;
+use super::{Exit, fail, run_command};
 
 /// See what is known of other domains' TLS, and decide about alarms
 ///
@@ -104,12 +103,5 @@ pub(super) fn run(path: &Path, command: &Command) -> Exit {
     if is_json {
         fields.push(json());
     }
-    let request = AdminRequest::Command { node: node.to_owned(), account: None, fields };
-    match ask(path, &request) {
-        Ok((text, _)) => {
-            say(text.trim_end());
-            Exit::Fine
-        }
-        Err(exit) => exit,
-    }
+    run_command(path, node, fields)
 }

@@ -180,23 +180,7 @@ fn read_path(path: &str) -> Option<(Vec<u8>, String)> {
     if !is_token || name.is_empty() || name.contains('/') || name.len() > NAME_BYTES_MAX {
         return None;
     }
-    Some((file_link(token), unescaped(name)?))
-}
-
-/// Reads a part of a path (RFC 3986 §2.1); `None` when it is no text.
-fn unescaped(part: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            let digits = std::str::from_utf8(&digits).ok()?;
-            bytes.extend(crate::hex::read_all(digits)?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
+    Some((file_link(token), xmpp::uri::unescaped(name)?))
 }
 
 /// Asks the module.

@@ -69,7 +69,7 @@ fn inside(path: &str) -> Option<PathBuf> {
     let mut parts = path.strip_prefix('/')?.split('/').peekable();
     let mut depth = 0_usize;
     while let Some(part) = parts.next() {
-        let part = decode(part)?;
+        let part = xmpp::uri::unescaped(part)?;
         depth = depth.saturating_add(1);
         match (&*part, parts.peek()) {
             ("", None) => below.push("index.html"),
@@ -82,22 +82,6 @@ fn inside(path: &str) -> Option<PathBuf> {
         }
     }
     (depth <= DEPTH_MAX).then_some(below)
-}
-
-/// Undoes the escapes of a URL (RFC 3986 §2.1).
-fn decode(part: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let (high, low) = (char::from(rest.next()?), char::from(rest.next()?));
-        let byte = high.to_digit(16)? << 4 | low.to_digit(16)?;
-        bytes.push(u8::try_from(byte).ok()?);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn open(folder: &Path, path: &Path) -> io::Result<Found> {

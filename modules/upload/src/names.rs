@@ -89,19 +89,6 @@ pub(crate) fn shown(kind: &str) -> (&str, bool) {
     }
 }
 
-/// Writes a part of a path (RFC 3986 §3.3).
-pub(crate) fn escaped(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,10 +142,5 @@ mod tests {
         ] {
             assert_eq!(media_type(bad), None, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn addresses_hold_no_more_than_they_may() {
-        assert_eq!(escaped("très cool?.jpg"), "tr%C3%A8s%20cool%3F.jpg");
     }
 }

@@ -5,7 +5,7 @@ use calypte::wire::FILES_PATH;
 use xep::delay::{date_time, read_date_time};
 
 use crate::Upload;
-use crate::names::{escaped, file_name, media_type};
+use crate::names::{file_name, media_type};
 use crate::rows::{self, DAY_MS, SLOTS, Slot};
 
 /// How long a slot waits for its file to begin (§8), in milliseconds.
@@ -46,7 +46,7 @@ impl Upload {
         let token = rows::give(cx, &slot)?;
         rows::set_timer(cx)?;
         cx.count("slots", 1)?;
-        let url = format!("{url}{FILES_PATH}/{token}/{}", escaped(&name));
+        let url = format!("{url}{FILES_PATH}/{token}/{}", uri::escaped(&name));
         let side = |name| Element::new(ns::UPLOAD, name).with_attr("url", &url);
         let answer = Element::new(ns::UPLOAD, "slot");
         Ok(Reply::With(answer.with_child(side("put")).with_child(side("get"))))

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::chat::{Manner, Talker};
-use super::{Conn, Flow, Res, Setting, Step, Stop, report, text};
+use super::{Conn, Flow, Res, Setting, Stop, listen, report, text};
 
 const ENABLE: &str = "<iq type='set' id='on'><enable xmlns='urn:xmpp:carbons:2'/></iq>";
 
@@ -39,7 +39,7 @@ pub(crate) async fn run(setting: &Setting, people: People) -> Res<Value> {
             continue;
         }
         for conn in conns {
-            tasks.spawn(listen(conn, Arc::clone(&flow), stops.clone()));
+            tasks.spawn(copies(conn, Arc::clone(&flow), stops.clone()));
         }
     }
     let mut talking = talking.into_iter();
@@ -64,27 +64,16 @@ pub(crate) async fn run(setting: &Setting, people: People) -> Res<Value> {
 }
 
 /// Counts copies.
-async fn listen(mut conn: Conn, flow: Arc<Flow>, mut stop: Stop) {
-    loop {
-        tokio::select! {
-            step = conn.step() => match step {
-                Ok(Step::Eof) | Err(_) => {
-                    if !*stop.borrow() {
-                        flow.dropped.fetch_add(1, Relaxed);
-                    }
-                    return;
-                }
-                Ok(_) => while let Some(place) = conn.pop() {
-                    match sent_at(conn.get(place)) {
-                        Some(sent_ns) => flow.got(sent_ns),
-                        None => conn.answer(place),
-                    }
-                },
-            },
-            _ = stop.changed() => break,
+async fn copies(conn: Conn, flow: Arc<Flow>, stop: Stop) {
+    let hear = |conn: &mut Conn| {
+        while let Some(place) = conn.pop() {
+            match sent_at(conn.get(place)) {
+                Some(sent_ns) => flow.got(sent_ns),
+                None => conn.answer(place),
+            }
         }
-    }
-    conn.close().await;
+    };
+    listen(conn, &flow, stop, hear).await;
 }
 
 /// Reads the time in the id of the message that was copied.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Conn, Flow, Res, Setting, Step, Stop, count, now_ns, report};
+use super::{Conn, Flow, Res, Setting, Stop, count, listen, now_ns, report};
 use crate::conn::id_of;
 use crate::xml::attr;
 
@@ -79,26 +79,12 @@ async fn allow(mut conn: Conn, asks_back: bool) -> Res<Conn> {
 }
 
 /// Says what it wants to hear of, and hears it.
-async fn hear(mut fan: Conn, flow: Arc<Flow>, mut stop: Stop) {
+async fn hear(mut fan: Conn, flow: Arc<Flow>, stop: Stop) {
     fan.send(&format!(
         "<presence><c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='{NODE}' \
          ver='{VER}'/></presence>"
     ));
-    loop {
-        tokio::select! {
-            step = fan.step() => match step {
-                Ok(Step::Eof) | Err(_) => {
-                    if !*stop.borrow() {
-                        flow.dropped.fetch_add(1, Relaxed);
-                    }
-                    return;
-                }
-                Ok(_) => take(&mut fan, &flow),
-            },
-            _ = stop.changed() => break,
-        }
-    }
-    fan.close().await;
+    listen(fan, &flow, stop, |fan| take(fan, &flow)).await;
 }
 
 fn take(fan: &mut Conn, flow: &Flow) {

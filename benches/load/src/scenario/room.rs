@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::{Conn, Flow, Res, Setting, Step, Stop, count, now_ns, report, stamp, tenths, text};
+use super::{
+    Conn, Flow, Res, Setting, Step, Stop, count, listen, now_ns, report, stamp, tenths, text,
+};
 use crate::hist::Hist;
 use crate::xml::has;
 
@@ -45,8 +47,8 @@ pub(crate) async fn run(setting: &Setting, party: &Party) -> Res<Value> {
             turn.map_err(|_| "nobody enters any more")?.map_err(|error| error.to_string())?;
         let entering = Some((turn, Instant::now()));
         let (flow, latency) = (Arc::clone(&flow), Arc::clone(&latency));
-        let occupant = Occupant { conn, flow, latency, entering };
-        tasks.spawn(occupant.sit(room.clone(), number, stops.clone()));
+        let occupant = Occupant { flow, latency, entering };
+        tasks.spawn(occupant.sit(conn, enter(&room, number), stops.clone()));
     }
     let all = u32::try_from(setting.at_once).map_err(|error| error.to_string())?;
     let all = tokio::time::timeout(ENTER_MAX, turns.acquire_many(all)).await;
@@ -99,7 +101,6 @@ async fn open(mut conn: Conn, room: &str) -> Res<Conn> {
 
 /// One who listens.
 struct Occupant {
-    conn: Conn,
     flow: Arc<Flow>,
     latency: Arc<Hist>,
     /// Its turn to enter, until it is in, and when that began.
@@ -107,35 +108,22 @@ struct Occupant {
 }
 
 impl Occupant {
-    async fn sit(mut self, room: String, number: usize, mut stop: Stop) {
-        self.conn.send(&enter(&room, number));
-        loop {
-            tokio::select! {
-                step = self.conn.step() => match step {
-                    Ok(Step::Eof) | Err(_) => {
-                        if !*stop.borrow() {
-                            self.flow.dropped.fetch_add(1, Relaxed);
-                        }
-                        return;
-                    }
-                    Ok(_) => self.hear(),
-                },
-                _ = stop.changed() => break,
-            }
-        }
-        self.conn.close().await;
+    async fn sit(mut self, mut conn: Conn, enters: String, stop: Stop) {
+        conn.send(&enters);
+        let flow = Arc::clone(&self.flow);
+        listen(conn, &flow, stop, |conn| self.hear(conn)).await;
     }
 
-    fn hear(&mut self) {
-        while let Some(place) = self.conn.pop() {
-            let text = self.conn.get(place);
+    fn hear(&mut self, conn: &mut Conn) {
+        while let Some(place) = conn.pop() {
+            let text = conn.get(place);
             if let Some(sent_ns) = stamp(text, b'c') {
                 self.flow.got(sent_ns);
             } else if let Some((_, start)) = self.entering.take_if(|_| is_in(text)) {
                 let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
                 self.latency.record_us(took);
             } else {
-                self.conn.answer(place);
+                conn.answer(place);
             }
         }
     }
