@@ -62,13 +62,14 @@ const sees = (page, words) =>
   );
 
 // Waits until a picture from this server is really there.
-const shows = (page) =>
+const shows = (page, by) =>
   page.waitForFunction(
-    (origin) =>
+    ({ origin, name }) =>
       [...document.querySelectorAll("converse-chat-message img")].some(
-        (image) => image.src.startsWith(`${origin}/upload/`) && image.naturalWidth === 2,
+        ({ src, naturalWidth }) =>
+          src.startsWith(`${origin}/upload/`) && src.endsWith(name) && naturalWidth === 2,
       ),
-    origin,
+    { origin, name: `/${by}.png` },
   );
 
 // Writes to somebody, or into a room.
@@ -90,17 +91,17 @@ async function converse(browser, by) {
   await sees(ana, `And back by ${by}`);
   ok(`${by}-chat`);
   await ana.setInputFiles("converse-chat input[type=file]", {
-    name: `garden by ${by}.png`,
+    name: `${by}.png`,
     mimeType: "image/png",
     buffer: PICTURE,
   });
-  for (const page of [ana, ben]) await shows(page);
+  for (const page of [ana, ben]) await shows(page, by);
   ok(`${by}-picture`);
   await ana.reload();
   await connected(ana);
   await sees(ana, `Hello by ${by}`);
   await sees(ana, `And back by ${by}`);
-  await shows(ana);
+  await shows(ana, by);
   await write(ana, `Still there by ${by}`);
   await sees(ben, `Still there by ${by}`);
   await ana.screenshot({ path: `${server.pictures}/converse-${by}-chat.png` });
