@@ -116,9 +116,15 @@ fn an_app_is_thrown_out() {
     let at = list.find("<software>App").expect("the app is in the list");
     let start = list[..at].rfind("<client ").unwrap();
     let id = attr(&list[start..], "id").unwrap();
-    ana.send(&format!("<iq type='set' id='out'><revoke xmlns='urn:xmpp:cam:0' id='{id}'/></iq>"));
+    // The list is asked for before the connection of the app can have ended.
+    ana.send(&format!(
+        "<iq type='set' id='out'><revoke xmlns='urn:xmpp:cam:0' id='{id}'/></iq>\
+         <iq type='get' id='after'><list xmlns='urn:xmpp:cam:0'/></iq>"
+    ));
     let said = ana.expect(&["id=\"out\""]);
     assert!(said.contains("<password-reset-required"), "{said}");
+    let list = ana.expect(&["id=\"after\""]);
+    assert_eq!(list.matches("connected=\"true\"").count(), 1, "{list}");
     app.expect(&["<not-authorized"]);
     let said = by_token(&mut How::default().open(&server), &token, "HT-SHA-256-NONE", BIND);
     assert!(said.contains("<not-authorized"), "{said}");

@@ -233,6 +233,8 @@ pub struct SessionRow {
     pub presence: Option<String>,
     /// Whether its connection is lost and may come back.
     pub away: bool,
+    /// Whether its connection was told to end: it gets nothing any more, and is about to go.
+    pub closing: bool,
     /// Whether what its client does not acknowledge is kept on disk (XEP-0198).
     pub resumable: bool,
     /// When the oldest [important](crate::is_important) message came that it was sent and its client

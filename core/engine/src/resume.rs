@@ -215,6 +215,8 @@ impl Step<'_> {
         let refused = Effect::ResumeRefused { session: number };
         let earlier = self.state.sessions.find_token(account.as_ref().bare_str(), token);
         let found = earlier.and_then(|earlier| Some((earlier, self.state.sessions.get(earlier)?)));
+        // Who is thrown out does not come back while the connection ends.
+        let found = found.filter(|(_, session)| !session.closing);
         let Some((earlier, session)) = found else { return self.effects.push(refused) };
         let (jid, was_away) = (session.jid.clone(), session.away);
         if let Err(error) = self.admit_login(&jid, login) {

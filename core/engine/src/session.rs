@@ -31,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) values: BTreeMap<String, Vec<u8>>,
     /// Whether its connection is lost.
     pub(crate) away: bool,
+    /// Whether its connection was told to end, and nobody has said yet that it has.
+    pub(crate) closing: bool,
     /// When it is over, while its connection is lost.
     pub(crate) until: Option<u64>,
     /// Whether messages wait behind older ones that a module is handing to it.
@@ -89,6 +91,7 @@ impl Session {
             directed: BTreeSet::new(),
             values: BTreeMap::new(),
             away: false,
+            closing: false,
             until: None,
             is_held: false,
             inactive: None,
@@ -118,6 +121,7 @@ impl Session {
             priority: self.priority,
             presence: self.presence.as_ref().map(Stanza::to_xml),
             away: self.away,
+            closing: self.closing,
             resumable: self.token().is_some(),
             waiting_ms: self.sm.as_ref().and_then(Sm::waiting_ms),
             values: self.values.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),

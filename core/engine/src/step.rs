@@ -333,6 +333,9 @@ impl Step<'_> {
     }
 
     pub(crate) fn close_stream(&mut self, session: u64, why: StreamError) {
+        if let Some(session) = self.state.sessions.get_mut(session) {
+            session.closing = true;
+        }
         self.effects.push(Effect::Close { session, why });
     }
 

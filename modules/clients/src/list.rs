@@ -11,7 +11,9 @@ use crate::rows::{
 impl Clients {
     /// Lists what has access to the account.
     pub(crate) fn list(&self, _: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
-        let (password, now_ms, sessions) = (password(cx)?, cx.now_ms(), cx.sessions()?);
+        let (password, now_ms, mut sessions) = (password(cx)?, cx.now_ms(), cx.sessions()?);
+        // What was thrown out a moment ago.
+        sessions.retain(|session| !session.closing);
         let mut list = Element::new(ns::CLIENTS, "clients");
         let mut all = cx.all(&CLIENTS, CLIENTS_MAX)?;
         all.sort_by_key(|(_, client)| client.first_ms);
