@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, PipeReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -204,15 +204,20 @@ impl Story {
             let server = Server::start();
             (self.on(&server)?, Some(server))
         };
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (steps, said) = listen(&mut child, server.as_mut());
+        // Its complaints belong to what it said.
+        let (said, out) = std::io::pipe()?;
+        command.stdin(Stdio::piped()).stdout(out.try_clone()?).stderr(out);
+        let mut child = command.spawn()?;
+        drop(command);
+        let (steps, said) = listen(&mut child, said, server.as_mut());
         let status = child.wait()?;
         let expected: Vec<&str> = self.steps.split_whitespace().collect();
         if status.success() && steps == expected {
             return Ok(());
         }
         let log = server.map(|server| server.log()).unwrap_or_default();
-        Err(format!("{status}, expected {expected:?}\nit said:\n{said}\nthe server:\n{log}").into())
+        // What failed comes last, where people look first.
+        Err(format!("the server:\n{log}\nit said:\n{said}\n{status}, expected {expected:?}").into())
     }
 
     /// Returns the call of the script without arguments, or says what is missing.
@@ -261,11 +266,14 @@ fn installed(part: &str) -> Result<PathBuf, Failed> {
 
 /// Reads what a script says, does to the server what it asks for, and returns the steps that went
 /// well and all that was said.
-fn listen(child: &mut Child, mut server: Option<&mut Server>) -> (Vec<String>, String) {
+fn listen(
+    child: &mut Child,
+    output: PipeReader,
+    mut server: Option<&mut Server>,
+) -> (Vec<String>, String) {
     let mut input = child.stdin.take().expect("it was piped");
-    let output = BufReader::new(child.stdout.take().expect("it was piped"));
     let (mut steps, mut said) = (Vec::new(), String::new());
-    for line in output.lines().map_while(Result::ok) {
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
         said.push_str(&line);
         said.push('\n');
         if let Some(step) = line.strip_prefix("ok ") {
