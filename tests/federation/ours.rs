@@ -209,9 +209,10 @@ fn stopped(lab: &Lab) {
     }
     ana.client.ping();
     assert!(one.stop().success());
-    one.launch();
+    // He is there before the restart, so that nothing has to be tried twice.
     let two = setup(lab, "two.example", 2).start();
     let mut ben = Person::login(&two, "ben");
+    one.launch();
     for number in 0..20 {
         let said = ben.client.expect(&["<message", "<body>"]);
         assert!(said.contains(&format!("<body>text-{number}</body>")), "{said} at {number}");
