@@ -50,7 +50,7 @@ pub use foreign::{Foreign, Which};
 pub use host::Host;
 pub use lab::{Conduct, Edit, Impostor, Lab, Manners, Names, Road, Station, UNSIGNED};
 pub use peer::Peer;
-pub use program::{Form, library};
+pub use program::{Form, MODULES, library};
 pub use scram::Scram;
 pub use server::{Ran, Server, free_ports};
 pub use setup::{Setup, load};

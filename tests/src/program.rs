@@ -16,7 +16,7 @@ pub enum Form {
 }
 
 /// The modules that the standard program has, in its order.
-pub(crate) const MODULES: &[&str] = &[
+pub const MODULES: &[&str] = &[
     "blocklist",
     "required_tls",
     "clients",
@@ -30,6 +30,7 @@ pub(crate) const MODULES: &[&str] = &[
     "vcard",
     "private",
     "bookmarks",
+    "rooms",
     "archive",
     "carbons",
     "offline",
