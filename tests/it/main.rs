@@ -25,6 +25,7 @@ mod modules;
 mod published;
 mod registering;
 mod removed;
+mod rooms_killed;
 mod serving;
 mod speaking;
 mod tidy;
