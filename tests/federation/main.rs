@@ -20,6 +20,7 @@ mod matrix;
 mod operators;
 mod others;
 mod ours;
+mod rooms;
 mod story;
 mod trees;
 
@@ -46,6 +47,7 @@ fn main() {
         attacks::CASES,
         bridges::CASES,
         trees::CASES,
+        rooms::CASES,
     ]
     .concat();
     let trials = cases.into_iter().map(|case| {

@@ -17,7 +17,7 @@ pub(crate) const CASES: &[Case] = &[Case {
 /// What the README calls a kind.
 fn label(kind: Kind) -> &'static str {
     match kind {
-        Kind::Both => "for servers and clients",
+        Kind::Both | Kind::WithRooms => "for servers and clients",
         Kind::ServerOnly => "for servers only, as public authorities issue it",
         Kind::ClientOnly => "for clients only",
         Kind::NoUsage => "says no use",

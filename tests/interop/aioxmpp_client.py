@@ -94,7 +94,7 @@ class Aioxmpp(Person):
         self.client = aioxmpp.Client(
             aioxmpp.JID.fromstr(self.jid),
             aioxmpp.make_security_layer(self.password, ssl_context_factory=self.context),
-            override_peer=[("127.0.0.1", self.port(transport), CONNECTORS[transport]())],
+            override_peer=[(self.server.address, self.port(transport), CONNECTORS[transport]())],
             max_initial_attempts=1,
         )
         self.client.backoff_start = timedelta(seconds=0.2)

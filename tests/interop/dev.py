@@ -44,7 +44,7 @@ async def pasted(text, domain):
     environment = {**os.environ, "PATH": path}
     ran = subprocess.run(shell, env=environment, timeout=PATIENCE, capture_output=True, text=True)
     assert ran.returncode == 0, ran
-    server = SimpleNamespace(domain=domain)
+    server = SimpleNamespace(domain=domain, address="127.0.0.1")
     server.ben = found(r"account +ben@\S+ +password (\S+)", text)
     server.starttls, server.tls = map(int, found(r"ports +(\d+) \(STARTTLS\), (\d+) \(TLS\)", text))
     server.ca = found(r"authority +(\S+)", text)

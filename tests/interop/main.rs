@@ -5,12 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use std::io::{BufRead, BufReader, PipeReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
-use calypte_tests::{Authority, Form, Server, Setup, free_ports, password};
+use calypte_tests::{
+    Authority, Form, Server, Setup, free_ports, installed, password, play, python,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// A script that plays a story with a client.
@@ -164,7 +165,7 @@ fn main() {
 
 impl Story {
     fn play(self) -> Result<(), Failed> {
-        let (mut command, mut server) = if self.name == "dev" {
+        let (command, mut server) = if self.name == "dev" {
             let mut command = self.command()?;
             command.arg("--program").arg(Form::Bundled.program());
             (command, None)
@@ -204,37 +205,23 @@ impl Story {
             let server = Server::start();
             (self.on(&server)?, Some(server))
         };
-        // Its complaints belong to what it said.
-        let (said, out) = std::io::pipe()?;
-        command.stdin(Stdio::piped()).stdout(out.try_clone()?).stderr(out);
-        let mut child = command.spawn()?;
-        drop(command);
-        let (steps, said) = listen(&mut child, said, server.as_mut());
-        let status = child.wait()?;
-        let expected: Vec<&str> = self.steps.split_whitespace().collect();
-        if status.success() && steps == expected {
-            return Ok(());
-        }
-        let log = server.map(|server| server.log()).unwrap_or_default();
+        let played = play(command, self.steps, |wish| {
+            server.as_mut().map_or_else(String::new, |server| grant(server, wish))
+        });
+        let log = || server.map(|server| server.log()).unwrap_or_default();
         // What failed comes last, where people look first.
-        Err(format!("the server:\n{log}\nit said:\n{said}\n{status}, expected {expected:?}").into())
+        played.map_err(|said| format!("the server:\n{}\n{said}", log()).into())
     }
 
     /// Returns the call of the script without arguments, or says what is missing.
     fn command(self) -> Result<Command, Failed> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop").join(self.script);
-        let packages = installed("js")?;
-        let mut command = if self.script.ends_with(".mjs") {
-            let mut command = Command::new("node");
-            command.arg(script).arg("--packages").arg(packages);
-            command
-        } else {
-            let mut command = Command::new(installed("venv")?.join("bin/python"));
-            command.arg(script);
-            command
-        };
-        // Nothing that is written next to the scripts.
-        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        let path = format!("interop/{}", self.script);
+        if !self.script.ends_with(".mjs") {
+            return Ok(python(&path)?);
+        }
+        let mut command = Command::new("node");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+        command.arg("--packages").arg(installed("js")?);
         Ok(command)
     }
 
@@ -253,38 +240,6 @@ impl Story {
             .arg(wrong_ca);
         Ok(command)
     }
-}
-
-/// Returns the folder of a part that `setup` installed.
-fn installed(part: &str) -> Result<PathBuf, Failed> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/interop").join(part);
-    if folder.join("made-from").exists() {
-        return Ok(folder.canonicalize()?);
-    }
-    Err("the clients are not there: run tests/interop/setup".into())
-}
-
-/// Reads what a script says, does to the server what it asks for, and returns the steps that went
-/// well and all that was said.
-fn listen(
-    child: &mut Child,
-    output: PipeReader,
-    mut server: Option<&mut Server>,
-) -> (Vec<String>, String) {
-    let mut input = child.stdin.take().expect("it was piped");
-    let (mut steps, mut said) = (Vec::new(), String::new());
-    for line in BufReader::new(output).lines().map_while(Result::ok) {
-        said.push_str(&line);
-        said.push('\n');
-        if let Some(step) = line.strip_prefix("ok ") {
-            steps.push(step.to_owned());
-        }
-        if let (Some(server), Some(wish)) = (&mut server, line.strip_prefix("please ")) {
-            let answer = grant(server, wish);
-            drop(writeln!(input, "{}", format!("done {answer}").trim_end()));
-        }
-    }
-    (steps, said)
 }
 
 /// Does what a script wishes, and returns what came of it.

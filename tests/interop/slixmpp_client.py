@@ -40,7 +40,7 @@ class Slixmpp(Person):
         outcome = asyncio.get_running_loop().create_future()
         for event in ("session_start", "failed_auth", "ssl_invalid_chain", "connection_failed"):
             client.add_event_handler(event, lambda data, event=event: settle(outcome, event, data))
-        client.connect("127.0.0.1", self.port)
+        client.connect(self.server.address, self.port)
         event, data = await soon(outcome, f"{self.name} logs in over {transport}")
         if event != "session_start":
             raise ConnectionError(f"{event}: {data}")
@@ -96,7 +96,7 @@ class Slixmpp(Person):
     async def resume(self):
         await soon(self.lost.wait(), f"{self.name} notices the broken connection")
         before = self.client.plugin["xep_0198"].sm_id
-        self.client.connect("127.0.0.1", self.port)
+        self.client.connect(self.server.address, self.port)
         await soon(self.resumed.wait(), f"{self.name} resumes")
         assert self.client.plugin["xep_0198"].sm_id == before
 

@@ -336,8 +336,9 @@ def arguments():
     """Returns where the server is: what the runner says, or whoever tries it by hand."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--domain", default=DOMAIN)
-    parser.add_argument("--starttls", type=int, required=True, help="a port of 127.0.0.1")
-    parser.add_argument("--tls", type=int, required=True, help="a port of 127.0.0.1")
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--starttls", type=int, required=True, help="a port of the address")
+    parser.add_argument("--tls", type=int, required=True, help="a port of the address")
     parser.add_argument("--ca", required=True, help="the authority of the server, PEM")
     parser.add_argument("--wrong-ca", required=True, help="some other authority, PEM")
     parser.add_argument("--ana", required=True, help="the password of ana")

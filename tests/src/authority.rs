@@ -60,10 +60,12 @@ pub enum Kind {
     Chain,
     /// By the second authority, whose certificate is not shown.
     BrokenChain,
+    /// The name and that of its rooms; for servers and clients.
+    WithRooms,
 }
 
 impl Kind {
-    /// All of them.
+    /// All that are about one name.
     pub const ALL: [Self; 14] = [
         Self::Both,
         Self::ServerOnly,
@@ -237,6 +239,7 @@ fn params(kind: Kind, domain: &str) -> CertificateParams {
         Kind::WrongName => vec!["wrong.example".to_owned()],
         Kind::Wildcard => vec![format!("*.{rest}")],
         Kind::CommonName | Kind::XmppAddr | Kind::SrvName => Vec::new(),
+        Kind::WithRooms => vec![domain.to_owned(), format!("rooms.{domain}")],
         _ => vec![domain.to_owned()],
     };
     let mut params = CertificateParams::new(names).unwrap();

@@ -40,6 +40,7 @@ pub struct Foreign {
     dialback: bool,
     direct: bool,
     is_whole: bool,
+    has_rooms: bool,
     /// The domain and the secret of a component, on port 5347 (Prosody).
     component: Option<(String, String)>,
     pub(crate) accounts: Vec<String>,
@@ -83,6 +84,7 @@ impl Foreign {
             dialback: false,
             direct: true,
             is_whole: false,
+            has_rooms: false,
             component: None,
             accounts: vec!["ana".to_owned(), "ben".to_owned()],
             is_quiet: false,
@@ -108,6 +110,21 @@ impl Foreign {
     #[must_use]
     pub fn everything(mut self) -> Self {
         self.is_whole = true;
+        self
+    }
+
+    /// Has rooms with archives at `rooms.DOMAIN`, which its certificate names as well (Prosody, ejabberd).
+    #[must_use]
+    pub fn rooms(mut self, lab: &Lab) -> Self {
+        lab.publish(&format!("rooms.{}", self.domain), self.address);
+        self.has_rooms = true;
+        self.shows(Kind::WithRooms)
+    }
+
+    /// Makes these accounts in place of `ana` and `ben`.
+    #[must_use]
+    pub fn people(mut self, names: &[&str]) -> Self {
+        self.accounts = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 

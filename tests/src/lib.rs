@@ -34,6 +34,7 @@ mod lab;
 mod peer;
 mod program;
 mod scram;
+mod script;
 mod server;
 mod setup;
 pub mod web;
@@ -52,6 +53,7 @@ pub use lab::{Conduct, Edit, Impostor, Lab, Manners, Names, Road, Station, UNSIG
 pub use peer::Peer;
 pub use program::{Form, MODULES, library};
 pub use scram::Scram;
+pub use script::{installed, play, python};
 pub use server::{Ran, Server, free_ports};
 pub use setup::{Setup, load};
 

@@ -72,9 +72,14 @@ impl Foreign {
         let dialback = if self.dialback { "\"dialback\"; " } else { "" };
         let direct = if self.direct { "5270" } else { "" };
         let (more, components) = if self.is_whole { WHOLE_PROSODY } else { ("", "") };
-        let component = self.component.as_ref().map_or_else(String::new, |(domain, secret)| {
+        let mut component = self.component.as_ref().map_or_else(String::new, |(domain, secret)| {
             format!("Component \"{domain}\"\ncomponent_secret = \"{secret}\"\n")
         });
+        if self.has_rooms {
+            component.push_str(&format!(
+                "Component \"rooms.{domain}\" \"muc\"\nmodules_enabled = {{ \"muc_mam\" }}\n"
+            ));
+        }
         let secure = !self.dialback;
         let level = if self.is_quiet { "warn" } else { "debug" };
         format!(
@@ -110,6 +115,12 @@ impl Foreign {
     fn ejabberd(&self) -> String {
         let (at, address, domain) = (self.folder.display(), self.address, &self.domain);
         let dialback = if self.dialback { "  mod_s2s_dialback: {}\n" } else { "" };
+        let rooms = if self.has_rooms {
+            "mod_mam: {}\n  mod_muc:\n    host: \"rooms.@HOST@\"\n    default_room_options:\n      \
+             mam: true\n      allow_user_invites: true\n  "
+        } else {
+            ""
+        };
         let direct = if self.direct {
             format!(
                 "  - port: 5270\n    ip: \"{address}\"\n    module: ejabberd_s2s_in\n    \
@@ -127,7 +138,7 @@ impl Foreign {
              module: ejabberd_c2s\n    tls: true\n  - port: 5269\n    ip: \"{address}\"\n    \
              module: ejabberd_s2s_in\n    max_stanza_size: 524288\n{direct}\
              modules:\n  mod_blocking: {{}}\n  mod_caps: {{}}\n  mod_disco: {{}}\n  \
-             mod_offline: {{}}\n  mod_ping: {{}}\n  mod_privacy: {{}}\n  mod_pubsub:\n    \
+             {rooms}mod_offline: {{}}\n  mod_ping: {{}}\n  mod_privacy: {{}}\n  mod_pubsub:\n    \
              plugins: [flat, pep]\n  mod_roster: {{}}\n{dialback}  mod_stream_mgmt: {{}}\n  \
              mod_version: {{}}\n",
             self.ca

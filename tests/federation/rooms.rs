@@ -1,0 +1,80 @@
+//! Clients that others wrote, of people on two servers: in rooms of one and of the other, and with what
+//! one side has sent to its server. `rooms.py` and `files.py` tell the stories.
+
+use std::process::Command;
+
+use calypte_tests::{Foreign, Kind, Lab, Server, Setup, Which, password, play, python};
+
+use crate::Case;
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "prosody_meets_us_in_rooms", needs: &[Which::Prosody], play: prosody },
+    Case { name: "ejabberd_meets_us_in_rooms", needs: &[Which::Ejabberd], play: ejabberd },
+    Case { name: "prosody_leaves_no_ghosts", needs: &[Which::Prosody], play: ghosts },
+];
+
+/// Returns a server whose rooms others find. What waits for them is given up soon.
+fn ours(lab: &Lab) -> Setup {
+    lab.publish("rooms.c.example", lab.v4(1));
+    Setup::within(lab, "c.example", lab.v4(1))
+        .shows(Kind::WithRooms)
+        .set("federation.retry_for", "\"3 seconds\"")
+}
+
+fn theirs(lab: &Lab, which: Which) -> Foreign {
+    Foreign::new(which, lab, "p.example", lab.v4(2)).rooms(lab).people(&["carl", "dora"]).start()
+}
+
+/// Returns the call of a story with people on both servers.
+fn told(lab: &Lab, script: &str, story: &str) -> Command {
+    let mut command = python(&format!("federation/{script}")).unwrap();
+    command.arg(story).arg("--ca").arg(lab.ca()).args(["--password", &password("NAME")]);
+    let (one, two) = (lab.v4(1).to_string(), lab.v4(2).to_string());
+    command.args(["--ours", "c.example", &one, "--theirs", "p.example", &two]);
+    command
+}
+
+#[track_caller]
+fn well(played: Result<(), String>, ours: &Server) {
+    if let Err(said) = played {
+        panic!("our server:\n{}\n{said}", ours.log());
+    }
+}
+
+const STEPS: &str =
+    "enter talk order nick subject private kick leave invite history archive devices";
+
+fn prosody(lab: &Lab) {
+    meet(lab, Which::Prosody);
+}
+
+fn ejabberd(lab: &Lab) {
+    meet(lab, Which::Ejabberd);
+}
+
+/// slixmpp and aioxmpp are ours, both people there have slixmpp. In a room of ours, and in one of theirs.
+fn meet(lab: &Lab, which: Which) {
+    let ours = ours(lab).start();
+    let _theirs = theirs(lab, which);
+    for host in ["ours", "theirs"] {
+        well(play(told(lab, "rooms.py", host), STEPS, |_| String::new()), &ours);
+    }
+}
+
+/// Each server is killed while people of both are in a room of ours.
+fn ghosts(lab: &Lab) {
+    let mut server = ours(lab).start();
+    let mut other = theirs(lab, Which::Prosody);
+    let steps = "enter theirs-killed theirs-back ours-killed nobody-twice";
+    let played = play(told(lab, "rooms.py", "ghosts"), steps, |wish| {
+        match wish {
+            "kill theirs" => other.kill(),
+            "start theirs" => other.launch(),
+            "kill ours" => server.kill(),
+            "start ours" => server.launch(),
+            _ => panic!("what is {wish}?"),
+        }
+        String::new()
+    });
+    well(played, &server);
+}
