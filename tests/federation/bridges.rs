@@ -4,13 +4,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 
-use calypte_tests::{Component, Foreign, How, Lab, Server, Setup, Which, attr, wait};
+use calypte_tests::{Component, Foreign, How, Lab, Server, Setup, Which, attr, play, wait};
 
 use crate::Case;
+use crate::rooms::{told, well};
 use crate::story::Person;
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "prosody_talks_with_our_bridge", needs: &[Which::Prosody], play: bridge },
+    Case { name: "biboumi_brings_people_of_irc", needs: &[Which::Prosody], play: biboumi },
     Case { name: "an_app_server_wakes_a_phone", needs: &[Which::Prosody], play: push },
 ];
 
@@ -82,6 +84,17 @@ fn bridge(lab: &Lab) {
     });
     drop(irc);
     ben.bounced("unread");
+}
+
+/// biboumi is our bridge to a channel of IRC, where people of ours, of a Prosody and of IRC meet.
+fn biboumi(lab: &Lab) {
+    let ours = with_bridge(lab, lab.v4(1));
+    let theirs = Foreign::new(Which::Prosody, lab, "p.example", lab.v4(2)).dialback();
+    let _theirs = theirs.people(&["carl"]).start();
+    let mut irc = told(lab, "irc.py", "irc");
+    irc.env("COMPONENT_PORT", PORT.to_string()).env("COMPONENT_SECRET", "sesame");
+    let steps = "discovery commands enter talk private names leave logout";
+    well(play(irc, steps, |_| String::new()), &ours);
 }
 
 /// Our user's phone is asleep, and an app's server behind a Prosody is to wake it.

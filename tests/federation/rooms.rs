@@ -11,6 +11,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "prosody_meets_us_in_rooms", needs: &[Which::Prosody], play: prosody },
     Case { name: "ejabberd_meets_us_in_rooms", needs: &[Which::Ejabberd], play: ejabberd },
     Case { name: "prosody_leaves_no_ghosts", needs: &[Which::Prosody], play: ghosts },
+    Case { name: "a_user_of_prosody_fetches_a_file", needs: &[Which::Prosody], play: file },
 ];
 
 /// Returns a server whose rooms others find. What waits for them is given up soon.
@@ -26,7 +27,7 @@ fn theirs(lab: &Lab, which: Which) -> Foreign {
 }
 
 /// Returns the call of a story with people on both servers.
-fn told(lab: &Lab, script: &str, story: &str) -> Command {
+pub(crate) fn told(lab: &Lab, script: &str, story: &str) -> Command {
     let mut command = python(&format!("federation/{script}")).unwrap();
     command.arg(story).arg("--ca").arg(lab.ca()).args(["--password", &password("NAME")]);
     let (one, two) = (lab.v4(1).to_string(), lab.v4(2).to_string());
@@ -35,7 +36,7 @@ fn told(lab: &Lab, script: &str, story: &str) -> Command {
 }
 
 #[track_caller]
-fn well(played: Result<(), String>, ours: &Server) {
+pub(crate) fn well(played: Result<(), String>, ours: &Server) {
     if let Err(said) = played {
         panic!("our server:\n{}\n{said}", ours.log());
     }
@@ -77,4 +78,14 @@ fn ghosts(lab: &Lab) {
         String::new()
     });
     well(played, &server);
+}
+
+/// Who is on another server gets the address of a file in a message, and fetches it by HTTPS.
+fn file(lab: &Lab) {
+    let server = ours(lab).set("listen.https", "\"198.51.100.1:443\"").start();
+    let _other = theirs(lab, Which::Prosody);
+    let mut files = told(lab, "files.py", "picture");
+    // What aiohttp trusts.
+    files.env("SSL_CERT_FILE", lab.ca());
+    well(play(files, "sent fetched logout", |_| String::new()), &server);
 }
