@@ -24,7 +24,7 @@ use servers::{Servers, Which};
 /// Accounts that the scenarios need.
 const ACCOUNTS: usize = 2000;
 
-/// Compare Calypte with Debian's Prosody, in rooms also with ejabberd; prints a table
+/// Compare Calypte with Debian's Prosody, in rooms and files also with ejabberd; prints a table
 ///
 /// Needs `prosody` and `ejabberd` (apt-get install prosody ejabberd) and release builds of
 /// calypte-server and calypte-load beside this program.

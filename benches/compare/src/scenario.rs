@@ -141,6 +141,52 @@ macro_rules! room {
     };
 }
 
+/// Files of so many bytes, beside another server.
+macro_rules! files {
+    ($args:literal, $beside:ident, $name:literal) => {
+        Scenario {
+            args: concat!("files --tls wss ", $args),
+            beside: Which::$beside,
+            instead: None,
+            with: &[Feature::Web, Feature::Files],
+            past: None,
+            is_steady: false,
+            figures: &[
+                rate(
+                    concat!($name, ", ", stringify!($beside), ": up, MB"),
+                    "/result/up/mb_per_cpu_s",
+                    None,
+                ),
+                rate(
+                    concat!($name, ", ", stringify!($beside), ": up by the clock, MB/s"),
+                    "/result/up/mb_per_s",
+                    None,
+                ),
+                cost(
+                    concat!($name, ", ", stringify!($beside), ": up, MiB more"),
+                    "/result/up/more_mib",
+                    None,
+                ),
+                rate(
+                    concat!($name, ", ", stringify!($beside), ": down, MB"),
+                    "/result/down/mb_per_cpu_s",
+                    None,
+                ),
+                rate(
+                    concat!($name, ", ", stringify!($beside), ": down by the clock, MB/s"),
+                    "/result/down/mb_per_s",
+                    None,
+                ),
+                cost(
+                    concat!($name, ", ", stringify!($beside), ": down, MiB more"),
+                    "/result/down/more_mib",
+                    None,
+                ),
+            ],
+        }
+    };
+}
+
 /// Clients that fill the archive of the account behind theirs: what the load does by itself.
 const READERS: usize = 8;
 const PAGES: (&str, &str, &str) = (
@@ -260,6 +306,22 @@ pub(crate) const FULL: &[Scenario] = &[
     room!(50, Ejabberd),
     room!(200, Ejabberd),
     room!(1000, Ejabberd),
+    files!("--files 20 --fetches 4", Prosody, "files of 1 MiB"),
+    files!("--files 1 --fetches 4 --bytes 67108864", Prosody, "files of 64 MiB"),
+    files!("--files 20 --fetches 4", Ejabberd, "files of 1 MiB"),
+    files!("--files 1 --fetches 4 --bytes 67108864", Ejabberd, "files of 64 MiB"),
+    Scenario {
+        args: "idle --tls wss --accounts 2000 --hold 10",
+        beside: Which::Prosody,
+        instead: None,
+        with: &[Feature::Web],
+        past: None,
+        is_steady: true,
+        figures: &[
+            cost("idle session over WebSocket: KiB", "/result/kib_each", None),
+            cost("left behind by each: KiB", "/result/kib_each_left_behind", None),
+        ],
+    },
     Scenario {
         args: "idle --accounts 2000 --hold 10",
         beside: Which::Prosody,

@@ -40,17 +40,23 @@ pub(crate) enum Feature {
     Carbons,
     /// Rooms (XEP-0045) at `rooms.a.test`.
     Rooms,
+    /// HTTPS with WebSocket (RFC 7395) in place of the port for clients.
+    Web,
+    /// Files (XEP-0363), with [`Self::Web`].
+    Files,
 }
 
 impl Feature {
-    const ALL: [Self; 3] = [Self::Archive, Self::Carbons, Self::Rooms];
+    const ALL: [Self; 5] = [Self::Archive, Self::Carbons, Self::Rooms, Self::Web, Self::Files];
 
     /// Returns our module.
-    const fn ours(self) -> &'static str {
+    const fn ours(self) -> Option<&'static str> {
         match self {
-            Self::Archive => "archive",
-            Self::Carbons => "carbons",
-            Self::Rooms => "rooms",
+            Self::Archive => Some("archive"),
+            Self::Carbons => Some("carbons"),
+            Self::Rooms => Some("rooms"),
+            Self::Web => None,
+            Self::Files => Some("upload"),
         }
     }
 
@@ -59,7 +65,8 @@ impl Feature {
         match self {
             Self::Archive => Some("mam"),
             Self::Carbons => Some("carbons"),
-            Self::Rooms => None,
+            Self::Web => Some("websocket"),
+            Self::Rooms | Self::Files => None,
         }
     }
 }
@@ -131,23 +138,31 @@ impl Servers {
         let off: Vec<_> = Feature::ALL
             .iter()
             .filter(|feature| !with.contains(feature))
-            .map(|feature| format!(", \"{}\"", feature.ours()))
+            .filter_map(|feature| feature.ours())
+            .map(|module| format!(", \"{module}\""))
             .collect();
         let off = off.concat();
-        let rooms = if with.contains(&Feature::Rooms) {
-            "[modules.rooms]\nrate = 1000\nburst = 10000\noccupants = 5000\n"
-        } else {
-            ""
+        let mut more = String::new();
+        if with.contains(&Feature::Rooms) {
+            more += "[modules.rooms]\nrate = 1000\nburst = 10000\noccupants = 5000\n";
+        }
+        if with.contains(&Feature::Files) {
+            more += "[modules.upload]\nper_day = \"1000 GiB\"\nper_account = \"1000 GiB\"\n\
+                     total = \"1000 GiB\"\n";
+        }
+        let (direct, https) = match with.contains(&Feature::Web) {
+            true => (String::new(), format!("\"127.0.0.1:{port}\"")),
+            false => (format!("\"127.0.0.1:{port}\""), String::new()),
         };
         format!(
             "domain = \"{DOMAIN}\"\ndata = \"{at}/calypte\"\n[tls]\n\
              certificate = \"{at}/chain.pem\"\nkey = \"{at}/key.pem\"\n[listen]\nc2s = []\n\
-             c2s_tls = [\"127.0.0.1:{port}\"]\nhttp = []\ns2s = []\ns2s_tls = []\n[limits]\n\
-             connections_per_address = 20000\nlogging_in = 10000\ntraffic = \"1 GiB\"\n\
-             burst = \"1 GiB\"\n[login]\niterations = {ITERATIONS}\n\
+             c2s_tls = [{direct}]\nhttps = [{https}]\nhttp = []\ns2s = []\ns2s_tls = []\n\
+             [limits]\nconnections_per_address = 20000\nlogging_in = 10000\nweb = 20000\n\
+             web_per_address = 20000\ntraffic = \"1 GiB\"\nburst = \"1 GiB\"\n[login]\niterations = {ITERATIONS}\n\
              [modules]\ndisable = [\"blocklist\"{off}]\n\
              [modules.pep]\nrate = 60000\n\
-             {rooms}"
+             {more}"
         )
     }
 
@@ -158,10 +173,20 @@ impl Servers {
         let on = with.iter().filter_map(|feature| feature.theirs());
         let on: Vec<_> = on.map(|name| format!("\"{name}\"; ")).collect();
         let on = on.concat();
-        let rooms = if with.contains(&Feature::Rooms) {
-            format!("Component \"rooms.{DOMAIN}\" \"muc\"\n")
-        } else {
-            String::new()
+        let mut more = String::new();
+        if with.contains(&Feature::Rooms) {
+            more += &format!("Component \"rooms.{DOMAIN}\" \"muc\"\n");
+        }
+        if with.contains(&Feature::Files) {
+            more += &format!(
+                "Component \"upload.{DOMAIN}\" \"http_file_share\"\nhttp_host = \"{DOMAIN}\"\n\
+                 http_file_share_size_limit = 104857600\n\
+                 http_file_share_daily_quota = 1099511627776\n"
+            );
+        }
+        let (direct, https) = match with.contains(&Feature::Web) {
+            true => (String::new(), port.to_string()),
+            false => (port.to_string(), String::new()),
         };
         format!(
             "run_as_root = true\ndaemonize = false\npidfile = \"{at}/prosody.pid\"\n\
@@ -170,12 +195,12 @@ impl Servers {
              modules_enabled = {{ \"roster\"; \"saslauth\"; \"tls\"; \"disco\"; \"version\"; \
              \"ping\"; \"smacks\"; \"pep\"; {on}}}\narchive_expires_after = \"never\"\n\
              storage_archive_item_limit = 4000000\ninterfaces = {{ \"127.0.0.1\" }}\nc2s_ports = {{ }}\n\
-             c2s_direct_tls_ports = {{ {port} }}\ns2s_ports = {{ }}\nhttp_ports = {{ }}\n\
-             https_ports = {{ }}\nssl = {{ certificate = \"{at}/chain.pem\"; key = \
+             c2s_direct_tls_ports = {{ {direct} }}\ns2s_ports = {{ }}\nhttp_ports = {{ }}\n\
+             https_ports = {{ {https} }}\nhttps_interfaces = {{ \"127.0.0.1\" }}\nssl = {{ certificate = \"{at}/chain.pem\"; key = \
              \"{at}/key.pem\" }}\nc2s_direct_tls_ssl = {{ certificate = \"{at}/chain.pem\"; key = \
              \"{at}/key.pem\" }}\nauthentication = \"internal_hashed\"\nstorage = \"internal\"\n\
              log = {{ warn = \"{at}/prosody.log\" }}\nstatistics = false\n\
-             VirtualHost \"{DOMAIN}\"\n{rooms}"
+             VirtualHost \"{DOMAIN}\"\n{more}"
         )
     }
 
@@ -251,7 +276,7 @@ impl Servers {
             Which::Prosody => self.write("prosody.cfg.lua", &self.prosody_config(with))?,
             Which::Ejabberd => {
                 drop(fs::remove_file(self.file("ejabberd.ready")));
-                self.ejabberd_files()?;
+                self.ejabberd_files(with)?;
             }
         }
         let to = SocketAddr::from(([127, 0, 0, 1], self.port));

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::web::{self, Frames};
 use crate::xml::{Item, Scanner, attr};
 
 /// What a connection runs over.
@@ -51,6 +52,8 @@ pub(crate) struct Conn {
     written: usize,
     wants_flush: bool,
     scanner: Scanner,
+    /// Over WebSocket: what came of a message.
+    frames: Option<Frames>,
     pub(crate) sm: Option<Sm>,
     pub(crate) jid: String,
     pub(crate) bare: String,
@@ -87,6 +90,7 @@ impl Conn {
             written: 0,
             wants_flush: false,
             scanner: Scanner::default(),
+            frames: None,
             sm: None,
             jid: String::new(),
             bare: String::new(),
@@ -94,9 +98,17 @@ impl Conn {
         }
     }
 
-    /// Queues bytes that do not count.
+    /// Returns it over a WebSocket that is there.
+    pub(crate) fn over_websocket(self) -> Self {
+        Self { frames: Some(Frames::default()), ..self }
+    }
+
+    /// Queues what does not count: a header, one element, or the end.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
-        self.output.extend_from_slice(bytes);
+        match &self.frames {
+            Some(_) => web::write(bytes, &mut self.output),
+            None => self.output.extend_from_slice(bytes),
+        }
     }
 
     /// Queues a stanza, and now and then a request for the server's count.
@@ -152,7 +164,10 @@ impl Conn {
         let read = PIECE.with_borrow_mut(|piece| {
             let mut buffer = ReadBuf::new(piece);
             let read = Pin::new(&mut *self.io).poll_read(cx, &mut buffer);
-            self.input.extend_from_slice(buffer.filled());
+            match &mut self.frames {
+                Some(frames) => frames.take(buffer.filled(), &mut self.input, &mut self.output),
+                None => self.input.extend_from_slice(buffer.filled()),
+            }
             read.map_ok(|()| buffer.filled().len())
         });
         match read {

@@ -15,12 +15,14 @@
 
 mod conn;
 mod hist;
+mod http;
 mod limits;
 mod probe;
 mod scenario;
 mod scram;
 mod stub;
 mod target;
+mod web;
 mod xml;
 
 use std::net::SocketAddr;
@@ -34,7 +36,7 @@ use serde_json::{Value, json};
 use conn::Res;
 use probe::Probe;
 use scenario::{
-    Setting, carbons, chat, durability, history, idle, login, offline, pep, room, slow,
+    Setting, carbons, chat, durability, files, history, idle, login, offline, pep, room, slow,
 };
 use scram::Mech;
 use target::{Target, Tls, Way};
@@ -209,6 +211,21 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         body: usize,
     },
+    /// Files that are put on the server, and fetched (XEP-0363); with `--tls wss`, from the port for HTTPS
+    Files {
+        /// Bytes of a file
+        #[arg(long, default_value_t = 1 << 20)]
+        bytes: u64,
+        /// How many files each client sends
+        #[arg(long, default_value_t = 20)]
+        files: usize,
+        /// How many clients, each over a connection of its own for files
+        #[arg(long, default_value_t = 4)]
+        clients: usize,
+        /// How often each fetches what it sent
+        #[arg(long, default_value_t = 4)]
+        fetches: usize,
+    },
     /// Acknowledged messages that a crash loses
     Durability {
         /// How many send
@@ -363,6 +380,9 @@ async fn measure(setting: &Setting, command: Command) -> Res<Value> {
         Command::Pep { contacts } => pep::run(setting, contacts).await,
         Command::Room { occupants, service, body } => {
             room::run(setting, &room::Party { occupants, service, body }).await
+        }
+        Command::Files { bytes, files, clients, fetches } => {
+            files::run(setting, files::Load { bytes, files, clients, fetches }).await
         }
         Command::Durability { senders, recipients, rounds, kill, restart, in_flight } => {
             let crash = durability::Crash { senders, recipients, rounds, kill, restart, in_flight };

@@ -17,6 +17,7 @@ use crate::target::Target;
 pub(crate) mod carbons;
 pub(crate) mod chat;
 pub(crate) mod durability;
+pub(crate) mod files;
 pub(crate) mod history;
 pub(crate) mod idle;
 pub(crate) mod login;

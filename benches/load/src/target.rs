@@ -15,9 +15,11 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::conn::{Conn, Res, Sm, header};
+use crate::conn::{Conn, Io, Res, Sm, header};
 use crate::scram::{Exchange, Mech};
+use crate::web;
 use crate::xml::{attr, has, text_of};
 
 /// How TLS begins.
@@ -25,6 +27,10 @@ use crate::xml::{attr, has, text_of};
 pub(crate) enum Tls {
     Direct,
     Starttls,
+    /// Directly, and inside it a WebSocket (RFC 7395) at a port for HTTPS.
+    Wss,
+    /// Not at all: a WebSocket at a port for HTTP, as behind a web server.
+    Ws,
 }
 
 /// The way to a session.
@@ -108,6 +114,23 @@ impl Target {
     }
 
     async fn connect(&self, number: usize, receive_buffer: Option<u32>) -> Res<Conn> {
+        let mut io: Box<dyn Io> = match self.tls {
+            Tls::Ws => Box::new(self.tcp(number, receive_buffer).await.map_err(broken)?),
+            _ => Box::new(self.secure(number, receive_buffer).await?),
+        };
+        if !matches!(self.tls, Tls::Wss | Tls::Ws) {
+            return Ok(Conn::new(io));
+        }
+        web::upgrade(&mut *io, &self.domain).await?;
+        Ok(Conn::new(io).over_websocket())
+    }
+
+    /// Connects, and begins TLS.
+    pub(crate) async fn secure(
+        &self,
+        number: usize,
+        receive_buffer: Option<u32>,
+    ) -> Res<TlsStream<TcpStream>> {
         let mut tcp = self.tcp(number, receive_buffer).await.map_err(broken)?;
         if self.tls == Tls::Starttls {
             let tls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
@@ -124,7 +147,7 @@ impl Target {
         }
         let name = ServerName::try_from(self.domain.clone()).map_err(|error| error.to_string())?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        Ok(Conn::new(Box::new(connector.connect(name, tcp).await.map_err(broken)?)))
+        connector.connect(name, tcp).await.map_err(broken)
     }
 
     /// Goes the whole way to a session: TLS, SASL, bind, 0198, roster, and presence if wanted.
