@@ -3,7 +3,7 @@
 use calypte::prelude::*;
 use calypte::wire::Range;
 
-use crate::records::{NICKS, Occupant};
+use crate::records::NICKS;
 use crate::room::{Room, affiliation, fold, member, occupants_of};
 use crate::rules::Affiliation;
 use crate::settings;
@@ -20,7 +20,6 @@ const TOLD_MAX: usize = 20;
 /// Tells members who are away that they are mentioned in what somebody said.
 pub(crate) fn tell(
     room: &Room,
-    occupant: &Occupant,
     message: &Passing<'_>,
     said: &Element,
     cx: &mut Context<'_, '_>,
@@ -30,9 +29,8 @@ pub(crate) fn tell(
     }
     let mut told = 0_usize;
     for bare in mentioned(message, cx)? {
-        let is_meant = bare != occupant.bare
-            && affiliation(&bare, cx)? >= Affiliation::Member
-            && occupants_of(&bare, cx)?.is_empty();
+        let is_meant =
+            affiliation(&bare, cx)? >= Affiliation::Member && occupants_of(&bare, cx)?.is_empty();
         if !is_meant || told >= TOLD_MAX {
             continue;
         }

@@ -145,7 +145,7 @@ fn change(
 ) -> Result<Changed, StanzaError> {
     let bad = |why: &'static str| StanzaError::NOT_ACCEPTABLE.with_text(why);
     let uri = form::value(fields, "hats#uri").unwrap_or_default().to_owned();
-    if uri.is_empty() || uri.len() > URI_BYTES_MAX || !uri.contains(':') || has_space(&uri) {
+    if uri.len() > URI_BYTES_MAX || !uri.contains(':') || has_space(&uri) {
         return Err(bad("A hat has a URI."));
     }
     let known = cx.get(&HATS, &*uri)?;

@@ -8,7 +8,7 @@ use xep::delay::{delay, read_date_time};
 use crate::Config;
 use crate::records::{ARCHIVE, KEPT, Line, ROOM_KEY};
 use crate::room::Room;
-use crate::settings::{ARCHIVING, HISTORY_MAX, MAX_HISTORY};
+use crate::settings::{ARCHIVING, MAX_HISTORY};
 
 /// The most bytes that somebody who enters is shown. Much more of what comes at once a slow client
 /// could not take.
@@ -133,7 +133,7 @@ struct Wish {
 }
 
 fn wish(room: &Room, x: Option<Node<'_>>, now_ms: u64) -> Wish {
-    let of_room = room.text(MAX_HISTORY).parse().unwrap_or(0).min(HISTORY_MAX);
+    let of_room = room.text(MAX_HISTORY).parse().unwrap_or(0);
     let mut wish = Wish { stanzas: of_room, chars: usize::MAX, since_ms: 0 };
     let Some(history) = x.and_then(|x| x.child(ns::MUC, "history")) else { return wish };
     let number = |name: &str| history.attr(name)?.trim().parse::<u64>().ok();

@@ -248,7 +248,7 @@ fn voice(
     let fields = form::read(x, ns::MUC_REQUEST)?;
     limits::spend(config, from.bare_str(), x, cx)?;
     let Some(allow) = form::value(&fields, "muc#request_allow") else {
-        return ask_for_voice(room, &occupant, from, &fields, cx);
+        return ask_for_voice(&occupant, from, &fields, cx);
     };
     if occupant.role < Role::Moderator {
         return Err(StanzaError::FORBIDDEN);
@@ -266,7 +266,6 @@ fn voice(
 }
 
 fn ask_for_voice(
-    room: &Room,
     occupant: &Occupant,
     from: JidRef<'_>,
     fields: &form::Fields,
@@ -275,7 +274,7 @@ fn ask_for_voice(
     if form::value(fields, "muc#role") != Some("participant") {
         return Err(StanzaError::BAD_REQUEST);
     }
-    if occupant.role != Role::Visitor || !room.flag(settings::MODERATED) {
+    if occupant.role != Role::Visitor {
         return Ok(());
     }
     let title = Element::new(ns::DATA_FORMS, "title").with_text("Voice request");

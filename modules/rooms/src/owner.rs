@@ -130,10 +130,6 @@ fn read_people(
         values.map(bare).collect::<Result<_, _>>().map(Some).map_err(|_| StanzaError::JID_MALFORMED)
     };
     let (admins, owners) = (list(ADMINS)?, list(OWNERS)?);
-    if owners.as_ref().is_some_and(Vec::is_empty) {
-        // §10.2. There has to be one.
-        return Err(StanzaError::CONFLICT);
-    }
     let mut changes: Vec<Wanted> = Vec::new();
     for (wanted, after) in [(owners, Affiliation::Owner), (admins, Affiliation::Admin)] {
         let Some(wanted) = wanted else { continue };

@@ -73,7 +73,7 @@ fn speak(
     }
     cx.count("messages", 1)?;
     say(&said, cx)?;
-    away::tell(room, occupant, message, &said, cx)
+    away::tell(room, message, &said, cx)
 }
 
 /// Tells whether the sender wants a message not to be kept (XEP-0334).

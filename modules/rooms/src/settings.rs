@@ -31,7 +31,7 @@ pub(crate) const ADMINS: &str = "muc#roomconfig_roomadmins";
 pub(crate) const OWNERS: &str = "muc#roomconfig_roomowners";
 
 /// The most messages that somebody who enters is told.
-pub(crate) const HISTORY_MAX: u32 = 100;
+const HISTORY_MAX: u32 = 100;
 /// The longest pause between two messages of somebody, in seconds.
 const SLOW_MAX: u32 = 86_400;
 /// The longest line of text, in bytes.

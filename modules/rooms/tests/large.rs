@@ -113,6 +113,74 @@ hag receives
 hag receives
   <message from="den@rooms.capulet.example" type="groupchat"><subject/></message>
 what came is passed over
+# Reasons, lists and pictures are no longer than they may be; then nothing happens.
+after 1 minute
+crone sends
+  <iq to="den@rooms.capulet.example" type="set" id="r1"><query xmlns="http://jabber.org/protocol/muc#admin"><item affiliation="outcast" jid="imp@capulet.example"><reason>REASON</reason></item></query></iq>
+crone receives
+  <iq from="den@rooms.capulet.example" type="error" id="r1">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </iq>
+crone sends
+  <message to="den@rooms.capulet.example" id="r2"><x xmlns="http://jabber.org/protocol/muc#user"><invite to="wicca@capulet.example"><reason>REASON</reason></invite></x></message>
+crone receives
+  <message from="den@rooms.capulet.example" type="error" id="r2">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+crone sends
+  <message to="den@rooms.capulet.example"><x xmlns="http://jabber.org/protocol/muc#user"><invite to="hag@capulet.example"/></x></message>
+hag sends
+  <message to="den@rooms.capulet.example" id="r3"><x xmlns="http://jabber.org/protocol/muc#user"><decline to="crone@capulet.example"><reason>REASON</reason></decline></x></message>
+hag receives
+  <message from="den@rooms.capulet.example" type="error" id="r3">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+crone sends
+  <message to="den@rooms.capulet.example" type="groupchat" id="r4"><body>x</body></message>
+crone receives
+  <message from="den@rooms.capulet.example/firstwitch" type="groupchat" id="r4"><body>x</body><stanza-id xmlns="urn:xmpp:sid:0" by="den@rooms.capulet.example" id="$x"/>*</message>
+what came is passed over
+crone sends
+  <iq to="den@rooms.capulet.example" type="set" id="r5"><moderate xmlns="urn:xmpp:message-moderate:1" id="$x"><retract xmlns="urn:xmpp:message-retract:1"/><reason>REASON</reason></moderate></iq>
+crone receives
+  <iq from="den@rooms.capulet.example" type="error" id="r5">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </iq>
+crone sends
+  <iq to="den@rooms.capulet.example" type="set" id="r6"><query xmlns="http://jabber.org/protocol/muc#owner"><destroy><reason>REASON</reason></destroy></query></iq>
+crone receives
+  <iq from="den@rooms.capulet.example" type="error" id="r6">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error>
+  </iq>
+crone sends
+  <iq to="den@rooms.capulet.example" type="set" id="r7"><query xmlns="http://jabber.org/protocol/muc#admin">ITEMS</query></iq>
+crone receives
+  <iq from="den@rooms.capulet.example" type="error" id="r7">
+    <error type="modify"><bad-request xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error>
+  </iq>
+after 1 minute
+crone sends
+  <iq to="den@rooms.capulet.example" type="set" id="r8"><vCard xmlns="vcard-temp"><PHOTO><BINVAL>PICTURE</BINVAL></PHOTO></vCard></iq>
+crone receives
+  <iq from="den@rooms.capulet.example" type="error" id="r8">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </iq>
+# So is what stands beside the text.
+after 1 minute
+crone sends
+  <message to="den@rooms.capulet.example" type="groupchat" id="r9" xml:lang="TEXT"><body>x</body></message>
+crone receives
+  <message from="den@rooms.capulet.example" type="error" id="r9">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+after 1 minute
+hag sends
+  <message to="den@rooms.capulet.example/firstwitch" type="chat" id="r10" xml:lang="TEXT"><body>x</body></message>
+hag receives
+  <message from="den@rooms.capulet.example/firstwitch" type="error" id="r10">
+    <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
+  </message>
+nobody receives anything
 "#;
 
 #[expect(clippy::expect_used, reason = "the main function of a test program")]
@@ -122,9 +190,14 @@ fn main() {
     let children = "<a xmlns='urn:x'/>".repeat(10_000);
     let text = SCENE.replace("CHILDREN", &children).replace("TEXT", &"x".repeat(70_000));
     let namespace = format!("urn:{}", "x".repeat(240));
+    let item = |n| format!("<item affiliation='outcast' jid='imp{n}@capulet.example'/>");
+    let items: String = (0..501).map(item).collect();
     let text = text
         .replace("LONG", &"x".repeat(60_000))
         .replace("WIDE", &"\u{2603}".repeat(15_000))
+        .replace("REASON", &"x".repeat(1025))
+        .replace("ITEMS", &items)
+        .replace("PICTURE", &"eHh4".repeat(50_000))
         .replace("NAMESPACE", &namespace)
         .replace("PREFIXED", &"<p:a/>".repeat(1000));
     fs::write(folder.join("large.scene"), text).expect("the scene is written");
