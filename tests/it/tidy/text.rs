@@ -1,6 +1,6 @@
 //! What stands in the files.
 
-use super::{File, check, files, refuses, root};
+use super::{File, check, entries, files, refuses, root};
 
 /// A file that is longer has more than one subject.
 const LINES_MAX: usize = 500;
@@ -167,4 +167,26 @@ fn each_folder_has_a_readme() {
     folders.extend(manifests.filter(is_looked_at));
     check(&readmes(&folders, |folder| root().join(folder).join("README.md").is_file()));
     refuses(&readmes(&["core/xml".to_owned()], |_| false), "core/xml has no README.md");
+}
+
+/// A table of scenes names all of them, and no others.
+fn scenes(table: &str, there: &[String]) -> Vec<String> {
+    let named = |name: &str| table.contains(&format!("({name})"));
+    let silent = there.iter().filter(|name| !named(name));
+    let silent = silent.map(|name| format!("the table does not say what {name} shows"));
+    let links = table.split('(').skip(1).filter_map(|rest| rest.split(')').next());
+    let gone = links.filter(|link| link.ends_with(".scene"));
+    let gone = gone.filter(|link| !there.iter().any(|name| name == link));
+    silent.chain(gone.map(|link| format!("the table names {link}, which is not there"))).collect()
+}
+
+#[test]
+fn the_table_of_scenes_is_whole() {
+    let folder = root().join("modules/rooms/scenes");
+    let table = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let there = entries(&folder).into_iter().map(|(name, _)| name);
+    let there: Vec<_> = there.filter(|name| name.ends_with(".scene")).collect();
+    check(&scenes(&table, &there));
+    refuses(&scenes("", &["a.scene".to_owned()]), "a.scene");
+    refuses(&scenes("| x | [b](b.scene) |", &[]), "b.scene");
 }
