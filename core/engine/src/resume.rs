@@ -115,10 +115,10 @@ impl Step<'_> {
         Some(account_key(&UNACKED, &session.jid, &(session.token()?.to_owned(), row)))
     }
 
-    /// A connection is lost. A session that can come back waits.
+    /// A connection is lost. A session that can come back waits, unless it was told to end.
     pub(crate) fn detach(&mut self, number: u64) {
         let Some(session) = self.state.sessions.get_mut(number) else { return };
-        if session.token().is_none() {
+        if session.closing || session.token().is_none() {
             return self.end(number, None);
         }
         self.await_return(number);

@@ -212,6 +212,22 @@ fn a_wrong_count_ends_both_connections() {
 }
 
 #[test]
+fn who_was_thrown_out_and_lost_the_connection_does_not_come_back() {
+    let mut world = two_devices();
+    let token = world.enable(1, JULIET);
+    world.tell(JULIET, Event::Acked { session: 1, h: 100 });
+    assert_eq!(world.closed(1), Some(StreamError::UndefinedCondition));
+    world.tell(JULIET, Event::Detached { session: 1 });
+    world.resume(4, &token, 0, "");
+    let is_refused = |effect: &Effect| matches!(effect, Effect::ResumeRefused { session: 4 });
+    assert!(world.effects.iter().any(is_refused));
+    // What comes goes to the other device at once.
+    world.sends(2, JULIET, "<presence/>");
+    world.sends(3, NURSE, &chat("juliet@capulet.example/phone", "m1"));
+    assert_eq!(world.heard(2), ["m1"]);
+}
+
+#[test]
 fn many_sessions_end_in_many_steps() {
     let mut world = World::new(1, Limits { sessions: 1000, ..Limits::default() }, true);
     for session in 1..=100 {
