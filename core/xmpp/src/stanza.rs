@@ -181,7 +181,8 @@ impl Stanza {
         self.content.len() + 128
     }
 
-    /// Returns the error for the sender, `None` when it must not be answered with one.
+    /// Returns the error for the sender, `None` when it must not be answered with one. Who wanted to
+    /// enter a room gets the element back by which clients see that (XEP-0045 §7.2), and nothing in it.
     #[must_use]
     pub fn error_reply(&self, error: &StanzaError) -> Option<Self> {
         match self.ty.as_deref() {
@@ -190,6 +191,9 @@ impl Stanza {
             _ => {}
         }
         let child = error.to_element().to_xml(ns::CLIENT);
+        if self.kind == Kind::Presence && self.content.root().child(ns::MUC, "x").is_some() {
+            return self.answer("error", &(Element::new(ns::MUC, "x").to_xml("") + &child));
+        }
         self.answer("error", &child)
     }
 
@@ -345,6 +349,11 @@ mod tests {
              <service-unavailable xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\"/></error></iq>"
         );
         assert!(error.error_reply(&StanzaError::INTERNAL).is_none());
+        let entering = "<presence from='a@b/c' to='r@e/n'>\
+                        <x xmlns='http://jabber.org/protocol/muc'><password>s</password></x></presence>";
+        let error = Stanza::parse(entering).unwrap().error_reply(&StanzaError::INTERNAL).unwrap();
+        let begin = "type=\"error\"><x xmlns=\"http://jabber.org/protocol/muc\"/><error ";
+        assert!(error.to_xml().contains(begin), "{error:?}");
         let answer = |xml| Stanza::parse(xml).unwrap().error_reply(&StanzaError::INTERNAL);
         assert!(answer("<iq from='a@b/c' id='1' type='result'/>").is_none());
         // An unknown type of message counts as `normal`.

@@ -108,7 +108,7 @@ fn join(config: &Config, room: Option<Room>, guest: &Guest<'_>, cx: &mut Context
     history::show_subject(&room, guest.full, cx)
 }
 
-/// Tells somebody that this is no way in.
+/// Tells somebody that this is no way in, or no nickname.
 fn refuse(guest: &Guest<'_>, error: &StanzaError, cx: &mut Context<'_, '_>) -> Done {
     let mut answer = Element::new(ns::CLIENT, "presence")
         .with_attr("from", &format!("{}/{}", cx.owner(), guest.nick))
@@ -117,7 +117,7 @@ fn refuse(guest: &Guest<'_>, error: &StanzaError, cx: &mut Context<'_, '_>) -> D
     if let Some(id) = guest.id {
         answer.push_attr("id", id);
     }
-    cx.send(&answer.with_child(error.to_element()))
+    cx.send(&answer.with_child(Element::new(ns::MUC, "x")).with_child(error.to_element()))
 }
 
 /// Tells whether somebody may enter (§7.2.17).
@@ -273,7 +273,7 @@ fn rename(
     if (!is_own && cx.get(&OCCUPANTS, &*guest.key)?.is_some())
         || reserved_by_other(&guest.key, guest.bare, cx)?
     {
-        return Err(cancel(Condition::Conflict));
+        return refuse(guest, &cancel(Condition::Conflict), cx);
     }
     let note = Note { codes: &[303], next_nick: Some(guest.nick), id: guest.id, ..Note::default() };
     dismiss(room, &seat.key, &occupant, ("", &note), |_| Ok(()), cx)?;

@@ -13,6 +13,7 @@ hag sends
   <presence to="coven@rooms.capulet.example/thirdwitch"><x xmlns="http://jabber.org/protocol/muc"/>CHILDREN</presence>
 hag receives
   <presence from="coven@rooms.capulet.example/thirdwitch" type="error">
+    <x xmlns="http://jabber.org/protocol/muc"/>
     <error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error>
   </presence>
 nobody receives anything
