@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import logging
 import sys
+from datetime import timedelta
 from types import SimpleNamespace
 
 from aioxmpp_client import Aioxmpp, aioxmpp
@@ -27,6 +28,7 @@ class InRoom:
         self.said = []  # (nickname, text, name in the archive), in the order in which it came
         self.before = set()  # names of what was said before
         self.subject = None
+        self.taken_back = []  # (name in the archive, who took it back)
         self.gone = {}  # status codes, by the nickname of who went
         self.out = asyncio.Queue()  # status codes, each time that the room said that it was left
         self.invitations = asyncio.Queue()  # rooms
@@ -49,12 +51,14 @@ class InRoom:
 
 class Slix(InRoom, Slixmpp):
     def equip(self, client):
-        client.register_plugin("xep_0045")
+        for plugin in ("xep_0045", "xep_0424", "xep_0425"):
+            client.register_plugin(plugin)
         client.add_event_handler("groupchat_message", self.on_said)
         client.add_event_handler("groupchat_subject", self.on_subject)
         client.add_event_handler("groupchat_presence", self.on_occupant)
         client.add_event_handler("groupchat_invite", self.on_invitation)
         client.add_event_handler("groupchat_message_error", self.on_refusal)
+        client.add_event_handler("message_retract", self.on_taken_back)
 
     @property
     def muc(self):
@@ -103,6 +107,14 @@ class Slix(InRoom, Slixmpp):
     async def kick(self, nick, reason):
         await soon(self.muc.set_role(self.room, nick, "none", reason=reason), f"{nick} is kicked")
 
+    def take_back(self, name):
+        retraction = self.client.plugin["xep_0424"].send_retraction
+        retraction(self.room, name, mtype="groupchat", include_fallback=False)
+
+    async def moderate(self, name, reason):
+        moderation = self.client.plugin["xep_0425"].moderate(self.room, name, reason)
+        await soon(moderation, f"{self.name} moderates")
+
     def invite(self, jid, reason):
         self.muc.invite(self.room, JID(jid), reason)
 
@@ -137,6 +149,11 @@ class Slix(InRoom, Slixmpp):
         else:
             self.gone[presence["from"].resource] = codes
 
+    def on_taken_back(self, message):
+        moderated = message["retract"].get_plugin("moderated", check=True)
+        by = moderated["by"] if moderated is not None else message["from"]
+        self.taken_back.append((message["retract"]["id"], str(by)))
+
     def on_invitation(self, message):
         self.invitations.put_nowait(message["from"].bare)
 
@@ -149,6 +166,9 @@ class Slix(InRoom, Slixmpp):
 
 
 class Aio(InRoom, Aioxmpp):
+    # How long it is silent before it asks the room whether it is still in it (XEP-0410), in seconds.
+    asks_after = 600
+
     def listen(self):
         super().listen()
         self.muc = self.client.summon(aioxmpp.MUCClient)
@@ -169,6 +189,8 @@ class Aio(InRoom, Aioxmpp):
         history = aioxmpp.muc.xso.History(maxstanzas=HISTORY)
         address = aioxmpp.JID.fromstr(room)
         self.conversation, entered = self.muc.join(address, nick, history=history)
+        self.conversation.muc_soft_timeout = timedelta(seconds=self.asks_after)
+        self.conversation.muc_ping_interval = timedelta(seconds=self.asks_after)
         self.conversation.on_message.connect(self.on_said)
         self.conversation.on_topic_changed.connect(self.on_subject)
         self.conversation.on_leave.connect(self.on_leave)

@@ -3,6 +3,7 @@
 import asyncio
 
 from people import Aio, Slix, run, until
+from slixmpp.exceptions import PresenceError
 from story import ok, please, soon
 
 
@@ -130,7 +131,55 @@ async def twins(people, room):
     ok("devices")
 
 
-async def whole_story(people, room):
+async def govern(people, room):
+    """What is said is taken back, somebody is banned, invited while away, and the room ends."""
+    owner, friend, guest, other = people
+    slow = [owner, guest, other]  # those whose library knows this
+    for speaker, take_back in (
+        (guest, lambda name: guest.take_back(name)),
+        (other, lambda name: asyncio.ensure_future(owner.moderate(name, "Not here."))),
+    ):
+        before = len(owner.said)
+        speaker.say("It should not have been said.")
+        await everybody(people, lambda person: len(person.said), before + 1)
+        name = owner.said[-1][2]
+        by = speaker if speaker is guest else owner
+        take_back(name)
+        await everybody(slow, lambda person: person.taken_back[-1:], [(name, f"{room}/{by.nick}")])
+        # Who was not there does not see it.
+        assert name not in {name for _, _, name in await soon(guest.archive(), "the archive")}
+        ok("take-back" if speaker is guest else "moderate")
+
+    nick = other.nick
+    await owner.affiliate(other.jid, "outcast")
+    assert 301 in await soon(other.out.get(), "the ban")
+    await everybody([owner, friend, guest], lambda person: 301 in person.gone.get(nick, ()), True)
+    try:
+        await other.enter(room, nick)
+    except PresenceError as error:
+        assert error.condition == "forbidden", error
+    else:
+        raise AssertionError("who is banned came in")
+    await owner.affiliate(other.jid, "none")
+    await other.enter(room, nick)
+    ok("ban")
+
+    await friend.leave()
+    await friend.logout()
+    guest.invite(friend.jid, "Where are you?")
+    await guest.archive()  # its answer says that the room had that
+    await friend.login("tls")
+    assert await soon(friend.invitations.get(), "what waited") == room
+    await friend.enter(room, friend.name.title())
+    ok("away")
+
+    await soon(owner.muc.destroy(room, "It is late."), "the end of the room")
+    for person in people:
+        await soon(person.out.get(), f"{person.name} is told of the end")
+    ok("destroy")
+
+
+async def whole_story(people, room, *more):
     for person in people:
         await person.login("tls")
     await meet(people, room)
@@ -138,14 +187,17 @@ async def whole_story(people, room):
     await change(people, room)
     await part(people, room)
     await twins(people, room)
+    for more_of_it in more:
+        await more_of_it(people, room)
     for person in people:
-        await person.leave()
+        if not more:
+            await person.leave()
         await person.logout()
 
 
 async def in_ours(ours, theirs):
     people = [Slix("ana", ours), Aio("ben", ours), Slix("carl", theirs), Slix("dora", theirs)]
-    await whole_story(people, f"garden@rooms.{ours.domain}")
+    await whole_story(people, f"garden@rooms.{ours.domain}", govern)
 
 
 async def in_theirs(ours, theirs):
@@ -154,32 +206,43 @@ async def in_theirs(ours, theirs):
 
 
 async def ghosts(ours, theirs):
-    """Each server is killed with people of both in a room of ours; nobody is left who is not there."""
+    """The way is lost, and each server is killed, with people of both in a room of ours."""
     room = f"attic@rooms.{ours.domain}"
     ana, ben = Slix("ana", ours), Aio("ben", ours)
-    carl, dora = Slix("carl", theirs), Slix("dora", theirs)
-    for person in (ana, ben, carl, dora):
+    carl, dora = Slix("carl", theirs), Aio("dora", theirs)
+    dora.asks_after = 1
+    people = [ana, ben, carl, dora]
+    for person in people:
         await person.login("tls")
     await ana.open(room, "Ana")
-    for person in (ben, carl, dora):
+    for person in people[1:]:
         await person.enter(room, person.name.title())
     nicks = {"Ana", "Ben", "Carl", "Dora"}
-    await everybody([ana, ben, carl, dora], lambda person: set(person.occupants()), nicks)
+    await everybody(people, lambda person: set(person.occupants()), nicks)
     ok("enter")
 
-    await please("kill theirs")
+    await please("cut the way to them")
     ana.say("Is anybody there?")
-    await everybody([ana, ben], lambda person: set(person.occupants()), {"Ana", "Ben"})
-    for person in (ana, ben):
-        assert [333 in person.gone[nick] for nick in ("Carl", "Dora")] == [True] * 2, person.gone
+    await vanish(ana, ben)
+    await please("mend the way to them")
+    # She asks whether she is still there, and comes back by herself (XEP-0410).
+    await everybody([ana, ben], lambda person: set(person.occupants()), {"Ana", "Ben", "Dora"})
+    await refused(carl)
+    await carl.enter(room, "Carl")
+    await everybody(people, lambda person: set(person.occupants()), nicks)
+    ok("way-lost")
+
+    await please("kill theirs")
+    ana.say("And now?")
+    await vanish(ana, ben)
     ok("theirs-killed")
 
     await please("start theirs")
-    carl = Slix("carl", theirs)
+    carl = people[2] = Slix("carl", theirs)
     await carl.login("tls")
     await carl.enter(room, "Carl")
-    people = [ana, ben, carl]
-    await everybody(people, lambda person: set(person.occupants()), {"Ana", "Ben", "Carl"})
+    # She connects and enters by herself.
+    await everybody(people, lambda person: set(person.occupants()), nicks)
     ok("theirs-back")
 
     for person in (ana, ben):
@@ -189,25 +252,37 @@ async def ghosts(ours, theirs):
     await asyncio.gather(ana.resume(), ben.resume())
     for person in (ana, ben):
         assert 332 in await soon(person.out.get(), f"{person.name} is told"), person.name
-    # He did not notice, and is told when he speaks.
-    carl.say("Still there?")
-    assert await soon(carl.refusals.get(), "a refusal") == "not-acceptable"
+    await refused(carl)
     await carl.enter(room, "Carl")
-    assert set(carl.occupants()) == {"Carl"}, carl.occupants()
+    assert set(carl.occupants()) <= {"Carl", "Dora"}, carl.occupants()
     ok("ours-killed")
 
     for person in (ana, ben):
         await person.enter(room, person.name.title())
-    await everybody(people, lambda person: set(person.occupants()), {"Ana", "Ben", "Carl"})
+    await everybody(people, lambda person: set(person.occupants()), nicks)
     for person in people:
         person.said.clear()
     for person in people:
         person.say(f"{person.name} is back")
-    await everybody(people, lambda person: len(person.said), 3)
+    await everybody(people, lambda person: len(person.said), 4)
     await everybody(people, lambda person: person.said, ana.said)
     for person in people:
         await person.logout()
     ok("nobody-twice")
+
+
+async def vanish(*left):
+    """Who cannot be reached is gone for those who are left."""
+    await everybody(left, lambda person: set(person.occupants()), {"Ana", "Ben"})
+    for person in left:
+        codes = [person.gone.pop(nick) for nick in ("Carl", "Dora")]
+        assert all(333 in each for each in codes), codes
+
+
+async def refused(carl):
+    """He did not notice that he is out, and is told when he speaks."""
+    carl.say("Still there?")
+    assert await soon(carl.refusals.get(), "a refusal") == "not-acceptable"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 
 use std::process::Command;
 
-use calypte_tests::{Foreign, Kind, Lab, Server, Setup, Which, password, play, python};
+use calypte_tests::{
+    Conduct, Foreign, Kind, Lab, Road, Server, Setup, Which, password, play, python,
+};
 
 use crate::Case;
 
@@ -44,6 +46,8 @@ pub(crate) fn well(played: Result<(), String>, ours: &Server) {
 
 const STEPS: &str =
     "enter talk order nick subject private kick leave invite history archive devices";
+/// What not all of the others have.
+const GOVERNED: &str = "take-back moderate ban away destroy";
 
 fn prosody(lab: &Lab) {
     meet(lab, Which::Prosody);
@@ -57,20 +61,32 @@ fn ejabberd(lab: &Lab) {
 fn meet(lab: &Lab, which: Which) {
     let ours = ours(lab).start();
     let _theirs = theirs(lab, which);
-    for host in ["ours", "theirs"] {
-        well(play(told(lab, "rooms.py", host), STEPS, |_| String::new()), &ours);
+    for (host, more) in [("ours", GOVERNED), ("theirs", "")] {
+        let steps = format!("{STEPS} {more}");
+        well(play(told(lab, "rooms.py", host), &steps, |_| String::new()), &ours);
     }
 }
 
-/// Each server is killed while people of both are in a room of ours.
+/// The way to them is lost, and each server is killed, while people of both are in a room of ours.
 fn ghosts(lab: &Lab) {
     let mut server = ours(lab).start();
     let mut other = theirs(lab, Which::Prosody);
-    let steps = "enter theirs-killed theirs-back ours-killed nobody-twice";
+    let road = Road::new(lab, "p.example", lab.v4(12), lab.v4(2));
+    let way = |conduct: &Conduct| road.conduct(&[5269, 5270], conduct);
+    let steps = "enter way-lost theirs-killed theirs-back ours-killed nobody-twice";
     let played = play(told(lab, "rooms.py", "ghosts"), steps, |wish| {
         match wish {
-            "kill theirs" => other.kill(),
-            "start theirs" => other.launch(),
+            "cut the way to them" => way(&Conduct::Shut),
+            "mend the way to them" => way(&Conduct::Honest),
+            "kill theirs" => {
+                other.kill();
+                // Nobody listens there any more.
+                way(&Conduct::Shut);
+            }
+            "start theirs" => {
+                way(&Conduct::Honest);
+                other.launch();
+            }
             "kill ours" => server.kill(),
             "start ours" => server.launch(),
             _ => panic!("what is {wish}?"),
