@@ -31,3 +31,4 @@ mod speaking;
 mod tidy;
 mod tokens;
 mod web;
+mod woken;

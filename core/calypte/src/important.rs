@@ -59,6 +59,8 @@ fn says_something(node: Node<'_>) -> bool {
         (ns::MUC_USER, "x") => node.has_child(ns::MUC_USER, "invite"),
         (ns::CONFERENCE | ns::DATA_FORMS, "x") | (ns::ARCHIVE, "result") => true,
         (ns::JINGLE_MESSAGE | ns::CALL_INVITES | ns::ATTENTION, _) => true,
+        // What a room tells members who are away (XEP-0452).
+        (ns::MENTIONS, "mentions") => true,
         (ns::OPENPGP, "openpgp") | (ns::PGP, "x") => true,
         _ => false,
     }
@@ -92,6 +94,7 @@ mod tests {
         check(true, "<message><encrypted xmlns='urn:xmpp:omemo:2'/></message>");
         check(true, "<message><propose xmlns='urn:xmpp:jingle-message:0' id='a'/></message>");
         check(true, "<message><x xmlns='jabber:x:conference' jid='a@b'/></message>");
+        check(true, "<message><mentions xmlns='urn:xmpp:mmn:0'/></message>");
         check(true, "<message type='error'/>");
         check(true, "<iq type='result' id='a'/>");
         check(true, "<presence type='subscribe'/>");

@@ -6,12 +6,15 @@
 //! session, and ends when the client or the service says so.
 
 mod publish;
+mod rooms;
 mod services;
 mod watch;
 
 use calypte::config::Span;
 use calypte::prelude::*;
 use serde::Deserialize;
+
+pub use rooms::InRooms;
 
 /// The operator's settings, `[modules.push]`.
 #[derive(Debug, Deserialize)]
@@ -23,6 +26,8 @@ pub struct Config {
     pub content: Content,
     /// What stands for the text of a message in a notification.
     pub placeholder: String,
+    /// Which messages of rooms wake a client that is in them.
+    pub rooms: InRooms,
     /// After how long a message that a connected client has not acknowledged counts as not there.
     pub unacked: Span,
     /// The shortest time between two notifications for one registration.
@@ -49,6 +54,7 @@ impl Default for Config {
             services: 10,
             content: Content::Count,
             placeholder: "New message!".to_owned(),
+            rooms: InRooms::Mentions,
             unacked: Span { ms: 30_000 },
             pause: Span { ms: 2_000 },
         }
@@ -88,6 +94,13 @@ impl Module for Push {
             default: "\"New message!\"",
             about: "What stands for the text of a message, unless content is none: some services show \
                     nothing without. Empty: nothing stands for it.",
+        },
+        ConfigKey {
+            name: "rooms",
+            kind: "text",
+            default: "\"mentions\"",
+            about: "What wakes a client that is in a room: mentions (of its nickname, and what is encrypted) \
+                    or all (each message).",
         },
         ConfigKey {
             name: "unacked",

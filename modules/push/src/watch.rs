@@ -5,6 +5,7 @@ use calypte::prelude::*;
 use calypte::wire::SessionRow;
 
 use crate::publish::{self, News};
+use crate::rooms::is_encrypted;
 use crate::services::{SERVICES, SERVICES_MAX, own};
 use crate::{Content, Push};
 
@@ -91,7 +92,8 @@ impl Push {
             let mut is_meant = !is_for_one;
             for session in sessions {
                 is_there |= !session.away;
-                is_meant |= targets.contains(&session.resource);
+                is_meant |= targets.contains(&session.resource)
+                    && self.0.rooms.is_wanted(stanza, session, cx);
             }
             is_watched |= is_there && is_meant;
             if is_meant && !is_there && (has_session || !is_for_one) {
@@ -105,15 +107,16 @@ impl Push {
     fn news(&self, stanza: &Passing<'_>) -> News {
         let content = self.0.content;
         let is_message = stanza.kind == Kind::Message;
-        let sender = stanza.from.filter(|_| content >= Content::Sender && is_message);
-        let is_encrypted = stanza.payloads().any(|node| {
-            node.name() == "encrypted"
-                || matches!(node.ns(), ns::ENCRYPTION | ns::OPENPGP | ns::PGP)
-        });
-        let text = stanza.body().filter(|_| content == Content::Text && !is_encrypted);
+        let mention = mention(stanza);
+        let inner_from = mention.and_then(|message| message.attr("from"));
+        let from = inner_from.or_else(|| stanza.from.map(|from| from.as_str().into()));
+        let sender = from.filter(|_| content >= Content::Sender && is_message);
+        let said = mention.unwrap_or_else(|| stanza.content.root());
+        let text = said.child_text(ns::CLIENT, "body");
+        let text = text.filter(|_| content == Content::Text && !is_encrypted(said));
         News {
             messages: u32::from(is_message),
-            sender: sender.map(|from| from.as_str().to_owned()),
+            sender: sender.map(std::borrow::Cow::into_owned),
             text: text.map(|text| text.chars().take(publish::TEXT_CHARS_MAX).collect()),
         }
     }
@@ -178,6 +181,16 @@ impl Push {
         }
         Ok(())
     }
+}
+
+/// Returns what was said in a room that tells of it, as somebody is mentioned there (XEP-0452). Of anybody
+/// else it is not what it says.
+fn mention<'a>(stanza: &Passing<'a>) -> Option<Node<'a>> {
+    let mentions = stanza.child(ns::MENTIONS, "mentions")?;
+    let message = mentions.child(ns::FORWARD, "forwarded")?.child(ns::CLIENT, "message")?;
+    let said = Jid::parse(&message.attr("from")?).ok()?;
+    let is_its = stanza.from.is_some_and(|room| room.as_str() == said.bare().as_str());
+    is_its.then_some(message)
 }
 
 /// Tells whether a message is for the device that it is addressed to only: what is said in rooms, and

@@ -10,6 +10,7 @@ fn main() {
             &disco::MODULE,
             &offline::MODULE,
             &presence::MODULE,
+            &rooms::MODULE,
             &roster::MODULE,
         ],
     );
