@@ -10,6 +10,7 @@
 
 mod acme;
 mod certificates;
+mod circles;
 mod components;
 mod disks;
 mod ending;

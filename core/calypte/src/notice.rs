@@ -281,12 +281,42 @@ pub struct Circled {
     pub contact: String,
     /// The group that is named after the circle.
     pub group: String,
-    /// Whether the contact is in that group from now on, and both see each other.
-    pub is_in: bool,
-    /// Whether it is no contact at all any more.
-    pub ends: bool,
+    /// What becomes of it.
+    pub change: CircleChange,
+}
+
+/// What becomes of a contact by a circle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum CircleChange {
+    /// It is in the group from now on, and both see each other.
+    In,
+    /// It is not in the group any more, and else as it is: another circle has it.
+    Out,
+    /// It is as it was before the first circle: whether it saw the owner, and the owner it.
+    AsBefore {
+        /// Whether the contact saw the owner's presence.
+        from: bool,
+        /// Whether the owner saw the contact's presence.
+        to: bool,
+    },
+    /// It is no contact any more.
+    Gone,
 }
 
 impl Notice for Circled {
     const NAME: &'static str = "circles.circled";
+}
+
+/// Somebody has made an account with an invitation to a circle (module `invites`); module `circles`
+/// takes them in. The owner is the domain.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CircleWish {
+    /// The name of the circle.
+    pub circle: String,
+    /// The local part of the account.
+    pub member: String,
+}
+
+impl Notice for CircleWish {
+    const NAME: &'static str = "invites.circle";
 }

@@ -229,10 +229,12 @@ pub struct Invitation {
     pub begun: Vec<(String, u64)>,
     /// When it was made, in milliseconds since 1970.
     pub made_ms: u64,
+    /// The circle that who makes an account with it is taken into.
+    pub circle: Option<String>,
 }
 
 impl table::Record for Invitation {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn encode(&self) -> Vec<u8> {
         table::encode_body(self)
@@ -240,14 +242,16 @@ impl table::Record for Invitation {
 
     fn decode(version: u8, body: &[u8]) -> Result<Self, table::Broken> {
         match version {
-            1 => table::decode_body(body).map(Invitation1::now),
-            2 => table::decode_body(body),
+            // It was made some time before it ends.
+            1 => table::decode_body(body).map(|old: Invitation1| old.made(None)),
+            2 => table::decode_body(body).map(|(old, at): (Invitation1, u64)| old.made(Some(at))),
+            3 => table::decode_body(body),
             _ => Err(table::Broken { table: "" }),
         }
     }
 }
 
-/// An invitation before it was noted when it was made.
+/// An invitation before it was noted when it was made, and then for which circle.
 #[derive(Encode, Decode)]
 struct Invitation1 {
     by: Option<String>,
@@ -259,10 +263,10 @@ struct Invitation1 {
 }
 
 impl Invitation1 {
-    fn now(self) -> Invitation {
+    fn made(self, at_ms: Option<u64>) -> Invitation {
         let Self { by, name, expires_ms, uses, may_register, begun } = self;
-        // It was made some time before it ends.
-        Invitation { by, name, expires_ms, uses, may_register, begun, made_ms: expires_ms }
+        let made_ms = at_ms.unwrap_or(expires_ms);
+        Invitation { by, name, expires_ms, uses, may_register, begun, made_ms, circle: None }
     }
 }
 
@@ -307,6 +311,61 @@ pub const INVITED_NAMES: Table<str, Invited> = Table::domain("invites.names");
 /// Strangers who showed a token that is good for an account, by the number of their connection. Module
 /// `invites` writes it, in the shard of the domain.
 pub const INVITED: Table<u64, Invited> = Table::volatile_domain("invites.accepted");
+
+/// Where rooms are: one row, under the empty key. Module `rooms` writes it when it starts.
+pub const ROOM_SERVICE: Table<str, RoomService> = Table::domain("rooms.service");
+
+/// Where rooms are.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RoomService {
+    /// The address that a room's name stands in front of, such as `rooms.example.org`.
+    pub address: String,
+}
+
+record!(RoomService, 1);
+
+/// Circles, by their names. Module `circles` writes it.
+pub const CIRCLES: Table<str, Circle> = Table::domain("circles.known");
+
+/// A circle: people who have each other as contacts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Circle {
+    /// The address of its room.
+    pub room: Option<String>,
+    /// Whether the room is its own: made for it, for its people only, and gone with it.
+    pub is_own: bool,
+    /// Who is in it, in the order of their names.
+    pub members: Vec<CircleMember>,
+}
+
+/// Somebody in a circle.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CircleMember {
+    /// The local part.
+    pub name: String,
+    /// Since when, in milliseconds since 1970. An account that was made later is another one.
+    pub since_ms: u64,
+}
+
+impl table::Record for Circle {
+    const VERSION: u8 = 2;
+
+    fn encode(&self) -> Vec<u8> {
+        table::encode_body(self)
+    }
+
+    fn decode(version: u8, body: &[u8]) -> Result<Self, table::Broken> {
+        match version {
+            // Since when people are in it was not noted.
+            1 => table::decode_body(body).map(|(room, names): (_, Vec<String>)| {
+                let member = |name| CircleMember { name, since_ms: u64::MAX };
+                Self { room, is_own: false, members: names.into_iter().map(member).collect() }
+            }),
+            2 => table::decode_body(body),
+            _ => Err(table::Broken { table: "" }),
+        }
+    }
+}
 
 /// Which invitation something belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -376,17 +435,33 @@ mod tests {
             may_register: true,
             begun: vec![("c".into(), 3)],
             made_ms: 2,
+            circle: Some("d".into()),
         }
     }
 
     #[test]
     fn invitations_keep_their_bytes() {
-        let bytes = b"\x02\x01\x03a@b\x00\x09\x01\x01\x01\x01c\x03\x02";
+        let bytes = b"\x03\x01\x03a@b\x00\x09\x01\x01\x01\x01c\x03\x02\x01\x01d";
         assert_eq!(INVITATIONS.encode(&invitation()), bytes);
         assert_eq!(INVITATIONS.decode(bytes).unwrap(), invitation());
-        let old = b"\x01\x01\x03a@b\x00\x09\x01\x01\x01\x01c\x03";
-        let read = INVITATIONS.decode(old).unwrap();
-        assert_eq!(read, Invitation { made_ms: 9, ..invitation() });
+        let before = Invitation { circle: None, ..invitation() };
+        let old = b"\x02\x01\x03a@b\x00\x09\x01\x01\x01\x01c\x03\x02";
+        assert_eq!(INVITATIONS.decode(old).unwrap(), before);
+        let older = b"\x01\x01\x03a@b\x00\x09\x01\x01\x01\x01c\x03";
+        assert_eq!(INVITATIONS.decode(older).unwrap(), Invitation { made_ms: 9, ..before });
+    }
+
+    #[test]
+    fn circles_keep_their_bytes() {
+        let member = |name: &str, since_ms| CircleMember { name: name.into(), since_ms };
+        let (room, members) = (Some("r@s".into()), vec![member("a", 1), member("b", 2)]);
+        let circle = Circle { room, is_own: true, members };
+        let bytes = b"\x02\x01\x03r@s\x01\x02\x01a\x01\x01b\x02";
+        assert_eq!(CIRCLES.encode(&circle), bytes);
+        assert_eq!(CIRCLES.decode(bytes).unwrap(), circle);
+        let old = CIRCLES.decode(b"\x01\x01\x03r@s\x02\x01a\x01b").unwrap();
+        assert!(!old.is_own && old.members.iter().all(|member| member.since_ms == u64::MAX));
+        assert!(old.members.iter().map(|member| &*member.name).eq(["a", "b"]));
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub enum Line {
     Silence,
     /// `hag enters coven@rooms.capulet.example/thirdwitch`, then what stands in its `<x/>`. What came
     /// to anybody is passed over.
-    Enters(String, Jid, String),
+    Enters(String, String, String),
     /// `crone opens coven@rooms.capulet.example/firstwitch`, then fields of the form, one `name=value`
     /// a line. What came to anybody is passed over.
     Opens(String, Jid, String),
@@ -332,7 +332,7 @@ fn with_body(words: &[&str], block: &Block<'_>) -> Result<Option<Line>, String> 
         [jid, "shows", "token", token] => {
             Some(Line::Shows(address(jid)?, (*token).to_owned(), settings(block)?))
         }
-        [_, "enters", place] => Some(Line::Enters(name(), address(place)?, body(block))),
+        [_, "enters", place] => Some(Line::Enters(name(), (*place).to_owned(), body(block))),
         [_, "opens", place] => Some(Line::Opens(name(), address(place)?, body(block))),
         [_, "decides"] => Some(Line::Decides(name(), settings(block)?)),
         [_, "looks", "up", target] => {

@@ -6,8 +6,8 @@ use super::{Exit, run_command};
 
 /// Make groups of people who have each other as contacts
 ///
-/// The running server keeps them with module `circles`. A circle may have a room, which is then among the
-/// bookmarks of its people.
+/// The running server keeps them with module `circles`. A circle has a room of its own, whose members its
+/// people are and which is among their bookmarks, unless you say otherwise.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -27,11 +27,14 @@ enum Command {
     Create {
         /// Its name, which is that of the group of contacts
         name: String,
-        /// The address of a room that is there
-        #[arg(long, value_name = "ADDRESS")]
+        /// The address of a room that is there already: it is among the bookmarks, and that is all
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "no_room")]
         room: Option<String>,
+        /// It has no room
+        #[arg(long)]
+        no_room: bool,
     },
-    /// End a circle
+    /// End a circle, and its own room with all that was said there
     Delete {
         /// Its name
         name: String,
@@ -52,12 +55,16 @@ enum Command {
         #[arg(required = true, value_name = "ACCOUNT")]
         members: Vec<String>,
     },
-    /// Give a circle another room, or none
+    /// Give a circle another room, or none; its own room ends with all that was said there
     Room {
         /// Its name
         name: String,
-        /// The address of a room that is there; without it: none
+        /// The address of a room that is there already; without it: none
+        #[arg(conflicts_with = "own")]
         address: Option<String>,
+        /// A new room of its own
+        #[arg(long)]
+        own: bool,
     },
 }
 
@@ -72,19 +79,24 @@ impl Command {
         let named = |name: &str, rest: Vec<String>| {
             [format!("name={name}")].into_iter().chain(rest).collect::<Vec<_>>()
         };
-        let room = |room: &Option<String>| {
-            room.iter().map(|room| format!("room={room}")).collect::<Vec<_>>()
+        let room = |room: &Option<String>, flag: &str, is_set: bool| {
+            let room = room.iter().map(|room| format!("room={room}"));
+            room.chain(is_set.then(|| format!("{flag}=1"))).collect::<Vec<_>>()
         };
         let people =
             |members: &[String]| members.iter().map(|one| format!("member={one}")).collect();
         match self {
             Self::List => ("circles", Vec::new()),
             Self::Show { name } => ("circle-show", named(name, Vec::new())),
-            Self::Create { name, room: address } => ("circle-make", named(name, room(address))),
+            Self::Create { name, room: address, no_room } => {
+                ("circle-make", named(name, room(address, "no-room", *no_room)))
+            }
             Self::Delete { name } => ("circle-end", named(name, Vec::new())),
             Self::Add { name, members } => ("circle-join", named(name, people(members))),
             Self::Remove { name, members } => ("circle-leave", named(name, people(members))),
-            Self::Room { name, address } => ("circle-room", named(name, room(address))),
+            Self::Room { name, address, own } => {
+                ("circle-room", named(name, room(address, "own", *own)))
+            }
         }
     }
 }

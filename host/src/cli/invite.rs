@@ -21,6 +21,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     from: Option<String>,
 
+    /// The circle that the new account is taken into; see `calypte circle`
+    #[arg(long, value_name = "NAME")]
+    circle: Option<String>,
+
     /// How long the link is good for, such as "3 days"
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
@@ -61,6 +65,7 @@ impl Args {
             field("from", &self.from),
             field("expires", &self.expires),
             field("uses", &uses),
+            field("circle", &self.circle),
         ];
         fields.into_iter().flatten().collect()
     }

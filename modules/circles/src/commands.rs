@@ -1,10 +1,10 @@
 //! What the operator does with circles.
 
 use calypte::prelude::*;
-use tables::ACCOUNTS;
+use tables::{ACCOUNTS, CIRCLES, Circle};
 
-use crate::Circles;
-use crate::known::{CIRCLES, CIRCLES_MAX, Change, Circle, MEMBERS_MAX, Word};
+use crate::known::{CIRCLES_MAX, Changing, has, names};
+use crate::{Circles, Cookie, room, tasks};
 
 /// The longest name of a circle, in bytes.
 const NAME_BYTES_MAX: usize = 100;
@@ -30,7 +30,7 @@ impl Circles {
         let circle = known(cx, name)?;
         let text = match circle.members.is_empty() {
             true => "Nobody is in it.".to_owned(),
-            false => circle.members.join("\n"),
+            false => names(&circle).join("\n"),
         };
         Ok(Outcome::said(text).into())
     }
@@ -38,96 +38,154 @@ impl Circles {
     /// Makes a circle.
     pub(crate) fn make(&self, asked: &Asked<'_>, cx: &mut Context<'_, '_>) -> CommandResult {
         let Some(name) = said(asked, "name") else {
-            return Ok(form("Make a circle", &[ROOM]).into());
+            return Ok(form("Make a circle", &[ROOM, NO_ROOM]).into());
         };
-        if name.len() > NAME_BYTES_MAX {
-            let text = format!("a name has at most {NAME_BYTES_MAX} bytes");
+        if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            let text = format!("a name is a line of at most {NAME_BYTES_MAX} bytes");
             return Err(StanzaError::NOT_ACCEPTABLE.with_text(text));
         }
-        if cx.get(&CIRCLES, name)?.is_some() {
-            return Err(StanzaError::CONFLICT.with_text("there is a circle of that name"));
+        check_new(cx, name)?;
+        let room = said(asked, "room").map(room_address).transpose()?;
+        if room.is_none()
+            && !is_set(asked, "no-room")
+            && let Some(address) = room::address(cx, name)?
+        {
+            return begin_room(cx, name, address, true);
         }
-        let most = usize::try_from(CIRCLES_MAX).unwrap_or(usize::MAX);
-        if cx.all(&CIRCLES, CIRCLES_MAX)?.len() >= most {
-            let text = format!("there are {CIRCLES_MAX} circles already");
-            return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(text));
-        }
-        let room = said(asked, "room").map(room).transpose()?;
-        cx.put(&CIRCLES, name, &Circle { room, members: Vec::new() })?;
+        cx.put(&CIRCLES, name, &Circle { room, ..Circle::default() })?;
         Ok(Outcome::said("The circle is there.").into())
     }
 
     /// Ends a circle.
     pub(crate) fn end(&self, asked: &Asked<'_>, cx: &mut Context<'_, '_>) -> CommandResult {
         let Some(name) = said(asked, "name") else { return Ok(form("End a circle", &[]).into()) };
-        let Circle { room, members } = known(cx, name)?;
-        cx.delete(&CIRCLES, name)?;
-        let word = Word { circle: name, change: Change::Out, room: room.as_deref(), who: &members };
-        for member in &members {
-            word.tell(cx, member)?;
-        }
+        tasks::check(cx)?;
+        let circle = known(cx, name)?;
+        Changing::new(cx, name, circle).end(cx)?;
         Ok(Outcome::said("The circle is no more.").into())
     }
 
     /// Adds people.
     pub(crate) fn join(&self, asked: &Asked<'_>, cx: &mut Context<'_, '_>) -> CommandResult {
-        let Some((name, members)) = people(asked, cx)? else {
+        let Some((name, people)) = people(asked, cx)? else {
             return Ok(form("Add people to a circle", &[MEMBER]).into());
         };
-        let mut circle = known(cx, name)?;
-        for member in members {
-            if cx.get(&ACCOUNTS, &*member)?.is_none() {
-                let text = format!("there is no account {member}");
+        let circle = known(cx, name)?;
+        tasks::check(cx)?;
+        for one in &people {
+            if cx.get(&ACCOUNTS, &**one)?.is_none() {
+                let text = format!("there is no account {one}");
                 return Err(StanzaError::ITEM_NOT_FOUND.with_text(text));
             }
-            circle.take_in(cx, name, &member)?;
         }
-        if circle.members.len() > MEMBERS_MAX {
-            let text = format!("a circle has at most {MEMBERS_MAX} people");
-            return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(text));
-        }
-        cx.put(&CIRCLES, name, &circle)?;
-        Ok(Outcome::said(format!("{} people are in it.", circle.members.len())).into())
+        let mut changing = Changing::new(cx, name, circle);
+        changing.take_in(cx.now_ms(), people)?;
+        let count = changing.circle.members.len();
+        changing.keep(cx)?;
+        Ok(Outcome::said(format!("{count} people are in it.")).into())
     }
 
     /// Removes people.
     pub(crate) fn leave(&self, asked: &Asked<'_>, cx: &mut Context<'_, '_>) -> CommandResult {
-        let Some((name, members)) = people(asked, cx)? else {
+        let Some((name, people)) = people(asked, cx)? else {
             return Ok(form("Remove people from a circle", &[MEMBER]).into());
         };
-        let mut circle = known(cx, name)?;
-        for member in members {
-            if !circle.let_go(cx, name, &member)? {
-                let text = format!("{member} is not in it");
-                return Err(StanzaError::ITEM_NOT_FOUND.with_text(text));
-            }
+        let circle = known(cx, name)?;
+        tasks::check(cx)?;
+        if let Some(stranger) = people.iter().find(|one| !has(&circle, one)) {
+            let text = format!("{stranger} is not in it");
+            return Err(StanzaError::ITEM_NOT_FOUND.with_text(text));
         }
-        cx.put(&CIRCLES, name, &circle)?;
-        Ok(Outcome::said(format!("{} people are in it.", circle.members.len())).into())
+        let mut changing = Changing::new(cx, name, circle);
+        changing.let_go(&people, true);
+        let count = changing.circle.members.len();
+        changing.keep(cx)?;
+        Ok(Outcome::said(format!("{count} people are in it.")).into())
     }
 
     /// Gives a circle another room, or none.
     pub(crate) fn room(&self, asked: &Asked<'_>, cx: &mut Context<'_, '_>) -> CommandResult {
         let Some(name) = said(asked, "name") else {
-            return Ok(form("Give a circle a room", &[ROOM]).into());
+            return Ok(form("Give a circle a room", &[ROOM, OWN_ROOM]).into());
         };
-        let mut circle = known(cx, name)?;
-        let new = said(asked, "room").map(room).transpose()?;
-        let old = std::mem::replace(&mut circle.room, new);
-        if circle.room != old {
-            let changes = [(Change::Out, old.as_deref()), (Change::In, circle.room.as_deref())];
-            for (change, room) in changes.into_iter().filter(|(_, room)| room.is_some()) {
-                for member in &circle.members {
-                    Word { circle: name, change, room, who: &[] }.tell(cx, member)?;
-                }
+        let circle = known(cx, name)?;
+        tasks::check(cx)?;
+        let room = said(asked, "room").map(room_address).transpose()?;
+        if room.is_none() && is_set(asked, "own") {
+            if circle.is_own {
+                return Ok(Outcome::said("It has a room of its own.").into());
             }
-            cx.put(&CIRCLES, name, &circle)?;
+            let text = "there are no rooms: module `rooms` does not run";
+            let address = room::address(cx, name)?;
+            let address = address.ok_or_else(|| StanzaError::NOT_ALLOWED.with_text(text))?;
+            return begin_room(cx, name, address, false);
         }
+        let mut changing = Changing::new(cx, name, circle);
+        changing.move_to(room, false);
+        changing.keep(cx)?;
         Ok(Outcome::said("The room is another now.").into())
+    }
+
+    /// The room that a circle is to have was made, or was not.
+    pub(crate) fn room_made(
+        cx: &mut Context<'_, '_>,
+        (name, address): (String, String),
+        is_new: bool,
+        is_made: bool,
+    ) -> CommandResult {
+        if !is_made {
+            let text =
+                "Its room could not be made, and nothing was changed. Does module `rooms` run?";
+            return Ok(Outcome::failed(text).into());
+        }
+        let text = if is_new { "The circle is there" } else { "The room is another now" };
+        let text = format!("{text}. Its room is {address}.");
+        let circle = if is_new {
+            check_new(cx, &name)?;
+            Circle::default()
+        } else {
+            known(cx, &name)?
+        };
+        let mut changing = Changing::new(cx, &name, circle);
+        changing.move_to(Some(address), true);
+        changing.keep(cx)?;
+        Ok(Outcome::said(text).into())
     }
 }
 
-const ROOM: (&str, &str, FieldKind) = ("room", "Address of its room", FieldKind::Address);
+/// Asks for the room that a circle is to have.
+fn begin_room(
+    cx: &mut Context<'_, '_>,
+    circle: &str,
+    address: String,
+    is_new: bool,
+) -> CommandResult {
+    let iq = Element::new(ns::CLIENT, "iq")
+        .with_attr("type", "set")
+        .with_attr("to", &address)
+        .with_child(room::make(circle));
+    let ticket = cx.later()?;
+    let cookie = Cookie::Room { ticket, circle: circle.to_owned(), address, is_new };
+    cx.request(&iq, &cookie.write())?;
+    Ok(CommandReply::Later)
+}
+
+/// Tells whether a circle of this name can be made.
+fn check_new(cx: &mut Context<'_, '_>, name: &str) -> Done {
+    if cx.get(&CIRCLES, name)?.is_some() {
+        return Err(StanzaError::CONFLICT.with_text("there is a circle of that name"));
+    }
+    let most = usize::try_from(CIRCLES_MAX).unwrap_or(usize::MAX);
+    if cx.all(&CIRCLES, CIRCLES_MAX)?.len() >= most {
+        let text = format!("there are {CIRCLES_MAX} circles already");
+        return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(text));
+    }
+    Ok(())
+}
+
+const NO_ROOM: (&str, &str, FieldKind) = ("no-room", "It has no room", FieldKind::Flag);
+const OWN_ROOM: (&str, &str, FieldKind) = ("own", "A room is made for it", FieldKind::Flag);
+const ROOM: (&str, &str, FieldKind) = ("room", "A room that is there already", FieldKind::Address);
 const MEMBER: (&str, &str, FieldKind) = ("member", "Who", FieldKind::Addresses);
 
 fn form(title: &str, fields: &[(&str, &str, FieldKind)]) -> Form {
@@ -143,6 +201,10 @@ fn said<'a>(asked: &Asked<'a>, name: &str) -> Option<&'a str> {
     asked.field(name).map(str::trim).filter(|text| !text.is_empty())
 }
 
+fn is_set(asked: &Asked<'_>, name: &str) -> bool {
+    matches!(said(asked, name), Some("1" | "true"))
+}
+
 fn known(cx: &mut Context<'_, '_>, name: &str) -> Result<Circle, StanzaError> {
     let text = "there is no circle of that name; `circles` shows all";
     cx.get(&CIRCLES, name)?.ok_or_else(|| StanzaError::ITEM_NOT_FOUND.with_text(text))
@@ -154,14 +216,14 @@ fn people<'a>(
     cx: &Context<'_, '_>,
 ) -> Result<Option<(&'a str, Vec<String>)>, StanzaError> {
     let Some(name) = said(asked, "name") else { return Ok(None) };
-    let mut members = Vec::new();
+    let mut people = Vec::new();
     for given in asked.values("member").into_iter().filter(|given| !given.trim().is_empty()) {
         let given = given.trim();
         let whole =
             if given.contains('@') { given.to_owned() } else { format!("{given}@{}", cx.domain()) };
         let jid = Jid::parse(&whole).map_err(|_| StanzaError::JID_MALFORMED)?;
         match jid.local().filter(|_| jid.is_bare() && jid.domain() == cx.domain()) {
-            Some(local) => members.push(local.to_owned()),
+            Some(local) => people.push(local.to_owned()),
             None => {
                 return Err(
                     StanzaError::JID_MALFORMED.with_text("an account of this server is needed")
@@ -169,10 +231,10 @@ fn people<'a>(
             }
         }
     }
-    Ok(Some((name, members)).filter(|(_, members)| !members.is_empty()))
+    Ok(Some((name, people)).filter(|(_, people)| !people.is_empty()))
 }
 
-fn room(address: &str) -> Result<String, StanzaError> {
+fn room_address(address: &str) -> Result<String, StanzaError> {
     let jid = Jid::parse(address).ok().filter(|jid| jid.is_bare() && jid.local().is_some());
     let text = "the address of a room is needed, such as orchard@rooms.chat.example";
     jid.map(|jid| jid.to_string()).ok_or_else(|| StanzaError::JID_MALFORMED.with_text(text))

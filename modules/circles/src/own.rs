@@ -1,7 +1,7 @@
 //! What becomes of an account by circles.
 
 use bincode::{Decode, Encode};
-use calypte::notice::{AccountEnds, Circled, PepPublish};
+use calypte::notice::{AccountEnds, CircleChange, Circled, PepPublish};
 use calypte::prelude::*;
 use tables::{PEP_ITEMS, ROSTER};
 
@@ -35,14 +35,27 @@ struct ByCircles {
 
 record!(ByCircles, 1);
 
+/// How contacts were before the first circle, by their bare address.
+const BEFORE: Table<str, Before> = Table::account("circles.before");
+
+/// How a contact was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+struct Before {
+    /// Whether it saw the account.
+    from: bool,
+    /// Whether the account saw it.
+    to: bool,
+}
+
+record!(Before, 1);
+
 impl Circles {
     /// An account hears from the domain what becomes of its contacts and of its bookmarks.
-    pub(crate) fn told(&self, message: &mut Passing<'_>, cx: &mut Context<'_, '_>) -> HookResult {
-        let is_ours = message.from.is_some_and(|from| from.as_str() == cx.domain());
-        let word = message.payloads().find(|node| node.is(NS, "circle"));
-        let Some(word) = word.filter(|_| is_ours && cx.owner().local().is_some()) else {
-            return Ok(Flow::Handled);
-        };
+    pub(crate) fn told(&self, request: &Request<'_>, cx: &mut Context<'_, '_>) -> IqResult {
+        if request.from.is_none_or(|from| from.as_str() != cx.domain()) {
+            return Err(StanzaError::SERVICE_UNAVAILABLE);
+        }
+        let word = request.query()?;
         let circle = word.attr("name").unwrap_or_default().into_owned();
         let is_in = word.attr("state").as_deref() == Some("in");
         for who in word.children().filter(|who| who.is(NS, "who")) {
@@ -52,7 +65,7 @@ impl Circles {
         if let Some(room) = word.attr("room") {
             bookmark(cx, &circle, room.into_owned(), is_in)?;
         }
-        Ok(Flow::Handled)
+        Ok(Reply::Empty)
     }
 
     /// The account is about to be removed.
@@ -65,32 +78,43 @@ impl Circles {
 }
 
 fn begin(cx: &mut Context<'_, '_>, circle: &str, contact: String) -> Done {
-    let by = match cx.get(&CONTACTS, &*contact)? {
+    let mut by = match cx.get(&CONTACTS, &*contact)? {
         Some(by) => by,
         None => {
-            let before = cx.get(&ROSTER, &*contact)?;
-            ByCircles { circles: Vec::new(), was_there: before.is_some_and(|one| one.listed) }
+            let before = cx.get(&ROSTER, &*contact)?.filter(|before| before.listed);
+            if let Some(before) = &before {
+                let before = Before { from: before.from, to: before.to };
+                cx.put(&BEFORE, &*contact, &before)?;
+            }
+            ByCircles { circles: Vec::new(), was_there: before.is_some() }
         }
     };
-    let mut by = by;
     if !by.circles.iter().any(|one| one == circle) {
         by.circles.push(circle.to_owned());
     }
     cx.put(&CONTACTS, &*contact, &by)?;
-    cx.tell(&Circled { contact, group: circle.to_owned(), is_in: true, ends: false })
+    cx.tell(&Circled { contact, group: circle.to_owned(), change: CircleChange::In })
 }
 
 fn end(cx: &mut Context<'_, '_>, circle: &str, contact: String) -> Done {
     let Some(mut by) = cx.get(&CONTACTS, &*contact)? else { return Ok(()) };
     by.circles.retain(|one| one != circle);
     let is_last = by.circles.is_empty();
-    if is_last {
-        cx.delete(&CONTACTS, &*contact)?;
-    } else {
+    if !is_last {
         cx.put(&CONTACTS, &*contact, &by)?;
+        let (group, change) = (circle.to_owned(), CircleChange::Out);
+        return cx.tell(&Circled { contact, group, change });
     }
-    let ends = is_last && !by.was_there;
-    cx.tell(&Circled { contact, group: circle.to_owned(), is_in: false, ends })
+    let before = cx.get(&BEFORE, &*contact)?;
+    cx.delete(&CONTACTS, &*contact)?;
+    cx.delete(&BEFORE, &*contact)?;
+    let change = match before {
+        Some(Before { from, to }) => CircleChange::AsBefore { from, to },
+        // It is from when that was not noted.
+        None if by.was_there => CircleChange::Out,
+        None => CircleChange::Gone,
+    };
+    cx.tell(&Circled { contact, group: circle.to_owned(), change })
 }
 
 /// Puts the room of a circle among the bookmarks (XEP-0402), or takes it away when no other circle of
@@ -146,6 +170,7 @@ mod tests {
     fn rows_keep_their_bytes() {
         let by = ByCircles { circles: vec!["a".into()], was_there: true };
         assert_eq!(CONTACTS.encode(&by), b"\x01\x01\x01a\x01");
+        assert_eq!(BEFORE.encode(&Before { from: true, to: false }), b"\x01\x01\x00");
         let by = Room { circles: vec!["a".into()], made_by: Some("b".into()) };
         assert_eq!(ROOMS.encode(&by), b"\x01\x01\x01a\x01\x01b");
     }

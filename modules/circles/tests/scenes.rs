@@ -3,6 +3,15 @@
 fn main() {
     testkit::main(
         "scenes",
-        &[&calypte_circles::MODULE, &pep::MODULE, &presence::MODULE, &roster::MODULE],
+        &[
+            &calypte_circles::MODULE,
+            &invites::MODULE,
+            &pages::MODULE,
+            &pep::MODULE,
+            &presence::MODULE,
+            &register::MODULE,
+            &rooms::MODULE,
+            &roster::MODULE,
+        ],
     );
 }

@@ -2,7 +2,7 @@
 
 use calypte::config::Span;
 use calypte::prelude::*;
-use tables::{ACCOUNTS, INVITATIONS, INVITED_NAMES};
+use tables::{ACCOUNTS, CIRCLES, INVITATIONS, INVITED_NAMES};
 
 use crate::made::Wish;
 use crate::redeem::{is_open, tell};
@@ -34,7 +34,8 @@ impl Invites {
         let own = cx.owner_jid();
         let expires_ms = cx.now_ms().saturating_add(self.0.expires.ms);
         let by = Some(own.to_string());
-        let token = Self::make(cx, Wish { by, name: None, expires_ms, uses: 1, may_register })?;
+        let wish = Wish { by, name: None, expires_ms, uses: 1, may_register, circle: None };
+        let token = Self::make(cx, wish)?;
         let ibr = if may_register { ";ibr=y" } else { "" };
         let uri = format!("{}?roster;preauth={token}{ibr}", uri::of(&own));
         result(cx, (&uri, &token), expires_ms)
@@ -77,9 +78,10 @@ impl Invites {
         let Some(uses) = uses.filter(is_fine) else {
             return Err(not_acceptable("it has 1 to 1000 uses, and 1 when it is for one name"));
         };
+        let circle = said("circle").map(|circle| known_circle(cx, circle)).transpose()?;
         let expires_ms = cx.now_ms().saturating_add(span.ms);
         let whose = name.as_ref().map_or_else(String::new, |name| format!("{name}@"));
-        let wish = Wish { by, name, expires_ms, uses, may_register: true };
+        let wish = Wish { by, name, expires_ms, uses, may_register: true, circle };
         let token = Self::make(cx, wish)?;
         let address = Jid::parse(&format!("{whose}{}", cx.domain()));
         let address = address.map_err(|_| StanzaError::INTERNAL)?;
@@ -103,8 +105,9 @@ impl Invites {
         let line = |(id, one): &(String, tables::Invitation)| {
             let by = one.by.as_deref().unwrap_or("the operator");
             let name = one.name.as_deref().map(|name| format!(", for {name}")).unwrap_or_default();
-            let until = date(one.expires_ms);
-            format!("{}  until {until}, {} uses, by {by}{name}", shown(id), one.uses)
+            let circle = one.circle.as_deref().map(|circle| format!(", into circle {circle}"));
+            let (until, circle) = (date(one.expires_ms), circle.unwrap_or_default());
+            format!("{}  until {until}, {} uses, by {by}{name}{circle}", shown(id), one.uses)
         };
         Ok(list(all.iter().map(line).collect()).into())
     }
@@ -140,11 +143,21 @@ fn create_form() -> Form {
         .with(Field::new("from", "Contact of the new account", FieldKind::Text))
         .with(Field::new("expires", "Good for, such as 3 days", FieldKind::Text))
         .with(Field::new("uses", "How many may use it", FieldKind::Text))
+        .with(Field::new("circle", "Circle of the new account", FieldKind::Text))
 }
 
 fn revoke_form() -> Form {
     let id = Field::new("id", "Invitation", FieldKind::Text).required();
     Form::new("Take an invitation back", "Lists show what each is called.").with(id)
+}
+
+/// Returns the name of a circle that is there.
+fn known_circle(cx: &mut Context<'_, '_>, name: &str) -> Result<String, StanzaError> {
+    if cx.get(&CIRCLES, name)?.is_none() {
+        let text = "there is no circle of that name; `circles` shows all";
+        return Err(StanzaError::ITEM_NOT_FOUND.with_text(text));
+    }
+    Ok(name.to_owned())
 }
 
 /// Prepares a name for which an account is to be made.

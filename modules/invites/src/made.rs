@@ -39,12 +39,13 @@ pub(crate) struct Wish {
     pub(crate) expires_ms: u64,
     pub(crate) uses: u32,
     pub(crate) may_register: bool,
+    pub(crate) circle: Option<String>,
 }
 
 impl Invites {
     /// Makes an invitation and returns its token.
     pub(crate) fn make(cx: &mut Context<'_, '_>, wish: Wish) -> Result<String, StanzaError> {
-        let Wish { by, name, expires_ms, uses, may_register } = wish;
+        let Wish { by, name, expires_ms, uses, may_register, circle } = wish;
         let (token, id) = tokens::draw(cx)?;
         if let Some(name) = &name {
             cx.put(
@@ -54,7 +55,8 @@ impl Invites {
             )?;
         }
         let (begun, made_ms) = (Vec::new(), cx.now_ms());
-        let invitation = Invitation { by, name, expires_ms, uses, may_register, begun, made_ms };
+        let invitation =
+            Invitation { by, name, expires_ms, uses, may_register, begun, made_ms, circle };
         cx.put(&INVITATIONS, &*id, &invitation)?;
         cx.put(&ENDS, &end(expires_ms, &id), &Listed)?;
         cx.count("made", 1)?;

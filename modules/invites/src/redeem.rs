@@ -1,7 +1,7 @@
 //! Invitations that are used.
 
 use bincode::{Decode, Encode};
-use calypte::notice::{Introduced, Registration, RegistrationStage};
+use calypte::notice::{CircleWish, Introduced, Registration, RegistrationStage};
 use calypte::wire::Range;
 use calypte::{Stranger, prelude::*};
 use tables::{ACCOUNTS, INVITATIONS, INVITED, Invitation, Invited, REGISTRATION};
@@ -22,6 +22,11 @@ const BEGUN: &str = "begun ";
 /// The most invitations that are forgotten at a time, and when the next ones are.
 const SWEPT_MAX: u32 = 500;
 const SOON_MS: u64 = 10_000;
+/// How many invitations are looked at in one step when the server starts, and when the next are, in
+/// milliseconds; the timer for these starts with this, and the last one follows.
+const LOOKED_AT: u32 = 200;
+const LOOK_PAUSE_MS: u64 = 50;
+const LOOK: &str = "look ";
 /// The most addresses whose wrong tokens are counted; more of them share one count.
 const ADDRESSES_MAX: usize = 10_000;
 const OTHERS: &str = "-";
@@ -38,16 +43,9 @@ struct Wrong {
 record!(Wrong, 1);
 
 impl Invites {
-    /// Looks at all there are: for what was going on when the server stopped, and for those that are
-    /// not listed by their end yet.
+    /// Looks at all there are.
     pub(crate) fn started(&self, cx: &mut Context<'_, '_>) -> Done {
-        for (id, invitation) in cx.all(&INVITATIONS, u32::MAX)? {
-            let end = end(invitation.expires_ms, &id);
-            if cx.get(&ENDS, &end)?.is_none() {
-                cx.put(&ENDS, &end, &Listed)?;
-            }
-            look_at(&id, invitation, cx)?;
-        }
+        look_at_some(cx, "")?;
         self.sweep("", cx)
     }
 
@@ -56,6 +54,9 @@ impl Invites {
         if let Some((id, _)) = timer.strip_prefix(BEGUN).and_then(|rest| rest.split_once(' ')) {
             let found = cx.get(&INVITATIONS, id)?;
             return found.map_or(Ok(()), |invitation| look_at(id, invitation, cx));
+        }
+        if let Some(last) = timer.strip_prefix(LOOK) {
+            return look_at_some(cx, last);
         }
         let now_ms = cx.now_ms();
         let range = Range { to: None, limit: SWEPT_MAX, reverse: false };
@@ -225,6 +226,27 @@ impl Invites {
     }
 }
 
+/// Looks at invitations behind the `last` one: for what was going on when the server stopped, and for those
+/// that are not listed by their end yet. Some at a time.
+fn look_at_some(cx: &mut Context<'_, '_>, last: &str) -> Done {
+    let from = [last.as_bytes(), if last.is_empty() { &[] } else { &[0] }].concat();
+    let range = Range { to: None, limit: LOOKED_AT, reverse: false };
+    let some = cx.scan(&INVITATIONS, &from, &range)?;
+    let is_all = some.len() < usize::try_from(LOOKED_AT).unwrap_or(usize::MAX);
+    let next = some.last().map(|(id, _)| format!("{LOOK}{id}"));
+    for (id, invitation) in some {
+        let end = end(invitation.expires_ms, &id);
+        if cx.get(&ENDS, &end)?.is_none() {
+            cx.put(&ENDS, &end, &Listed)?;
+        }
+        look_at(&id, invitation, cx)?;
+    }
+    match next.filter(|_| !is_all) {
+        Some(next) => cx.wake_at(cx.now_ms().saturating_add(LOOK_PAUSE_MS), &next),
+        None => Ok(()),
+    }
+}
+
 /// Settles accounts whose time is over, and forgets an invitation that is over.
 fn look_at(id: &str, invitation: Invitation, cx: &mut Context<'_, '_>) -> Done {
     let now_ms = cx.now_ms();
@@ -277,6 +299,9 @@ fn settle(cx: &mut Context<'_, '_>, id: &str, name: &str, stage: RegistrationSta
     invitation.uses = invitation.uses.saturating_sub(1);
     tokens::keep(cx, id, &invitation)?;
     cx.count("redeemed", 1)?;
+    if let Some(circle) = &invitation.circle {
+        cx.tell(&CircleWish { circle: circle.clone(), member: name.to_owned() })?;
+    }
     if !tokens::is_backed(cx, &invitation)? {
         return Ok(());
     }

@@ -178,7 +178,9 @@ pub(crate) fn set(
                 set_role(room, (&key, occupant, role), note, &mut answer, cx)?;
             }
             Change::Affiliation(wanted) => {
+                // Whom the domain makes a member hears of it by other means.
                 let invites = room.flag(settings::MEMBERS_ONLY)
+                    && actor.bare != cx.domain()
                     && wanted.after == Affiliation::Member
                     && wanted.before == Affiliation::None;
                 apply(room, &wanted, actor.nick.as_deref(), &mut answer, cx)?;

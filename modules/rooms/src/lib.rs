@@ -34,6 +34,7 @@ mod who;
 use calypte::config::{Size, Span, is_label};
 use calypte::prelude::*;
 use serde::Deserialize;
+use tables::ROOM_SERVICE;
 
 use crate::room::Room;
 
@@ -103,11 +104,14 @@ impl Default for Config {
 
 impl Config {
     pub(crate) fn may_create(&self, who: JidRef<'_>, cx: &Context<'_, '_>) -> bool {
-        match self.create {
-            Create::Users => who.domain() == cx.domain(),
-            Create::Everyone => true,
-            Create::Nobody => false,
-        }
+        // The operator's modules ask in its name.
+        let is_ours = who.as_str() == cx.domain();
+        is_ours
+            || match self.create {
+                Create::Users => who.domain() == cx.domain(),
+                Create::Everyone => true,
+                Create::Nobody => false,
+            }
     }
 }
 
@@ -138,6 +142,7 @@ impl Module for Rooms {
     const HOOKS: &'static [Hook<Self>] = &[
         Hook::serve_as("label", "rooms", Self::serve),
         Hook::payload(Place::Sent, Phase::Copy, ns::MUC, "x", Self::entering),
+        Hook::started(Self::started),
         Hook::resumed(Self::resumed),
         Hook::wake(Self::wake),
         Hook::answer(Self::answer),
@@ -295,7 +300,11 @@ impl Rooms {
         let from = iq.from.ok_or(StanzaError::BAD_REQUEST)?;
         let is_set = iq.iq_kind() == Some(IqKind::Set);
         let node = payload.attr("node");
-        let room = Room::load(cx)?.ok_or(StanzaError::ITEM_NOT_FOUND)?;
+        let room = match Room::load(cx)? {
+            Some(room) => room,
+            None if owner::begins(iq, cx) => Room::create(&self.0, from.bare_str(), cx)?,
+            None => return Err(StanzaError::ITEM_NOT_FOUND),
+        };
         let answer = match (is_set, payload.ns(), payload.name()) {
             (false, ns::DISCO_INFO, "query") => disco::info(&room, node.as_deref(), from, cx)?,
             (false, ns::DISCO_ITEMS, "query") if node.as_deref() == Some(ns::COMMANDS) => {
@@ -349,6 +358,15 @@ impl Rooms {
         };
         result(stanza, answer, cx)?;
         Ok(Flow::Handled)
+    }
+
+    /// Tells other modules where rooms are.
+    fn started(&self, cx: &mut Context<'_, '_>) -> Done {
+        let service = tables::RoomService { address: format!("{}.{}", self.0.label, cx.domain()) };
+        if cx.get(&ROOM_SERVICE, "")?.is_some_and(|known| known == service) {
+            return Ok(());
+        }
+        cx.put(&ROOM_SERVICE, "", &service)
     }
 
     /// A time has come that a room asked for.

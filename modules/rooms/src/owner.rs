@@ -45,6 +45,15 @@ pub(crate) fn get(room: &Room, iq: &Passing<'_>, cx: &mut Context<'_, '_>) -> Ho
     Ok(Flow::Handled)
 }
 
+/// Tells whether a room that is not there begins with a request: the domain itself enters none, and
+/// submits the form at once. Commands and modules of the operator ask in its name.
+pub(crate) fn begins(iq: &Passing<'_>, cx: &Context<'_, '_>) -> bool {
+    let is_ours = iq.from.is_some_and(|from| from.as_str() == cx.domain());
+    let query = iq.payload().filter(|query| query.is(ns::MUC_OWNER, "query"));
+    let form = query.and_then(|query| query.child(ns::DATA_FORMS, "x"));
+    is_ours && form.is_some_and(|form| form.attr("type").as_deref() == Some("submit"))
+}
+
 /// An owner submits the form, or ends the room.
 pub(crate) fn set(
     config: &Config,

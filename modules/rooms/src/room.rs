@@ -51,7 +51,9 @@ impl Room {
         let to = Some([creator.as_bytes(), &[1]].concat());
         let limit = config.rooms_per_account.saturating_add(1);
         let made = cx.scan(&MADE_BY, &from, &Range { to, limit, reverse: false })?;
-        if made.len() >= usize::try_from(config.rooms_per_account).unwrap_or(usize::MAX) {
+        let has_bound = creator != cx.domain();
+        let most = usize::try_from(config.rooms_per_account).unwrap_or(usize::MAX);
+        if has_bound && made.len() >= most {
             let why = "You have as many rooms as you can. Destroy one of them.";
             return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(why));
         }

@@ -3,7 +3,7 @@
 use calypte::prelude::*;
 use calypte::tables::{Contact, ROSTER};
 
-use calypte::notice::{Circled, Introduced};
+use calypte::notice::{CircleChange, Circled, Introduced};
 
 use crate::Roster;
 use crate::keep::{State, interested, keep};
@@ -134,21 +134,27 @@ impl Roster {
 
     /// Somebody becomes a contact by a circle, or is none by it any more.
     pub(crate) fn circled(&self, notified: &Notified<'_>, cx: &mut Context<'_, '_>) -> Done {
-        let Circled { contact, group, is_in, ends } = notified.read()?;
+        let Circled { contact, group, change } = notified.read()?;
         let before = cx.get(&ROSTER, &*contact)?.unwrap_or_default();
         let mut after = before.clone();
         after.groups.retain(|one| *one != group);
-        if is_in {
-            after.groups.push(group);
-            let pending_in = None;
-            let (from, to, asked, approved, listed) = (true, true, false, false, true);
-            after = Contact { from, to, asked, pending_in, approved, listed, ..after };
-        } else if ends {
-            if before.from {
-                // While the contact still expects to hear of it.
-                vanish(cx, &contact)?;
+        match change {
+            CircleChange::In => {
+                after.groups.push(group);
+                let pending_in = None;
+                let (from, to, asked, approved, listed) = (true, true, false, false, true);
+                after = Contact { from, to, asked, pending_in, approved, listed, ..after };
             }
-            after = Contact::default();
+            CircleChange::Out => {}
+            // What was ended meanwhile stays so.
+            CircleChange::AsBefore { from, to } => {
+                (after.from, after.to) = (before.from && from, before.to && to);
+            }
+            CircleChange::Gone => after = Contact::default(),
+        }
+        if before.from && !after.from {
+            // While the contact still expects to hear of it.
+            vanish(cx, &contact)?;
         }
         keep(cx, &self.0, &contact, &before, &after)
     }

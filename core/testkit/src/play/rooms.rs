@@ -17,7 +17,9 @@ impl Play<'_> {
     pub(super) fn visit(&mut self, line: &Line) -> Result<(), String> {
         match line {
             Line::Enters(name, place, children) => {
-                self.enter(name, place, children, "110")?;
+                let place = fill(place, &self.names, str::to_owned);
+                let place = place.parse().map_err(|_| format!("{place} is not an address"))?;
+                self.enter(name, &place, children, "110")?;
                 self.pass_over(None)
             }
             Line::Opens(name, place, fields) => {
