@@ -386,7 +386,7 @@ impl Context<'_, '_> {
     ///
     /// # Errors
     ///
-    /// Our own fault only.
+    /// Our own fault only: another module's notice ([`crate::notice::GUARDED`]).
     pub fn tell<N: Notice>(&mut self, notice: &N) -> Result<(), StanzaError> {
         self.op(op::NOTICE, N::NAME.as_bytes(), &wire::encode(notice)).map(drop)
     }

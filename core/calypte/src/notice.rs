@@ -11,6 +11,10 @@ pub trait Notice: Encode + Decode<()> {
     const NAME: &'static str;
 }
 
+/// Notices that only the module can tell with whose name they begin: accounts are made and removed by them.
+pub const GUARDED: [&str; 4] =
+    [Registration::NAME, AccountWish::NAME, AccountWished::NAME, CircleWish::NAME];
+
 /// A notice that was received.
 #[derive(Clone, Copy, Debug)]
 pub struct Notified<'a> {
@@ -204,9 +208,9 @@ impl Notice for Introduced {
     const NAME: &'static str = "invites.introduced";
 }
 
-/// A module wants an account made, changed or removed for somebody who asks by other means than a
-/// client: module `register` does it as far as the operator lets people, and tells
-/// [`AccountWished`]. The owner is the domain.
+/// An account is to be made, changed or removed for somebody who asks by other means than a client
+/// (module `pages`, and nobody else): module `register` does it as far as the operator lets people, and
+/// tells [`AccountWished`]. The owner is the domain.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AccountWish {
     /// The module that wants it, and what it gets back.
@@ -266,7 +270,7 @@ pub enum WrongPart {
 }
 
 impl Notice for AccountWish {
-    const NAME: &'static str = "register.wish";
+    const NAME: &'static str = "pages.wish";
 }
 
 impl Notice for AccountWished {

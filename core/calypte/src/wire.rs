@@ -191,7 +191,8 @@ pub mod fault {
         match fault {
             STORE => "the store could not read",
             NOT_GRANTED => {
-                "a table of another module, an address that is not the owner's, or nothing to do here"
+                "a table or a notice of another module, an address that is not the owner's, or \
+                 nothing to do here"
             }
             MALFORMED => "what was given cannot be read",
             BUDGET => "the step did too much already",

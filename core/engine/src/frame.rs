@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use abi::Host;
+use calypte::notice::GUARDED;
 use calypte::wire::{self, AccountWork, Head, Look, WireError, fault, op};
 use xmpp::{Jid, Stanza, StanzaError, StreamError};
 
@@ -280,6 +281,10 @@ impl Frame<'_, '_> {
 
     fn notice(&mut self, name: &[u8], payload: &[u8]) -> Done {
         let name = String::from_utf8(name.to_vec()).map_err(|_| fault::MALFORMED)?;
+        let is_own = name.split_once('.').is_some_and(|(module, _)| *module == *self.module);
+        if GUARDED.contains(&&*name) && !is_own {
+            return Err(fault::NOT_GRANTED);
+        }
         let (owner, session) = (self.owner.to_owned(), self.session.to_owned());
         let told = Told { owner, session, name, payload: payload.to_vec() };
         self.later.push(Later::Notice(told));

@@ -1,7 +1,7 @@
 //! What the module can be told to do: one element, one call of [`Context`].
 
 use bincode::{Decode, Encode};
-use calypte::notice::{Notice, RosterChanged};
+use calypte::notice::{AccountWish, Notice, RosterChanged, Wish};
 use calypte::prelude::*;
 use calypte::wire::{Password, Range};
 
@@ -128,6 +128,10 @@ fn one(
         "tell-roster" => {
             let (contact, now) = (text, (false, true));
             cx.tell(&RosterChanged { contact, from: now, to: now })?;
+        }
+        "tell-wish" => {
+            let by = ("pages".to_owned(), Vec::new());
+            cx.tell(&AccountWish { by, wish: Wish::Remove { name: text } })?;
         }
         "value" => cx.set_value(&attr("name"), text.as_bytes())?,
         "count" => cx.count(&attr("name"), number("by"))?,
