@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use calypte_tests::{
@@ -23,7 +23,7 @@ struct Story {
     steps: &'static str,
 }
 
-const STORIES: [Story; 16] = [
+const STORIES: [Story; 18] = [
     Story {
         name: "slixmpp",
         script: "slixmpp_client.py",
@@ -43,6 +43,12 @@ const STORIES: [Story; 16] = [
         script: "xmppjs_client.mjs",
         steps: "foreign-certificate wrong-password login-starttls login-tls sasl2 roster \
                 subscribe presence chat offline fast resume-after-cut resume-after-kill logout",
+    },
+    Story {
+        name: WEBSOCKET,
+        script: "xmppjs_client.mjs",
+        steps: "login-websocket sasl2 roster subscribe presence chat offline fast resume-after-cut \
+                resume-after-kill logout",
     },
     Story {
         name: "profanity",
@@ -72,6 +78,11 @@ const STORIES: [Story; 16] = [
         script: "upload_client.py",
         steps: "found sent fetched too-large logout",
     },
+    Story {
+        name: UPLOADS,
+        script: "uploads_browser.mjs",
+        steps: "login would-run sent opened embedded shown",
+    },
     Story { name: "whisper", script: "whisper_client.py", steps: "login keys whisper logout" },
     Story {
         name: COMPONENT,
@@ -99,6 +110,8 @@ const STORIES: [Story; 16] = [
     Story { name: "dev", script: "dev.py", steps: "greeting slixmpp-lines profanity-line ctrl-c" },
 ];
 
+/// The story of a client that comes over WebSocket, which needs a server with HTTPS.
+const WEBSOCKET: &str = "xmppjs-websocket";
 /// The story of files, which needs a server with HTTPS.
 const UPLOAD: &str = "upload";
 /// The story of an invitation, which the operator makes.
@@ -121,14 +134,31 @@ fn with_pages() -> Server {
 /// The story of web chats, which needs a server that has them.
 const WEBCHAT: &str = "webchat";
 
-/// Returns a server that serves a web chat at a port, as an operator sets it up.
-fn with_webchat(port: u16) -> Result<Server, Failed> {
+/// The story of files that want to run, which needs a server that shows all that it has to browsers.
+const UPLOADS: &str = "uploads-in-browser";
+
+/// Returns a server that has files, pages of accounts and a web chat at the same port.
+fn with_all_of_the_web(port: u16) -> Result<Server, Failed> {
+    let setup = Setup::new()
+        .set("listen.https", &format!("[\"127.0.0.1:{port}\"]"))
+        .set("web.folder", &format!("{:?}", chat_folder()?));
+    Ok(setup.raw("[modules.register]\npolicy = \"invite\"\n").start())
+}
+
+/// Returns the folder with web chats, and pages for them.
+fn chat_folder() -> Result<PathBuf, Failed> {
     let folder = installed("js")?.join("webchat");
     let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/webchat");
     for page in std::fs::read_dir(pages)? {
         let page = page?;
         std::fs::copy(page.path(), folder.join(page.file_name()))?;
     }
+    Ok(folder)
+}
+
+/// Returns a server that serves a web chat at a port, as an operator sets it up.
+fn with_webchat(port: u16) -> Result<Server, Failed> {
+    let folder = chat_folder()?;
     let setup = Setup::new()
         .set("listen.web", &format!("\"127.0.0.1:{port}\""))
         .set("web.url", &format!("\"http://127.0.0.1:{port}\""))
@@ -175,11 +205,15 @@ impl Story {
             let mut command = self.on(&server)?;
             command.env("COMPONENT_PORT", port.to_string()).env("COMPONENT_SECRET", SECRET);
             (command, Some(server))
-        } else if self.name == UPLOAD {
+        } else if self.name == UPLOAD || self.name == WEBSOCKET {
             let [port] = free_ports();
             let setup = Setup::new().set("listen.https", &format!("\"127.0.0.1:{port}\""));
             let server = setup.start();
-            (self.on(&server)?, Some(server))
+            let mut command = self.on(&server)?;
+            if self.name == WEBSOCKET {
+                command.args(["--web", &port.to_string()]);
+            }
+            (command, Some(server))
         } else if self.name == INVITED {
             let server = Setup::new().raw("[modules.register]\npolicy = \"invite\"\n").start();
             let ran = server.run(&["invite", "--for", "carl", "--from", "ana"], "");
@@ -194,9 +228,10 @@ impl Story {
             command.arg("--python").arg(installed("venv")?.join("bin/python"));
             command.arg("--pictures").arg(installed("js")?.join("../pages"));
             (command, Some(server))
-        } else if self.name == WEBCHAT {
+        } else if self.name == WEBCHAT || self.name == UPLOADS {
             let [port] = free_ports();
-            let server = with_webchat(port)?;
+            let has_files = self.name == UPLOADS;
+            let server = if has_files { with_all_of_the_web(port) } else { with_webchat(port) }?;
             let mut command = self.on(&server)?;
             command.args(["--web", &port.to_string(), "--pictures"]);
             command.arg(installed("js")?.join("../pictures"));

@@ -1,5 +1,6 @@
 // @xmpp/client, as somebody writes a client with it: SASL2 and Bind 2 where the server has them.
-// It reconnects and resumes by itself. The story is the one of story.py.
+// It reconnects and resumes by itself. The story is the one of story.py; with a port for browsers all of it
+// goes over WebSocket.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -19,6 +20,7 @@ const { values: server } = parseArgs({
     domain: { type: "string", default: "chat.example" },
     starttls: text, // a port of 127.0.0.1
     tls: text, // a port of 127.0.0.1
+    web: text, // a port of 127.0.0.1 with HTTPS
     ca: text, // the authority of the server, PEM
     "wrong-ca": text, // some other authority, PEM
     ana: text, // the password of ana
@@ -32,6 +34,11 @@ const { values: server } = parseArgs({
 globalThis.crypto ??= webcrypto; // Node 18 of Debian 12
 const find = createRequire(`${server.packages}/`);
 const { client, xml } = await import(find.resolve("@xmpp/client"));
+// As in a browser; that of newer Node cannot be cut off.
+if (server.web) globalThis.WebSocket = find("ws");
+
+// What somebody logs in over the next time.
+const OTHER = { starttls: "tls", tls: "starttls", web: "web" };
 
 // Stands for the DNS, which does not know the domain of the test.
 dns.lookup = (name, options, callback) => {
@@ -79,9 +86,11 @@ class Person {
   }
 
   async login(transport) {
-    const scheme = transport === "tls" ? "xmpps" : "xmpp";
+    const scheme = { starttls: "xmpp", tls: "xmpps", web: "wss" }[transport];
+    const path = transport === "web" ? "/xmpp-websocket" : "";
     const { name: username, password } = this;
-    const service = `${scheme}://${server.domain}:${server[transport]}`;
+    const service = `${scheme}://${server.domain}:${server[transport]}${path}`;
+    this.transport = transport;
     this.client = client({ service, domain: server.domain, username, password });
     this.client.reconnect.delay = 200;
     this.client.timeout = PATIENCE;
@@ -156,7 +165,9 @@ class Person {
   cut() {
     this.willResume();
     const { socket } = this.client;
-    (socket.socket ?? socket).destroy();
+    const inner = socket.socket ?? socket;
+    if (this.transport === "web") inner.terminate();
+    else inner.destroy();
   }
 
   willResume() {
@@ -268,12 +279,12 @@ async function chat(ana, ben) {
   const kept = ["offline 0", "offline 1", "offline 2"];
   for (const body of kept) ana.text(ben.jid, body);
   await ana.roster(); // its answer says that the server has them
-  await ben.login("starttls");
+  await ben.login(OTHER[ben.transport]);
   await ana.sees(ben.jid, "available");
   assert.deepEqual(await ben.reads(ana.jid, ...kept), [true, true, true]);
   await ana.logout();
   await ben.sees(ana.jid, "unavailable");
-  await ana.login("tls");
+  await ana.login(OTHER[ana.transport]);
   await ben.sees(ana.jid, "available");
   ok("offline");
 }
@@ -326,12 +337,17 @@ async function goodbye(ana, ben) {
 }
 
 async function wholeStory() {
-  await refusals();
   const [ana, ben] = [new Person("ana"), new Person("ben")];
-  await ana.login("starttls");
-  ok("login-starttls");
-  await ben.login("tls");
-  ok("login-tls");
+  if (server.web) {
+    for (const person of [ana, ben]) await person.login("web");
+    ok("login-websocket");
+  } else {
+    await refusals();
+    await ana.login("starttls");
+    ok("login-starttls");
+    await ben.login("tls");
+    ok("login-tls");
+  }
   assert.match(ana.mechanisms[0][1], /^SCRAM-/);
   if (ana.mechanisms[0][0] === "urn:xmpp:sasl:2") ok("sasl2");
   await contacts(ana, ben);
