@@ -1,11 +1,13 @@
 //! What ends: slots and files with time, and all of an account with the account.
 
+use std::collections::BTreeSet;
+
 use calypte::prelude::*;
 use calypte::wire::Range;
 use tables::{ACCOUNTS, FILE_BLOBS, FILE_LINKS};
 
 use crate::Upload;
-use crate::rows::{self, ENDS, FILES, SLOTS, SPACE, USED, read_end};
+use crate::rows::{self, ENDS, EXPECTED, FILES, SLOTS, SPACE, USED, read_end};
 
 /// The most that ends in one step.
 const AT_ONCE: u32 = 500;
@@ -49,17 +51,21 @@ impl Upload {
         }
         let account = cx.owner().as_str().to_owned();
         cx.delete(&USED, "")?;
+        cx.delete(&EXPECTED, &*account)?;
         cx.delete(&SPACE, &*account)
     }
 
     /// Forgets what the domain knows of accounts that were removed while the server was stopped.
     pub(crate) fn started(&self, cx: &mut Context<'_, '_>) -> Done {
-        let mut gone = Vec::new();
-        for (account, _) in cx.all(&SPACE, u32::MAX)? {
+        let mut gone = BTreeSet::new();
+        let takes = cx.all(&SPACE, u32::MAX)?.into_iter().map(|(account, _)| account);
+        let expects = cx.all(&EXPECTED, u32::MAX)?.into_iter().map(|(account, _)| account);
+        for account in takes.chain(expects) {
             let local = JidRef::trusted(&account).local().unwrap_or_default().to_owned();
             if cx.get(&ACCOUNTS, &*local)?.is_none() {
                 cx.delete(&SPACE, &*account)?;
-                gone.push(account);
+                cx.delete(&EXPECTED, &*account)?;
+                gone.insert(account);
             }
         }
         if gone.is_empty() {

@@ -11,8 +11,9 @@ use crate::Upload;
 const TOKEN_LETTERS: u32 = 32;
 /// A day, in milliseconds.
 pub(crate) const DAY_MS: u64 = 86_400_000;
-/// How long the sum of all accounts is good for, in milliseconds.
-const SUM_MS: u64 = 60_000;
+/// How long the sum of all accounts is good for, in milliseconds: what other shards gave meanwhile is not in
+/// it.
+const SUM_MS: u64 = 1_000;
 /// The only key of a table with one row.
 const ONE: &str = "";
 
@@ -26,7 +27,9 @@ pub(crate) const ENDS: Table<[u8], End> = Table::account("upload.ends");
 pub(crate) const USED: Table<str, Used> = Table::account("upload.used");
 /// What each account takes, by its address.
 pub(crate) const SPACE: Table<str, Space> = Table::domain("upload.space");
-/// What all accounts together take: one row of each shard.
+/// What the slots of each account may still bring, by its address.
+pub(crate) const EXPECTED: Table<str, Expected> = Table::domain("upload.expected");
+/// What all accounts together take and may still bring: one row of each shard.
 const SUM: Table<str, Sum> = Table::volatile_domain("upload.sum");
 
 /// A file that may come.
@@ -94,7 +97,14 @@ pub(crate) struct Space {
     pub(crate) files: u64,
 }
 
-/// What all accounts together take.
+/// What the slots of an account may still bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Expected {
+    /// Bytes of files that may come, and of those that come.
+    pub(crate) bytes: u64,
+}
+
+/// What all accounts together take and may still bring.
 #[derive(Clone, Copy, Debug, Encode, Decode)]
 struct Sum {
     at_ms: u64,
@@ -106,6 +116,7 @@ record!(File, 1);
 record!(End, 1);
 record!(Used, 1);
 record!(Space, 1);
+record!(Expected, 1);
 record!(Sum, 1);
 
 impl std::fmt::Debug for Slot {
@@ -128,6 +139,8 @@ pub(crate) fn give(cx: &mut Context<'_, '_>, slot: &Slot) -> Result<String, Stan
     cx.put(&FILE_LINKS, &*link, &FileLink { account })?;
     cx.put(&SLOTS, &*link, slot)?;
     cx.put(&ENDS, &*end_key(slot.ends_ms, &link), &End { is_slot: true })?;
+    set_expected(cx)?;
+    add_to_sum(cx, slot.bytes)?;
     Ok(token)
 }
 
@@ -157,9 +170,26 @@ pub(crate) fn end_slot(cx: &mut Context<'_, '_>, link: &[u8]) -> Done {
         used.day_bytes = used.day_bytes.saturating_sub(slot.bytes);
         cx.put(&USED, ONE, &used)?;
     }
-    cx.delete(&SLOTS, link)?;
     cx.delete(&FILE_LINKS, link)?;
-    cx.delete(&ENDS, &*end_key(slot.ends_ms, link))
+    drop_slot(cx, link, &slot)
+}
+
+/// Deletes a slot, of which there is a file now or nothing.
+pub(crate) fn drop_slot(cx: &mut Context<'_, '_>, link: &[u8], slot: &Slot) -> Done {
+    cx.delete(&SLOTS, link)?;
+    cx.delete(&ENDS, &*end_key(slot.ends_ms, link))?;
+    set_expected(cx)
+}
+
+/// Notes what the slots of the account may still bring. They are few.
+fn set_expected(cx: &mut Context<'_, '_>) -> Done {
+    let slots = cx.all(&SLOTS, u32::MAX)?;
+    let account = cx.owner().as_str().to_owned();
+    if slots.is_empty() {
+        return cx.delete(&EXPECTED, &*account);
+    }
+    let bytes = slots.iter().fold(0_u64, |sum, (_, slot)| sum.saturating_add(slot.bytes));
+    cx.put(&EXPECTED, &*account, &Expected { bytes })
 }
 
 /// Deletes a file, and its content with the last one that has it.
@@ -203,7 +233,8 @@ pub(crate) fn count_day(cx: &mut Context<'_, '_>, used: &Used) -> Done {
     cx.put(&USED, ONE, used)
 }
 
-/// Returns what all accounts together take: that of a moment ago, with what this shard gave since.
+/// Returns what all accounts together take and may still bring: that of a moment ago, with what this shard
+/// gave since.
 pub(crate) fn sum(cx: &mut Context<'_, '_>) -> Result<u64, StanzaError> {
     let now_ms = cx.now_ms();
     if let Some(sum) = cx.get(&SUM, ONE)?.filter(|sum| now_ms < sum.at_ms.saturating_add(SUM_MS)) {
@@ -211,12 +242,14 @@ pub(crate) fn sum(cx: &mut Context<'_, '_>) -> Result<u64, StanzaError> {
     }
     let all = cx.all(&SPACE, u32::MAX)?;
     let bytes = all.iter().fold(0_u64, |sum, (_, space)| sum.saturating_add(space.bytes));
+    let slots = cx.all(&EXPECTED, u32::MAX)?;
+    let bytes = slots.iter().fold(bytes, |sum, (_, slots)| sum.saturating_add(slots.bytes));
     cx.put(&SUM, ONE, &Sum { at_ms: now_ms, bytes })?;
     Ok(bytes)
 }
 
 /// Adds what this shard gave.
-pub(crate) fn add_to_sum(cx: &mut Context<'_, '_>, bytes: u64) -> Done {
+fn add_to_sum(cx: &mut Context<'_, '_>, bytes: u64) -> Done {
     let Some(mut sum) = cx.get(&SUM, ONE)? else { return Ok(()) };
     sum.bytes = sum.bytes.saturating_add(bytes);
     cx.put(&SUM, ONE, &sum)

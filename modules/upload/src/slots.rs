@@ -135,7 +135,6 @@ impl Upload {
             cx.count("full", 1)?;
             return Err(full("there is no room for more files on this server".to_owned(), None));
         }
-        rows::add_to_sum(cx, bytes)?;
         rows::count_day(cx, &used)
     }
 }

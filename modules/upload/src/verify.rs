@@ -6,7 +6,7 @@ use calypte::prelude::*;
 use tables::{FILE_BLOBS, FILE_LINKS};
 
 use crate::Upload;
-use crate::rows::{self, ENDS, FILES, SLOTS, SPACE, end_key};
+use crate::rows::{self, ENDS, EXPECTED, FILES, SLOTS, SPACE, end_key};
 
 impl Upload {
     /// Reads all that is kept of the files of an account.
@@ -64,6 +64,10 @@ impl Upload {
         let space = cx.get(&SPACE, &*account)?.map_or((0, 0), |space| (space.files, space.bytes));
         if space != (used.files, used.bytes) {
             found.push("upload.space does not say what upload.used does".to_owned());
+        }
+        let slots = slots.iter().fold(0_u64, |sum, (_, slot)| sum.saturating_add(slot.bytes));
+        if slots != cx.get(&EXPECTED, &*account)?.map_or(0, |expected| expected.bytes) {
+            found.push("upload.expected does not say what upload.slots does".to_owned());
         }
         Ok(found)
     }

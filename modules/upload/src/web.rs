@@ -120,18 +120,17 @@ fn stored(cx: &mut Context<'_, '_>, stored: &Stored<'_>) -> Answered {
         }
     };
     cx.put(&FILE_BLOBS, digest, &blob)?;
-    let kind = slot.kind.or_else(|| media_type(kind?)).unwrap_or_else(|| UNKNOWN.to_owned());
+    let kind = slot.kind.clone().or_else(|| media_type(kind?));
     let file = File {
-        name: slot.name,
+        name: slot.name.clone(),
         bytes,
-        kind,
+        kind: kind.unwrap_or_else(|| UNKNOWN.to_owned()),
         made_ms: cx.now_ms(),
         ends_ms: slot.file_ends_ms,
         digest: digest.to_vec(),
     };
     cx.put(&FILES, link, &file)?;
-    cx.delete(&SLOTS, link)?;
-    cx.delete(&ENDS, &*end_key(slot.ends_ms, link))?;
+    rows::drop_slot(cx, link, &slot)?;
     cx.put(&ENDS, &*end_key(file.ends_ms, link), &End { is_slot: false })?;
     used.files = used.files.saturating_add(1);
     rows::set_used(cx, &used)?;
