@@ -204,7 +204,26 @@ fn who_is_slow_is_sent_away() {
     )
     .unwrap();
     stream.flush().unwrap();
+    // A byte now and then is too little as well, and what came fast before is no credit.
     let body = content(20 << 20);
+    let trickle = scene.slot("trickle", body.len(), "");
+    let mut slow = scene.connect();
+    write!(
+        slow,
+        "PUT {trickle} HTTP/1.1\r\nHost: {DOMAIN}\r\nContent-Length: {}\r\n\r\n",
+        20 << 20
+    )
+    .unwrap();
+    slow.write_all(&body[..10 << 20]).unwrap();
+    let trickling = std::thread::spawn(move || {
+        let began = Instant::now();
+        slow.sock.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        let mut told = [0; 12];
+        while slow.read_exact(&mut told).is_err() && began.elapsed() < Duration::from_secs(90) {
+            drop(slow.write_all(b"x").and_then(|()| slow.flush()));
+        }
+        (told, began.elapsed())
+    });
     let large = scene.slot("large", body.len(), "");
     assert_eq!(scene.put(&large, "", &body).status, 201);
     let mut lazy = scene.connect();
@@ -214,6 +233,9 @@ fn who_is_slow_is_sent_away() {
     let answer = answer(&mut stream);
     assert_eq!(answer.status, 408, "{}", answer.head);
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    let (told, took) = trickling.join().unwrap();
+    assert_eq!(&told, b"HTTP/1.1 408");
+    assert!((50..85).contains(&took.as_secs()), "{took:?}");
     assert_eq!(scene.files().len(), 1);
     // It never reads. When the system has given up on it, what was in flight is all that there is.
     std::thread::sleep(Duration::from_secs(95).saturating_sub(began.elapsed()));

@@ -19,6 +19,10 @@ use crate::server::Shared;
 
 /// How long silence is borne.
 const PART_WITHIN: Duration = Duration::from_secs(30);
+/// How long a file may be too slow, together and beyond what it made up for.
+const SLOW_WITHIN: Duration = Duration::from_secs(60);
+/// What the slowest connection has to manage, in bytes a second.
+const RATE_MIN: u64 = 8 << 10;
 /// How much is handed to the disk at a time, in bytes.
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -77,6 +81,19 @@ fn length(request: &HttpRequest) -> Result<u64, Refused> {
     length.filter(|_| is_known).ok_or_else(unknown)
 }
 
+/// Until when a file may go on without more of it. Who was fast for a while cannot be silent for hours.
+#[derive(Clone, Copy, Debug)]
+struct Pace(Instant);
+
+impl Pace {
+    /// So many bytes came.
+    fn came(&mut self, bytes: usize, now: Instant) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let worth = Duration::from_millis(bytes.saturating_mul(1000) / RATE_MIN);
+        self.0 = self.0.checked_add(worth).unwrap_or(self.0).min(now + SLOW_WITHIN);
+    }
+}
+
 /// Writes what comes, as long as it comes fast enough and is as long as it should be.
 async fn receive(
     mut payload: web::Payload,
@@ -85,10 +102,12 @@ async fn receive(
     coming: &Coming,
 ) -> Result<Writing, Refused> {
     let wrong = |text| told(StatusCode::BAD_REQUEST, text);
-    let latest = Instant::now() + Duration::from_millis(upload_ms(bytes));
+    let began = Instant::now();
+    let latest = began + Duration::from_millis(upload_ms(bytes));
+    let mut pace = Pace(began + SLOW_WITHIN);
     let (mut batch, mut got) = (Vec::with_capacity(BATCH_BYTES), 0_u64);
     loop {
-        let within = latest.min(Instant::now() + PART_WITHIN);
+        let within = latest.min(pace.0).min(Instant::now() + PART_WITHIN);
         let late = |_| told(StatusCode::REQUEST_TIMEOUT, "the file comes too slowly");
         let part = timeout_at(within, payload.next()).await.map_err(late)?;
         let is_last = part.is_none();
@@ -98,6 +117,7 @@ async fn receive(
             if got > bytes {
                 return Err(told(StatusCode::PAYLOAD_TOO_LARGE, "the file is longer than it said"));
             }
+            pace.came(part.len(), Instant::now());
             batch.extend_from_slice(&part);
         }
         if batch.len() >= BATCH_BYTES || (is_last && !batch.is_empty()) {
@@ -181,4 +201,34 @@ async fn blocking<T: Send + 'static>(
             internal()
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_of_slowness_is_borne_and_not_more() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        // A byte now and then moves nothing.
+        let mut pace = Pace(at(60));
+        for seconds in (0..60).step_by(20) {
+            pace.came(1, at(seconds));
+        }
+        assert_eq!(pace.0, at(60));
+        // What comes as fast as it has to goes on for ever.
+        for seconds in 0..1000 {
+            pace.came(8 << 10, at(seconds));
+            assert!(pace.0 >= at(seconds + 60));
+        }
+        // What came fast is no credit for hours.
+        pace.came(90 << 20, at(1000));
+        assert_eq!(pace.0, at(1060));
+        pace.came(usize::MAX, at(1000));
+        assert_eq!(pace.0, at(1060));
+        // A connection that stalls is back to where it was when it has made up for it.
+        pace.came(80 << 10, at(1040));
+        assert_eq!(pace.0, at(1070));
+    }
 }
