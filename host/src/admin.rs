@@ -35,8 +35,10 @@ pub(crate) enum AdminRequest {
     Reload,
     /// Write a backup.
     Backup {
-        /// The folder or file, absolute.
+        /// The file, absolute.
         to: std::path::PathBuf,
+        /// The folder for files that people sent, absolute; nothing: they are left out.
+        files: Option<std::path::PathBuf>,
     },
     /// The list of commands that modules offer.
     CommandList,

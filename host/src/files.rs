@@ -13,8 +13,9 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use calypte::tables::FILE_BLOBS;
+use calypte::tables::{FILE_BLOBS, FileBlob};
 use crypto::{CHUNK_BYTES, ChunkKey, KeyedHasher, Secret, TAG_BYTES};
 use table::Storage;
 
@@ -22,8 +23,10 @@ use crate::metrics::Gauge;
 use crate::{hex, start};
 
 mod check;
+mod copy;
 
 pub(crate) use check::check;
+pub(crate) use copy::{back_up, beside, look, restore};
 
 /// The folder, in the folder of data.
 const FOLDER: &str = "files";
@@ -46,7 +49,19 @@ pub(crate) struct Files {
     pub(crate) count: Gauge,
     /// What they take on disk, in bytes.
     pub(crate) bytes: Gauge,
+    held: Mutex<Held>,
 }
+
+/// What is deleted when nobody copies files any more.
+#[derive(Debug, Default)]
+struct Held {
+    copies: usize,
+    names: Vec<Name>,
+}
+
+/// As long as it lives, no file is deleted.
+#[derive(Debug)]
+pub(crate) struct Hold<'a>(&'a Files);
 
 impl Files {
     /// Returns the folder below `data`, made when there is none, without what stands in no row of
@@ -61,10 +76,18 @@ impl Files {
         let files = Self::at(folder, secret);
         let told = files.folder.display().to_string();
         let unreadable = |error: io::Error| format!("{told} cannot be read: {error}");
-        let known = known(rows).map_err(|_| "the store cannot be read".to_owned())?;
+        let (known, is_all) = known(rows);
+        if !is_all {
+            let table = FILE_BLOBS.name;
+            tracing::error!(
+                table,
+                "A row that names a file cannot be read. No file is deleted before that is mended; \
+                 `calypte verify` tells more."
+            );
+        }
         let mut swept = 0_u64;
         for (path, name, bytes) in list(&files.folder).map_err(unreadable)? {
-            if name.is_some_and(|name| known.contains(&name)) {
+            if name.is_some_and(|name| known.contains(&name) || !is_all) {
                 files.count.add(1);
                 files.bytes.add(of(bytes));
             } else {
@@ -80,7 +103,21 @@ impl Files {
 
     fn at(folder: PathBuf, secret: &Secret) -> Self {
         let key = crypto::derive_key("calypte v0 files", secret.expose());
-        Self { folder, key, count: Gauge::default(), bytes: Gauge::default() }
+        let (count, bytes) = (Gauge::default(), Gauge::default());
+        Self { folder, key, count, bytes, held: Mutex::default() }
+    }
+
+    /// Lets files stay that are deleted from now on, until the last of these is dropped. Who is killed
+    /// before that leaves them to the next start.
+    pub(crate) fn hold(&self) -> Hold<'_> {
+        let mut held = self.held();
+        held.copies = held.copies.saturating_add(1);
+        Hold(self)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Nothing under the lock can panic half-way.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a file. `key` is what its content is hashed with.
@@ -121,8 +158,14 @@ impl Files {
         self.path(name).exists()
     }
 
-    /// Deletes a file. One that is not there is no error.
+    /// Deletes a file, when nobody copies files. One that is not there is no error.
     pub(crate) fn remove(&self, name: &Name) {
+        {
+            let mut held = self.held();
+            if held.copies > 0 {
+                return held.names.push(*name);
+            }
+        }
         let path = self.path(name);
         let bytes = path.metadata().map_or(0, |facts| facts.len());
         match fs::remove_file(&path) {
@@ -154,6 +197,22 @@ impl Files {
 
     fn path(&self, name: &Name) -> PathBuf {
         self.folder.join(hex::write(name))
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let names = {
+            let mut held = self.0.held();
+            held.copies = held.copies.saturating_sub(1);
+            if held.copies > 0 {
+                return;
+            }
+            std::mem::take(&mut held.names)
+        };
+        for name in &names {
+            self.0.remove(name);
+        }
     }
 }
 
@@ -300,30 +359,29 @@ fn of(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// Returns the names of all files that stand in rows.
-fn known(rows: &dyn Storage) -> Result<BTreeSet<Name>, table::Fault> {
-    let mut names = BTreeSet::new();
-    each_row(rows, &mut |_, blob| {
-        names.insert(blob.name);
-    })?;
-    Ok(names)
+/// Returns the names of all files that stand in rows, and whether all rows could be read.
+fn known(rows: &dyn Storage) -> (BTreeSet<Name>, bool) {
+    let (mut names, mut is_all) = (BTreeSet::new(), true);
+    let read = each_row(rows, &mut |_, blob| match blob {
+        Some(blob) => drop(names.insert(blob.name)),
+        None => is_all = false,
+    });
+    (names, is_all && read.is_ok())
 }
 
-/// Gives each row of files to `f`, with its account. A row that is broken the store has named.
+/// Gives each row of files to `f`, with its account; one that cannot be read as `None`.
 fn each_row(
     rows: &dyn Storage,
-    f: &mut dyn FnMut(&str, calypte::tables::FileBlob),
+    f: &mut dyn FnMut(&str, Option<FileBlob>),
 ) -> Result<(), table::Fault> {
-    let prefix = [FILE_BLOBS.name.as_bytes(), &[0]].concat();
-    let (mut from, to) = (prefix.clone(), [FILE_BLOBS.name.as_bytes(), &[1]].concat());
+    let mut from = [FILE_BLOBS.name.as_bytes(), &[0]].concat();
+    let to = [FILE_BLOBS.name.as_bytes(), &[1]].concat();
     loop {
         let page = rows.scan(&from, &to, PAGE, false)?;
         for (key, value) in &page {
-            let owner = key.get(prefix.len()..).unwrap_or_default();
-            let owner = owner.split(|byte| *byte == 0).next().unwrap_or_default();
-            let owner = String::from_utf8_lossy(owner);
-            let blob = FILE_BLOBS.decode(value).map_err(|_| table::Fault)?;
-            f(&owner, blob);
+            if let Some((account, blob)) = row(key, value) {
+                f(&account, blob);
+            }
         }
         let Some((last, _)) = page.last() else { return Ok(()) };
         from.clone_from(last);
@@ -331,20 +389,11 @@ fn each_row(
     }
 }
 
-/// Says what a backup of the store leaves to the operator; nothing when there are no files.
-pub(crate) fn beside_backup(data: &Path) -> String {
-    let folder = data.join(FOLDER);
-    let files = list(&folder).unwrap_or_default();
-    let whole = files.iter().filter(|(_, name, _)| name.is_some()).count();
-    if whole == 0 {
-        return String::new();
-    }
-    let (files, secret) = (folder.display(), data.join("secret.key"));
-    format!(
-        "\nThe {whole} files that people sent are not in it: copy {files} after it, and {} to a safe \
-         place, which opens them",
-        secret.display()
-    )
+/// Reads a row of any table: for one of files the account, and the file unless it cannot be read.
+fn row(key: &[u8], value: &[u8]) -> Option<(String, Option<FileBlob>)> {
+    let rest = key.strip_prefix(FILE_BLOBS.name.as_bytes())?.strip_prefix(&[0])?;
+    let account = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+    Some((String::from_utf8_lossy(account).into_owned(), FILE_BLOBS.decode(value).ok()))
 }
 
 /// Lists a folder: paths, the names of files that are whole, and what they take.

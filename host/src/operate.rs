@@ -42,7 +42,7 @@ pub(crate) fn answer(
         }
         AdminRequest::PeerRetry { domain } => peers::retry(shared, &domain),
         AdminRequest::PeerTrace { domain } => peers::trace(shared, &domain),
-        AdminRequest::Backup { to } => backup(shared, &to, progress),
+        AdminRequest::Backup { to, files } => backup(shared, &to, files.as_deref(), progress),
         user => {
             let domain = shared.config.load().domain.clone();
             let told = |account: &Jid, news| {
@@ -288,9 +288,9 @@ fn command_owner(
 fn backup(
     shared: &Shared,
     to: &std::path::Path,
+    into: Option<&std::path::Path>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<AdminReply, String> {
-    let summary = shared.store.backup(to, progress).map_err(|error| error.to_string())?;
-    let files = files::beside_backup(&shared.config.load().data);
-    Ok(AdminReply::done(format!("{} holds {} records{files}", to.display(), summary.records)))
+    let (kept, config) = ((&*shared.store, Some(&shared.files)), shared.config.load_full());
+    files::back_up(kept, &config.data, to, into, progress).map(AdminReply::done)
 }

@@ -202,6 +202,18 @@ fn read_frame(from: &mut impl Read) -> Option<Vec<u8>> {
 /// Takes a row of a backup: key and value.
 type TakeRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
 
+/// Reads a backup and gives each row to `f`: key and value.
+///
+/// # Errors
+///
+/// The backup is damaged, or the disk refuses.
+pub fn each_row(backup: &Path, f: &mut dyn FnMut(&[u8], &[u8])) -> Result<Report, StoreError> {
+    read_backup(backup, &mut |key, value| {
+        f(key, value);
+        Ok(())
+    })
+}
+
 /// Reads a backup and gives each row to `f`.
 fn read_backup(path: &Path, f: &mut TakeRow<'_>) -> Result<Report, StoreError> {
     let damaged = || StoreError::Damaged { path: path.to_owned() };

@@ -13,7 +13,7 @@ mod row;
 mod space;
 mod writer;
 
-pub use backup::{Report, Summary, restore, verify};
+pub use backup::{Report, Summary, each_row, restore, verify};
 pub use crashing::Crashing;
 pub use error::StoreError;
 pub use open::{Health, Options, Store};

@@ -31,11 +31,14 @@ pub(crate) fn check(
 ) -> Result<Checked, String> {
     let folder = data.join(FOLDER);
     let mut wanted = BTreeMap::new();
-    each_row(rows, &mut |account, blob| {
-        wanted.insert(blob.name, (account.to_owned(), blob.bytes));
+    let mut checked = Checked::default();
+    each_row(rows, &mut |account, blob| match blob {
+        Some(blob) => drop(wanted.insert(blob.name, (account.to_owned(), blob.bytes))),
+        None => {
+            checked.wrong.push(format!("a file of {account}, of which the row cannot be read"));
+        }
     })
     .map_err(|_| "what the store says of files cannot be read".to_owned())?;
-    let mut checked = Checked::default();
     if wanted.is_empty() && !folder.exists() {
         return Ok(checked);
     }

@@ -108,6 +108,40 @@ fn a_start_leaves_what_stands_in_rows_and_nothing_else() {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_stops_no_start_and_costs_no_file() {
+    let data = tempfile::tempdir().unwrap();
+    let mut rows = Memory::default();
+    let secret = crate::secret_key::read(data.path()).unwrap();
+    let files = Files::open(data.path(), &secret, &rows).unwrap();
+    let (kept, unclear) = (write(&files, b"kept"), write(&files, b"unclear"));
+    row(&mut rows, &kept);
+    let mut batch = Batch::default();
+    batch.put(full_key(FILE_BLOBS.name, "ben@a.example", &unclear.digest), b"\xff".to_vec());
+    rows.apply(&batch);
+    fs::write(files.folder.join(format!("{}{PART}", "0".repeat(32))), "half").unwrap();
+    let files = Files::open(data.path(), &secret, &rows).unwrap();
+    assert!(files.has(&kept.name) && files.has(&unclear.name));
+    assert_eq!(list(&files.folder).unwrap().len(), 2);
+    let found = check(data.path(), &rows, &mut |_, _| {}).unwrap();
+    let wrong = found.wrong.join("\n");
+    assert!(found.files == 1 && wrong.contains("a file of ben@a.example, of which"), "{wrong}");
+}
+
+#[test]
+fn nothing_is_deleted_while_files_are_copied() {
+    let data = tempfile::tempdir().unwrap();
+    let files = Files::open(data.path(), &secret(), &Memory::default()).unwrap();
+    let whole = write(&files, b"whole");
+    let (first, second) = (files.hold(), files.hold());
+    files.remove(&whole.name);
+    drop(first);
+    assert!(files.has(&whole.name));
+    drop(second);
+    assert!(!files.has(&whole.name));
+    assert_eq!((files.count.get(), files.bytes.get()), (0, 0));
+}
+
+#[test]
 fn what_is_given_up_leaves_nothing() {
     let data = tempfile::tempdir().unwrap();
     let files = Files::open(data.path(), &secret(), &Memory::default()).unwrap();
