@@ -6,6 +6,8 @@ use calypte_tests::web::{self, Bosh, Frame, WebSocket};
 use calypte_tests::{Client, How, Server, Setup, free_ports, wait};
 use rustls::version::TLS13;
 
+mod slow;
+
 /// Starts a server with a port in the clear and one for HTTPS.
 fn start(change: impl FnOnce(Setup) -> Setup) -> (Server, u16, u16) {
     let [plain, https] = free_ports();
