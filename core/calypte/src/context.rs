@@ -17,6 +17,7 @@ const PAGE: u32 = 128;
 mod about;
 mod crowd;
 mod later;
+mod timers;
 
 pub use crowd::Ready;
 pub use later::Ticket;
@@ -369,17 +370,6 @@ impl Context<'_, '_> {
     /// Our own fault only.
     pub fn close(&mut self, resource: &str, why: StreamError) -> Result<(), StanzaError> {
         self.op(op::CLOSE, resource.as_bytes(), why.name().as_bytes()).map(drop)
-    }
-
-    /// Calls the module's `wake` hook for the owner at a time, in milliseconds since 1970.
-    ///
-    /// A time given again under the same name replaces the earlier one. Times survive a restart.
-    ///
-    /// # Errors
-    ///
-    /// Our own fault only.
-    pub fn wake_at(&mut self, ms: u64, name: &str) -> Result<(), StanzaError> {
-        self.op(op::WAKE, &ms.to_le_bytes(), name.as_bytes()).map(drop)
     }
 
     /// Tells the other modules that something happened to the owner.

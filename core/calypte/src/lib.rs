@@ -178,8 +178,8 @@
 //! after the function has returned, in that order, and leaves the server when what was written is on
 //! disk. When the function fails, nothing of it happens: writes are taken back too.
 //!
-//! - **Timers** are kept by owner and name over a restart. A time that is past means as soon as
-//!   possible. The name comes back to [`Hook::wake`].
+//! - **Timers** are kept by owner and name over a restart, until they come or are
+//!   [forgotten](Context::no_wake). A time that is past means as soon as possible. The name comes back to [`Hook::wake`].
 //! - **Requests** are given an id of ours. Only an answer from whom was asked counts, once. An answer
 //!   that does not come in 30 s is an error, `remote-server-timeout`. After a restart nobody waits any
 //!   more: keep what must not be lost in a table and a timer.

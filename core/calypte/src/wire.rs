@@ -92,7 +92,8 @@ pub mod op {
     pub const SESSIONS: u32 = 10;
     /// Sets a value of a session of the owner. a = resource, NUL, name; b = value, empty to remove.
     pub const SET_VALUE: u32 = 11;
-    /// Wakes the owner later. a = time in ms since 1970, 8 bytes little-endian; b = name.
+    /// Wakes the owner later. a = time in ms since 1970, 8 bytes little-endian, or nothing: not any
+    /// more; b = name.
     pub const WAKE: u32 = 12;
     /// Tells other modules. a = name, b = content.
     pub const NOTICE: u32 = 13;
@@ -156,7 +157,8 @@ pub mod op {
     pub const INACTIVE: u32 = 50;
     /// Keeps a stanza ready in a volatile table. a = table reference and key, b = text, empty to remove.
     pub const KEEP_READY: u32 = 51;
-    /// Sends all stanzas that are kept ready in a table. a = table reference, b = address.
+    /// Sends stanzas that are kept ready in a table. a = table reference and the key behind which it
+    /// begins, b = [`super::Portion`]. Returns the last key when there are more.
     pub const SEND_READY: u32 = 52;
     /// Sends a stanza to all addresses that are keys of a volatile table. a = table reference, b = text.
     pub const SEND_TO_KEYS: u32 = 53;
@@ -219,6 +221,17 @@ pub struct Range {
     pub limit: u32,
     /// From the end.
     pub reverse: bool,
+}
+
+/// What of the stanzas that are kept ready goes to whom.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Portion {
+    /// A full or bare address.
+    pub to: String,
+    /// The key of the one that does not.
+    pub except: Vec<u8>,
+    /// How many bytes of stanzas at most; one goes in any case.
+    pub bytes: u64,
 }
 
 /// A session as modules see it.

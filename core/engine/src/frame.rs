@@ -42,7 +42,8 @@ pub(crate) enum Later {
     Hold(u64, bool),
     Active(u64, bool),
     Value(u64, String, Vec<u8>),
-    Wake(u64, String),
+    /// When, if ever, and the name.
+    Wake(Option<u64>, String),
     Notice(Told),
     Request(Stanza, Vec<u8>),
     Close(u64, StreamError),
@@ -273,8 +274,11 @@ impl Frame<'_, '_> {
     }
 
     fn wake(&mut self, at: &[u8], name: &[u8]) -> Done {
-        let at = u64::from_le_bytes(at.try_into().map_err(|_| fault::MALFORMED)?);
         let name = std::str::from_utf8(name).map_err(|_| fault::MALFORMED)?;
+        let at = match at {
+            [] => None,
+            at => Some(u64::from_le_bytes(at.try_into().map_err(|_| fault::MALFORMED)?)),
+        };
         self.later.push(Later::Wake(at, name.to_owned()));
         Ok(())
     }
@@ -389,7 +393,8 @@ impl Frame<'_, '_> {
                 Later::Active(number, is_active) => step.set_active(number, is_active),
                 Later::Hold(number, is_held) => step.hold(number, is_held),
                 Later::Value(number, name, value) => step.set_value(number, name, value),
-                Later::Wake(at, name) => step.wake_at(at, owner, &module, &name),
+                Later::Wake(Some(at), name) => step.wake_at(at, owner, &module, &name),
+                Later::Wake(None, name) => step.no_wake(owner, &module, &name),
                 Later::Notice(told) => step.notices.push_back(told),
                 Later::Request(stanza, cookie) => step.ask_out(stanza, &module, owner, &cookie),
                 Later::Close(number, why) => step.close(number, why),

@@ -141,6 +141,17 @@ impl Step<'_> {
         }
     }
 
+    /// Forgets a time.
+    pub(crate) fn no_wake(&mut self, owner: &str, module: &str, name: &str) {
+        if !self.state.wakes.take(owner, module, name) {
+            return;
+        }
+        if let Ok(account) = Jid::parse(owner) {
+            let key = account_key(&WAKES, &account, &(module.to_owned(), name.to_owned()));
+            self.write(key, None);
+        }
+    }
+
     /// Does what is due.
     pub(crate) fn tick(&mut self) {
         for _ in 0..WAKES_MAX {

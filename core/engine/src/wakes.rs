@@ -24,6 +24,13 @@ impl Wakes {
         self.by_time.insert((at, whose));
     }
 
+    /// Takes out a time, and tells whether there was one.
+    pub(crate) fn take(&mut self, owner: &str, module: &str, name: &str) -> bool {
+        let whose = (owner.to_owned(), module.to_owned(), name.to_owned());
+        let at = self.by_name.remove(&whose);
+        at.is_some_and(|at| self.by_time.remove(&(at, whose)))
+    }
+
     /// Returns the earliest time.
     pub(crate) fn next(&self) -> Option<u64> {
         self.by_time.first().map(|(at, _)| *at)
@@ -71,6 +78,9 @@ mod tests {
         assert_eq!((wakes.next(), wakes.due(6)), (Some(7), None));
         assert_eq!(wakes.due(9).map(|(at, (_, _, name))| (at, name)), Some((7, "y".to_owned())));
         assert_eq!(wakes.due(9).map(|(at, (_, _, name))| (at, name)), Some((9, "x".to_owned())));
+        assert_eq!((wakes.next(), wakes.due(99)), (None, None));
+        wakes.set(5, "a@b", "m", "x");
+        assert!(wakes.take("a@b", "m", "x") && !wakes.take("a@b", "m", "x"));
         assert_eq!((wakes.next(), wakes.due(99)), (None, None));
     }
 }

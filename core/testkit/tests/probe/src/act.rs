@@ -124,6 +124,7 @@ fn one(
             let at = cx.now_ms().saturating_add(number("in-ms"));
             cx.wake_at(at, &attr("name"))?;
         }
+        "no-wake" => cx.no_wake(&attr("name"))?,
         "tell" => cx.tell(&Told(text))?,
         "tell-roster" => {
             let (contact, now) = (text, (false, true));
