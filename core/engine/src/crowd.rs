@@ -1,6 +1,8 @@
 //! What modules send to many at a time, and stanzas that they keep ready for that.
 
-use calypte::wire::{fault, op};
+use std::ops::Bound;
+
+use calypte::wire::{Portion, decode, fault, op};
 use table::full_key;
 use xmpp::{Jid, Stanza};
 
@@ -20,7 +22,7 @@ impl Frame<'_, '_> {
         match number {
             op::SHOW_EACH => self.send_each(a, b, Later::Show),
             op::KEEP_READY => self.keep_ready(a, b),
-            op::SEND_READY => self.send_ready(a, b),
+            op::SEND_READY => self.send_ready(a, b, out),
             op::SEND_TO_KEYS => self.send_to_keys(a, b),
             _ => self.describe(number, a, b, out),
         }
@@ -66,14 +68,26 @@ impl Frame<'_, '_> {
         Ok(())
     }
 
-    pub(crate) fn send_ready(&mut self, a: &[u8], to: &[u8]) -> Done {
-        let (_, name, except) = self.table(a)?;
-        let to = std::str::from_utf8(to).ok().and_then(|to| Jid::parse(to).ok());
-        let to = to.ok_or(fault::MALFORMED)?;
+    pub(crate) fn send_ready(&mut self, a: &[u8], b: &[u8], out: &mut Vec<u8>) -> Done {
+        let (_, name, after) = self.table(a)?;
+        let Portion { to, except, bytes } = decode(b).ok_or(fault::MALFORMED)?;
+        let to = Jid::parse(&to).map_err(|_| fault::MALFORMED)?;
         let prefix = full_key(name, self.owner, &[]);
-        let rows = self.step.state.ready.range(prefix.clone()..behind(&prefix));
-        let rows = rows.filter(|(key, _)| **key != except);
-        let all: Vec<_> = rows.map(|(_, stanza)| stanza.clone()).collect();
+        let except = full_key(name, self.owner, &except);
+        let range = (Bound::Excluded(&after), Bound::Excluded(&behind(&prefix)));
+        let (mut all, mut sum, mut last) = (Vec::new(), 0_u64, &[][..]);
+        for (key, stanza) in self.step.state.ready.range::<Vec<u8>, _>(range) {
+            if *key == except {
+                continue;
+            }
+            sum = sum.saturating_add(u64::try_from(stanza.bytes()).unwrap_or(u64::MAX));
+            if sum > bytes && !all.is_empty() {
+                out.extend_from_slice(last);
+                break;
+            }
+            last = key.get(prefix.len()..).unwrap_or_default();
+            all.push(stanza.clone());
+        }
         for mut stanza in all {
             self.spend()?;
             stanza.to = Some(to.clone());
@@ -84,14 +98,18 @@ impl Frame<'_, '_> {
 
     pub(crate) fn send_to_keys(&mut self, a: &[u8], text: &[u8]) -> Done {
         let (_, name, except) = self.table(a)?;
-        let mut stanza = stanza(text)?;
-        self.stamp(&mut stanza)?;
         let prefix = full_key(name, self.owner, &[]);
         let rows = self.step.state.volatile.range(prefix.clone()..behind(&prefix));
         let keys = rows.map(|(key, _)| key).filter(|key| **key != except);
-        let text = |key: &Vec<u8>| String::from_utf8(key.get(prefix.len()..)?.to_vec()).ok();
-        let all: Option<Vec<_>> = keys.map(text).collect();
-        for recipient in all.ok_or(fault::MALFORMED)? {
+        let to = |key: &Vec<u8>| String::from_utf8(key.get(prefix.len()..)?.to_vec()).ok();
+        let all: Option<Vec<_>> = keys.map(to).collect();
+        let all = all.ok_or(fault::MALFORMED)?;
+        if all.is_empty() {
+            return Ok(());
+        }
+        let mut stanza = stanza(text)?;
+        self.stamp(&mut stanza)?;
+        for recipient in all {
             self.spend()?;
             stanza.to = Some(Jid::parse(&recipient).map_err(|_| fault::MALFORMED)?);
             self.later.push(Later::Show(stanza.clone()));

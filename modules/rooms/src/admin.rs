@@ -2,7 +2,7 @@
 
 use calypte::prelude::*;
 
-use crate::leave::expel;
+use crate::leave::{expel, expel_all};
 use crate::records::{Member, OCCUPANTS, Occupant};
 use crate::room::{
     Room, affiliation, fold, member, member_count, members, occupants_of, seated, set_member,
@@ -338,24 +338,21 @@ pub(crate) fn apply(
     set_member(bare, *after, nick.as_deref(), reason, cx)?;
     let is_out = *after == Affiliation::Outcast;
     let is_left_out = room.flag(settings::MEMBERS_ONLY) && *after < Affiliation::Member;
-    let code: &[u16] = if is_out { &[301] } else { &[321] };
     let affected = affected(bare, is_out, cx)?;
     if affected.is_empty() && *after >= Affiliation::Admin && before != after {
         tell_absent(bare, *after, cx)?;
     }
     if is_out || is_left_out {
-        // None of them is told of the others.
-        for (_, occupant) in &affected {
-            show::stand_aside(occupant, cx)?;
+        let mut affected = affected;
+        for (_, occupant) in &mut affected {
+            occupant.affiliation = *after;
         }
+        let note = Note { actor, reason, ..Note::default() };
+        let code = if is_out { 301 } else { 321 };
+        return expel_all(room, affected, (code, &note), |cx| give(answer, cx), cx);
     }
     for (key, mut occupant) in affected {
         occupant.affiliation = *after;
-        if is_out || is_left_out {
-            let note = Note { codes: code, actor, reason, ..Note::default() };
-            expel(room, &key, &occupant, ("", &note), |cx| give(answer, cx), cx)?;
-            continue;
-        }
         give(answer, cx)?;
         let role = occupant.role;
         occupant.role = after.next_role(*before, role, room.flag(settings::MODERATED));

@@ -2,10 +2,12 @@
 
 use calypte::prelude::*;
 
-use crate::records::{CROWD, NICKS, OCCUPANTS, Occupant, ROOM_KEY, SEATS, Seat};
+use crate::history::Wish;
+use crate::records::{COMING_KEY, CROWD, NICKS, OCCUPANTS, Occupant, ROOM_KEY, SEATS, Seat};
 use crate::room::{Room, affiliation, crowd, fold, member, seated};
-use crate::rules::Affiliation;
-use crate::show::{Note, announce, dismiss, greet, not_in, show_own, shown};
+use crate::rules::{Affiliation, Role};
+use crate::show::{Note, announce, dismiss, not_in, show_own, shown};
+use crate::turn::{self, TURNS, Turn, Why};
 use crate::{Config, cancel, hats, history, limits, settings, who};
 
 /// The most clients of one occupant.
@@ -14,15 +16,24 @@ const SEATS_MAX: usize = 16;
 const EXTRA: u32 = 20;
 
 /// Somebody who wants to be in the room.
-struct Guest<'a> {
-    full: &'a str,
+pub(crate) struct Guest<'a> {
+    pub(crate) full: &'a str,
     bare: &'a str,
-    nick: &'a str,
+    pub(crate) nick: &'a str,
     /// The folded nickname.
     key: String,
-    shown: String,
-    id: Option<&'a str>,
+    pub(crate) shown: String,
+    pub(crate) id: Option<&'a str>,
     x: Option<Node<'a>>,
+}
+
+impl<'a> Guest<'a> {
+    /// Returns who is on the way in.
+    pub(crate) fn of(full: &'a str, turn: &'a Turn) -> Self {
+        let bare = JidRef::trusted(full).bare_str();
+        let (nick, key, id) = (&*turn.nick, fold(&turn.nick), turn.id.as_deref());
+        Self { full, bare, nick, key, shown: turn.shown.clone(), id, x: None }
+    }
 }
 
 /// A client is available in the room, or wants to be.
@@ -56,8 +67,13 @@ pub(crate) fn available(
     let room = Room::load(cx)?;
     let seat = if room.is_some() { seated(from.as_str(), cx)? } else { None };
     match (room, seat) {
+        // It is out in a moment.
+        (Some(_), Some((_, occupant))) if occupant.role == Role::None => {}
         (Some(room), Some((seat, occupant))) => {
-            limits::spend(config, guest.bare, presence.content.root(), cx)?;
+            match guest.x {
+                Some(_) => limits::spend_entering(config, guest.bare, cx)?,
+                None => limits::spend(config, guest.bare, presence.content.root(), cx)?,
+            }
             if occupant.nick == nick {
                 update(&room, &guest, seat, occupant, cx)?;
             } else {
@@ -65,7 +81,16 @@ pub(crate) fn available(
             }
         }
         // §7.2.16. A client that only thinks that it is there has to learn that it is not.
-        _ if guest.x.is_none() => not_in(nick, guest.full, cx)?,
+        (room, _) if guest.x.is_none() => {
+            let turn = if room.is_some() { cx.get(&TURNS, guest.full)? } else { None };
+            match turn {
+                Some(turn) => {
+                    limits::spend(config, guest.bare, presence.content.root(), cx)?;
+                    turn::change(&guest, turn, cx)?;
+                }
+                None => not_in(nick, guest.full, cx)?,
+            }
+        }
         (room, _) => join(config, room, &guest, cx)?,
     }
     Ok(Flow::Handled)
@@ -87,15 +112,22 @@ fn join(config: &Config, room: Option<Room>, guest: &Guest<'_>, cx: &mut Context
         // What a call that fails counted is forgotten, and passwords could be tried without end.
         return refuse(guest, &error, cx);
     }
-    let (occupant, own) = take_seat(&room, affiliation, guest, cx)?;
-    greet(&room, &guest.key, &occupant, guest.full, cx)?;
-    let mut codes = vec![];
-    if room.is_open() {
-        codes.push(100);
-    }
-    if room.flag(settings::LOGGING) {
-        codes.push(170);
-    }
+    let role = affiliation.first_role(room.flag(settings::MODERATED));
+    let wish = history::wish(&room, guest.x, cx.now_ms());
+    let turn = Turn::new(Why::Enters { is_new }, guest.nick, &guest.shown, guest.id, wish);
+    turn::show_next(&room, guest.full, turn, (affiliation, role), cx)
+}
+
+/// Somebody was shown who is there, and is in the room from now on.
+pub(crate) fn arrive(
+    room: &Room,
+    affiliation: Affiliation,
+    guest: &Guest<'_>,
+    (is_new, wish): (bool, &Wish),
+    cx: &mut Context<'_, '_>,
+) -> Done {
+    let (occupant, own) = take_seat(room, affiliation, guest, cx)?;
+    let mut codes = codes_of(room);
     if is_new {
         codes.push(201);
     }
@@ -103,13 +135,20 @@ fn join(config: &Config, room: Option<Room>, guest: &Guest<'_>, cx: &mut Context
         codes.push(210);
     }
     let note = Note { own_codes: &codes, id: guest.id, ..Note::default() };
-    announce(&room, &guest.key, &occupant, &note, cx)?;
-    history::show(&room, guest.x, guest.full, cx)?;
-    history::show_subject(&room, guest.full, cx)
+    announce(room, &guest.key, &occupant, &note, cx)?;
+    history::show(room, wish, guest.full, cx)?;
+    history::show_subject(room, guest.full, cx)
+}
+
+/// Returns the codes that say what who enters has to know of the room (§7.2.3, §7.2.12).
+fn codes_of(room: &Room) -> Vec<u16> {
+    let open = room.is_open().then_some(100);
+    let logging = room.flag(settings::LOGGING).then_some(170);
+    open.into_iter().chain(logging).collect()
 }
 
 /// Tells somebody that this is no way in, or no nickname.
-fn refuse(guest: &Guest<'_>, error: &StanzaError, cx: &mut Context<'_, '_>) -> Done {
+pub(crate) fn refuse(guest: &Guest<'_>, error: &StanzaError, cx: &mut Context<'_, '_>) -> Done {
     let mut answer = Element::new(ns::CLIENT, "presence")
         .with_attr("from", &format!("{}/{}", cx.owner(), guest.nick))
         .with_attr("to", guest.full)
@@ -128,15 +167,7 @@ fn admit(
     guest: &Guest<'_>,
     cx: &mut Context<'_, '_>,
 ) -> Done {
-    if room.row.is_locked && affiliation < Affiliation::Owner {
-        return Err(StanzaError::ITEM_NOT_FOUND);
-    }
-    if affiliation == Affiliation::Outcast {
-        return Err(StanzaError::FORBIDDEN);
-    }
-    if room.flag(settings::MEMBERS_ONLY) && affiliation < Affiliation::Member {
-        return Err(StanzaError::new(ErrorKind::Auth, Condition::RegistrationRequired));
-    }
+    admit_person(room, affiliation)?;
     if room.flag(settings::PROTECTED) {
         let given = guest.x.and_then(|x| x.child_text(ns::MUC, "password"));
         let secret = room.text(settings::SECRET).as_bytes();
@@ -146,13 +177,52 @@ fn admit(
         }
     }
     admit_nick(guest, cx)?;
+    let coming = cx.get(&CROWD, COMING_KEY)?.unwrap_or_default();
+    has_place(config, room, affiliation, (guest, coming.seats), cx)
+}
+
+/// Tells whether somebody may still enter who was let in, and is on the way; and what it is to the room.
+pub(crate) fn admit_again(
+    config: &Config,
+    room: &Room,
+    guest: &Guest<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Result<Affiliation, StanzaError> {
+    let affiliation = affiliation(guest.bare, cx)?;
+    admit_person(room, affiliation)?;
+    admit_nick(guest, cx)?;
+    has_place(config, room, affiliation, (guest, 0), cx)?;
+    Ok(affiliation)
+}
+
+fn admit_person(room: &Room, affiliation: Affiliation) -> Done {
+    if room.row.is_locked && affiliation < Affiliation::Owner {
+        return Err(StanzaError::ITEM_NOT_FOUND);
+    }
+    if affiliation == Affiliation::Outcast {
+        return Err(StanzaError::FORBIDDEN);
+    }
+    if room.flag(settings::MEMBERS_ONLY) && affiliation < Affiliation::Member {
+        return Err(StanzaError::new(ErrorKind::Auth, Condition::RegistrationRequired));
+    }
+    Ok(())
+}
+
+/// Tells whether there is a place for one more, beside those who are `coming`.
+fn has_place(
+    config: &Config,
+    room: &Room,
+    affiliation: Affiliation,
+    (guest, coming): (&Guest<'_>, u32),
+    cx: &mut Context<'_, '_>,
+) -> Done {
     let is_there = cx.get(&OCCUPANTS, &*guest.key)?.is_some();
     let of_room = room.text(settings::MAX_USERS).parse().unwrap_or(config.occupants);
     let extra = if affiliation >= Affiliation::Admin { EXTRA } else { 0 };
     let crowd = crowd(cx)?;
     let is_full = crowd.occupants >= of_room.min(config.occupants).saturating_add(extra);
     let seats = config.occupants.saturating_mul(2).saturating_add(extra);
-    if (is_full && !is_there) || crowd.seats >= seats {
+    if (is_full && !is_there) || crowd.seats.saturating_add(coming) >= seats {
         return Err(StanzaError::new(ErrorKind::Wait, Condition::ServiceUnavailable));
     }
     Ok(())
@@ -162,7 +232,7 @@ fn admit(
 fn admit_nick(guest: &Guest<'_>, cx: &mut Context<'_, '_>) -> Done {
     if let Some(occupant) = cx.get(&OCCUPANTS, &*guest.key)? {
         let is_own = occupant.bare == guest.bare;
-        let has_room = occupant.seats.len() < SEATS_MAX;
+        let has_room = occupant.seats.len() < SEATS_MAX && occupant.role > Role::None;
         return if is_own && has_room { Ok(()) } else { Err(StanzaError::CONFLICT) };
     }
     if reserved_by_other(&guest.key, guest.bare, cx)? {
@@ -235,29 +305,35 @@ fn update(
     occupant.seats.retain(|full| full != guest.full);
     occupant.seats.push(guest.full.to_owned());
     cx.put(&OCCUPANTS, &*key, &occupant)?;
-    let is_again = guest.x.is_some();
-    let mut codes = vec![];
-    if is_again {
-        greet(room, &key, &occupant, guest.full, cx)?;
-        if room.is_open() {
-            codes.push(100);
-        }
-        if room.flag(settings::LOGGING) {
-            codes.push(170);
-        }
+    if guest.x.is_some() {
+        let wish = history::wish(room, guest.x, cx.now_ms());
+        let why = Why::Again { is_same };
+        let turn = Turn::new(why, &occupant.nick, "", guest.id, wish);
+        let standing = (occupant.affiliation, occupant.role);
+        return turn::show_next(room, guest.full, turn, standing, cx);
     }
-    let note = Note { own_codes: &codes, id: guest.id, ..Note::default() };
-    if is_again && is_same {
-        let one = Occupant { seats: vec![guest.full.to_owned()], ..occupant };
-        show_own(&one, &guest.shown, &note, cx)?;
+    announce(room, &key, &occupant, &Note { id: guest.id, ..Note::default() }, cx)
+}
+
+/// A client that asked for everything again was shown who is there: the rest follows.
+pub(crate) fn greeted(
+    room: &Room,
+    full: &str,
+    turn: &Turn,
+    is_same: bool,
+    cx: &mut Context<'_, '_>,
+) -> Done {
+    let Some((seat, occupant)) = seated(full, cx)? else { return Ok(()) };
+    let codes = codes_of(room);
+    let note = Note { own_codes: &codes, id: turn.id.as_deref(), ..Note::default() };
+    if is_same {
+        let one = Occupant { seats: vec![full.to_owned()], ..occupant };
+        show_own(&one, &seat.shown, &note, cx)?;
     } else {
-        announce(room, &key, &occupant, &note, cx)?;
+        announce(room, &seat.key, &occupant, &note, cx)?;
     }
-    if is_again {
-        history::show(room, guest.x, guest.full, cx)?;
-        history::show_subject(room, guest.full, cx)?;
-    }
-    Ok(())
+    history::show(room, &turn.wish, full, cx)?;
+    history::show_subject(room, full, cx)
 }
 
 /// An occupant wants another nickname (§7.6). All its clients have it then.

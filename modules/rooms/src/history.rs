@@ -1,5 +1,6 @@
 //! What was said: kept in order, and shown to those who enter (§7.2.13, §7.2.14).
 
+use bincode::{Decode, Encode};
 use calypte::prelude::*;
 use calypte::wire::Range;
 use xep::archive::Name;
@@ -126,13 +127,15 @@ pub(crate) fn expire(config: &Config, cx: &mut Context<'_, '_>) -> Done {
 }
 
 /// What a client that enters wants to be shown.
-struct Wish {
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Wish {
     stanzas: u32,
     chars: usize,
     since_ms: u64,
 }
 
-fn wish(room: &Room, x: Option<Node<'_>>, now_ms: u64) -> Wish {
+/// Reads that, within what the room allows.
+pub(crate) fn wish(room: &Room, x: Option<Node<'_>>, now_ms: u64) -> Wish {
     let of_room = room.text(MAX_HISTORY).parse().unwrap_or(0);
     let mut wish = Wish { stanzas: of_room, chars: usize::MAX, since_ms: 0 };
     let Some(history) = x.and_then(|x| x.child(ns::MUC, "history")) else { return wish };
@@ -152,8 +155,7 @@ fn wish(room: &Room, x: Option<Node<'_>>, now_ms: u64) -> Wish {
 }
 
 /// Shows a client what was said before it came.
-pub(crate) fn show(room: &Room, x: Option<Node<'_>>, full: &str, cx: &mut Context<'_, '_>) -> Done {
-    let wish = wish(room, x, cx.now_ms());
+pub(crate) fn show(room: &Room, wish: &Wish, full: &str, cx: &mut Context<'_, '_>) -> Done {
     if wish.stanzas == 0 || wish.chars == 0 || !room.flag(ARCHIVING) {
         return Ok(());
     }

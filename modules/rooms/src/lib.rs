@@ -29,6 +29,7 @@ mod search;
 mod settings;
 mod show;
 mod slow;
+mod turn;
 mod who;
 
 use calypte::config::{Size, Span, is_label};
@@ -373,7 +374,9 @@ impl Rooms {
     fn wake(&self, name: &str, cx: &mut Context<'_, '_>) -> Done {
         match name {
             room::SWEEP => room::sweep(cx),
+            room::BURY => room::bury_more(cx),
             history::EXPIRE => history::expire(&self.0, cx),
+            leave::EXPEL => leave::expel_more(cx),
             _ => Ok(()),
         }
     }
@@ -383,7 +386,10 @@ impl Rooms {
         if cx.owner().as_str() == cx.domain() {
             return self.destroyed(cookie, answer, cx);
         }
-        private::answered(&self.0, cookie, answer, cx)
+        match turn::read(cookie) {
+            Some(portion) => turn::answered(&self.0, portion, answer, cx),
+            None => private::answered(&self.0, cookie, answer, cx),
+        }
     }
 }
 

@@ -3,13 +3,13 @@
 use calypte::prelude::*;
 
 use crate::admin::{Wanted, apply, check_owners};
-use crate::leave::expel;
+use crate::leave::expel_all;
 use crate::records::OCCUPANTS;
 use crate::room::{Room, affiliation, member, member_count, members};
-use crate::rules::Affiliation;
+use crate::rules::{Affiliation, Role};
 use crate::settings::{ADMINS, FIELDS, LOGGING, OWNERS};
 use crate::show::{Note, refresh, say, with_codes};
-use crate::{Config, form, result, settings};
+use crate::{Config, form, result, settings, turn};
 
 /// The longest reason of an end, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
@@ -178,13 +178,11 @@ fn read_people(
 
 /// The room is for members only from now on (§10.2).
 fn expel_strangers(room: &Room, cx: &mut Context<'_, '_>) -> Done {
-    for (key, occupant) in cx.all(&OCCUPANTS, u32::MAX)? {
-        if occupant.affiliation < Affiliation::Member {
-            let note = Note { codes: &[322], ..Note::default() };
-            expel(room, &key, &occupant, ("", &note), |_| Ok(()), cx)?;
-        }
-    }
-    Ok(())
+    let mut strangers = cx.all(&OCCUPANTS, u32::MAX)?;
+    strangers.retain(|(_, occupant)| {
+        occupant.affiliation < Affiliation::Member && occupant.role > Role::None
+    });
+    expel_all(room, strangers, (322, &Note::default()), |_| Ok(()), cx)
 }
 
 /// Tells those who are there that something is otherwise (§10.2.1).
@@ -255,19 +253,21 @@ impl End {
 
 /// Ends the room: who is in it is told (§10.9).
 pub(crate) fn destroy(room: &Room, end: &End, cx: &mut Context<'_, '_>) -> Done {
+    let mut told = turn::forget(cx)?;
     for (_, occupant) in cx.all(&OCCUPANTS, u32::MAX)? {
-        for full in &occupant.seats {
-            let item = Element::new(ns::MUC_USER, "item")
-                .with_attr("affiliation", "none")
-                .with_attr("role", "none")
-                .with_attr("jid", full);
-            let x = Element::new(ns::MUC_USER, "x").with_child(item).with_child(end.to_element());
-            let gone = Element::new(ns::CLIENT, "presence")
-                .with_attr("from", &format!("{}/{}", cx.owner(), occupant.nick))
-                .with_attr("type", "unavailable")
-                .with_child(with_codes(x, &[&[110]]));
-            cx.show_each(&gone.to_xml(ns::CLIENT), &[full])?;
-        }
+        told.extend(occupant.seats.into_iter().map(|full| (full, occupant.nick.clone())));
+    }
+    for (full, nick) in &told {
+        let item = Element::new(ns::MUC_USER, "item")
+            .with_attr("affiliation", "none")
+            .with_attr("role", "none")
+            .with_attr("jid", full);
+        let x = Element::new(ns::MUC_USER, "x").with_child(item).with_child(end.to_element());
+        let gone = Element::new(ns::CLIENT, "presence")
+            .with_attr("from", &format!("{}/{nick}", cx.owner()))
+            .with_attr("type", "unavailable")
+            .with_child(with_codes(x, &[&[110]]));
+        cx.show_each(&gone.to_xml(ns::CLIENT), &[full])?;
     }
     cx.count("rooms_destroyed", 1)?;
     room.forget(cx)

@@ -91,6 +91,7 @@ fn bare_error(stanza: StanzaRef<'_>) -> Element {
 /// Tells whether an occupant may write to one other.
 fn may_write(room: &Room, occupant: &Occupant) -> Done {
     let is_allowed = match room.text(settings::ALLOW_PM) {
+        _ if occupant.role == Role::None => false,
         "anyone" => true,
         "participants" => occupant.role >= Role::Participant,
         "moderators" => occupant.role >= Role::Moderator,

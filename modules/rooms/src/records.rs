@@ -42,6 +42,15 @@ pub(crate) const SHUT: Table<str, Ready> = Table::volatile_account("rooms.shut")
 pub(crate) const HIDDEN: Table<str, Ready> = Table::volatile_account("rooms.hidden");
 /// How many occupants and clients there are: one row, [`ROOM_KEY`].
 pub(crate) const CROWD: Table<str, Crowd> = Table::volatile_account("rooms.crowd");
+/// Where [`CROWD`] counts the clients that are on their way in.
+pub(crate) const COMING_KEY: &str = "coming";
+/// Clients on their way in that are going to see addresses: who is told what becomes of occupants.
+pub(crate) const COMING_SEEING: Table<str, Place> = Table::volatile_account("rooms.coming-seeing");
+/// Those that are not.
+pub(crate) const COMING_UNSEEING: Table<str, Place> =
+    Table::volatile_account("rooms.coming-unseeing");
+/// Occupants that are removed in a moment, by the folded nickname.
+pub(crate) const EXPELLED: Table<str, Expelled> = Table::volatile_account("rooms.expelled");
 /// Which private messages each client was sent last, by full address.
 pub(crate) const PRIVATE: Table<str, Sent> = Table::volatile_account("rooms.private");
 /// When each may send again, by bare address.
@@ -183,6 +192,27 @@ pub(crate) struct Occupant {
 
 record!(Occupant, 1);
 
+impl Occupant {
+    /// Returns somebody who is not in the room, as the room speaks of such.
+    pub(crate) fn stranger(nick: &str) -> Self {
+        let (bare, id, hats) = Default::default();
+        let (role, affiliation) = (Role::None, Affiliation::None);
+        Self { nick: nick.to_owned(), bare, role, affiliation, seats: Vec::new(), id, hats }
+    }
+}
+
+/// Why an occupant is removed in a moment, and what it was.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Expelled {
+    pub(crate) role: Role,
+    pub(crate) code: u16,
+    /// The nickname of who did it.
+    pub(crate) actor: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
+record!(Expelled, 1);
+
 /// A client in the room.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Seat {
@@ -236,7 +266,7 @@ macro_rules! hidden {
     };
 }
 
-hidden!(RoomRow, Subject, Member, Holder, Line, Listed, Occupant, Seat);
+hidden!(RoomRow, Subject, Member, Holder, Line, Listed, Occupant, Expelled, Seat);
 
 #[cfg(test)]
 mod tests {

@@ -7,19 +7,25 @@ use tables::ACCOUNTS;
 use crate::Config;
 use crate::avatar::CARD;
 use crate::records::{
-    ARCHIVE, CROWD, Count, Crowd, Holder, INDEX, INVITED, KEPT, Listed, MADE_BY, MEMBER_COUNT,
-    MEMBERS, Made, Member, NICKS, OCCUPANTS, Occupant, PRIVATE, ROOM, ROOM_KEY, RoomRow, SEATS,
-    SEEING, Seat, TRAFFIC, UNSEEING,
+    ARCHIVE, COMING_KEY, CROWD, Count, Crowd, EXPELLED, Holder, INDEX, INVITED, KEPT, Listed,
+    MADE_BY, MEMBER_COUNT, MEMBERS, Made, Member, NICKS, OCCUPANTS, Occupant, PRIVATE, ROOM,
+    ROOM_KEY, RoomRow, SEATS, SEEING, Seat, TRAFFIC, UNSEEING,
 };
 use crate::rules::{Affiliation, Role};
 use crate::who::SECRET;
-use crate::{hats, register, settings, slow};
+use crate::{hats, history, register, settings, slow, turn};
 
 /// When a room that does not stay is looked at again, in milliseconds: those who were in it when the
 /// server stopped have so long to come back.
 const SWEEP_MS: u64 = 3_600_000;
 /// The timer for that.
 pub(crate) const SWEEP: &str = "sweep";
+/// The timer for what is left of a room that ended.
+pub(crate) const BURY: &str = "bury";
+/// How many messages of it are deleted at a time.
+const BURIED_MAX: u32 = 1000;
+/// How long others have their turn before it goes on, in milliseconds.
+const BURY_PAUSE_MS: u64 = 50;
 
 /// The room that a call is for.
 #[derive(Clone, Debug)]
@@ -46,6 +52,11 @@ impl Room {
     ) -> Result<Self, StanzaError> {
         if !config.may_create(JidRef::trusted(creator), cx) {
             return Err(StanzaError::NOT_ALLOWED);
+        }
+        let one = Range { to: None, limit: 1, reverse: false };
+        if !cx.scan(&ARCHIVE, &[], &one)?.is_empty() {
+            let why = "A room of this name has just ended. Try again in a minute.";
+            return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(why));
         }
         let from = [creator.as_bytes(), &[0]].concat();
         let to = Some([creator.as_bytes(), &[1]].concat());
@@ -162,18 +173,9 @@ impl Room {
         for (nick, _) in cx.all(&NICKS, u32::MAX)? {
             cx.delete(&NICKS, &*nick)?;
         }
-        let mut from = 0_u64;
-        loop {
-            let range = Range { to: None, limit: 1000, reverse: false };
-            let lines = cx.scan(&ARCHIVE, &from.to_be_bytes(), &range)?;
-            for (id, _) in &lines {
-                cx.delete(&ARCHIVE, id)?;
-                from = id.saturating_add(1);
-            }
-            if lines.len() < 1000 {
-                break;
-            }
-        }
+        bury(cx)?;
+        cx.no_wake(SWEEP)?;
+        cx.no_wake(history::EXPIRE)?;
         cx.delete(&MEMBER_COUNT, ROOM_KEY)?;
         cx.delete(&KEPT, ROOM_KEY)?;
         cx.delete(&SECRET, ROOM_KEY)?;
@@ -187,8 +189,35 @@ impl Room {
     }
 }
 
+/// Deletes what was said in a room that ended, or a part of it, and the rest after a pause.
+fn bury(cx: &mut Context<'_, '_>) -> Done {
+    let range = Range { to: None, limit: BURIED_MAX, reverse: false };
+    let lines = cx.scan(&ARCHIVE, &[], &range)?;
+    for (id, _) in &lines {
+        cx.delete(&ARCHIVE, id)?;
+    }
+    if lines.len() < usize::try_from(BURIED_MAX).unwrap_or(usize::MAX) {
+        return Ok(());
+    }
+    cx.wake_at(cx.now_ms().saturating_add(BURY_PAUSE_MS), BURY)
+}
+
+/// Goes on with that, unless the name is that of a new room already.
+pub(crate) fn bury_more(cx: &mut Context<'_, '_>) -> Done {
+    if Room::load(cx)?.is_some() { Ok(()) } else { bury(cx) }
+}
+
 /// Deletes what is kept in memory of those who were in the room.
 fn forget_crowd(cx: &mut Context<'_, '_>) -> Done {
+    for (full, nick) in turn::forget(cx)? {
+        let error = StanzaError::ITEM_NOT_FOUND.to_element();
+        let gone = Element::new(ns::CLIENT, "presence")
+            .with_attr("from", &format!("{}/{nick}", cx.owner()))
+            .with_attr("to", &full)
+            .with_attr("type", "error");
+        cx.send(&gone.with_child(Element::new(ns::MUC, "x")).with_child(error))?;
+    }
+    cx.delete(&CROWD, COMING_KEY)?;
     for (full, _) in cx.all(&SEATS, u32::MAX)? {
         cx.delete(&SEATS, &*full)?;
         cx.delete(&PRIVATE, &*full)?;
@@ -200,6 +229,7 @@ fn forget_crowd(cx: &mut Context<'_, '_>) -> Done {
     }
     for (key, _) in cx.all(&OCCUPANTS, u32::MAX)? {
         cx.delete(&OCCUPANTS, &*key)?;
+        cx.delete(&EXPELLED, &*key)?;
         crate::show::hide(&key, cx)?;
     }
     for (bare, _) in cx.all(&TRAFFIC, u32::MAX)? {

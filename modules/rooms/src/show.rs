@@ -3,12 +3,12 @@
 use calypte::prelude::*;
 
 use crate::records::{
-    CROWD, HIDDEN, OCCUPANTS, OPEN, Occupant, PRIVATE, Place, ROOM_KEY, SEATS, SEEING, SHUT,
-    UNSEEING,
+    COMING_SEEING, COMING_UNSEEING, CROWD, EXPELLED, HIDDEN, OCCUPANTS, OPEN, Occupant, PRIVATE,
+    Place, ROOM_KEY, SEATS, SEEING, SHUT, UNSEEING,
 };
 use crate::room::{Room, crowd};
-use crate::rules::{Affiliation, Role};
-use crate::who;
+use crate::rules::Role;
+use crate::{turn, who};
 
 /// What is said of a change, beside who it is about.
 #[derive(Clone, Debug, Default)]
@@ -185,7 +185,12 @@ fn tell(
 ) -> Done {
     if room.broadcasts(occupant.role) {
         cx.send_to_keys(&SEEING, "", open)?;
+        cx.send_to_keys(&COMING_SEEING, "", open)?;
+        cx.send_to_keys(&COMING_UNSEEING, "", shut)?;
         return cx.send_to_keys(&UNSEEING, "", shut);
+    }
+    for full in turn::that_see_all(cx)? {
+        cx.show_each(open, &[&full])?;
     }
     for (other, moderator) in cx.all(&OCCUPANTS, u32::MAX)? {
         if moderator.role == Role::Moderator && other != key {
@@ -234,22 +239,6 @@ pub(crate) fn dismiss_one(
     let codes: &[&[u16]] = &[note.codes, note.own_codes, &[110]];
     let gone = presence(&one, shown, item, (note.id, codes), cx).with_attr("type", "unavailable");
     cx.show_each(&gone.to_xml(ns::CLIENT), &[full])
-}
-
-/// Shows a client that enters who is there, and then itself.
-pub(crate) fn greet(
-    room: &Room,
-    key: &str,
-    occupant: &Occupant,
-    full: &str,
-    cx: &mut Context<'_, '_>,
-) -> Done {
-    let table = if room.shows_to(occupant.role) { &OPEN } else { &SHUT };
-    cx.send_ready(table, key, full)?;
-    if occupant.role == Role::Moderator {
-        cx.send_ready(&HIDDEN, key, full)?;
-    }
-    Ok(())
 }
 
 /// Keeps the presence of an occupant ready for those who come later.
@@ -327,10 +316,16 @@ pub(crate) fn change(
         let gone = presence(occupant, "", item, (None, &[]), cx);
         let gone = gone.with_attr("type", "unavailable").to_xml(ns::CLIENT);
         stand_aside(occupant, cx)?;
-        cx.send_to_keys(&SEEING, "", &gone)?;
-        cx.send_to_keys(&UNSEEING, "", &gone)?;
+        for table in [&SEEING, &UNSEEING, &COMING_SEEING, &COMING_UNSEEING] {
+            cx.send_to_keys(table, "", &gone)?;
+        }
     }
-    announce(room, key, occupant, note, cx)
+    announce(room, key, occupant, note, cx)?;
+    if before < Role::Moderator && occupant.role == Role::Moderator && !room.is_open() {
+        // §9.6. It sees who the others are from now on.
+        turn::show_addresses(room, occupant, cx)?;
+    }
+    Ok(())
 }
 
 /// Deletes an occupant with its clients.
@@ -340,6 +335,7 @@ pub(crate) fn remove(key: &str, occupant: &Occupant, cx: &mut Context<'_, '_>) -
         cx.delete(&PRIVATE, &**full)?;
     }
     cx.delete(&OCCUPANTS, key)?;
+    cx.delete(&EXPELLED, key)?;
     let mut crowd = crowd(cx)?;
     crowd.occupants = crowd.occupants.saturating_sub(1);
     let seats = u32::try_from(occupant.seats.len()).unwrap_or(u32::MAX);
@@ -366,15 +362,7 @@ pub(crate) fn refresh(room: &Room, cx: &mut Context<'_, '_>) -> Done {
 
 /// Tells somebody who is not in the room that this is so, as a kick (§7.2.16).
 pub(crate) fn not_in(nick: &str, to: &str, cx: &mut Context<'_, '_>) -> Done {
-    let stranger = Occupant {
-        nick: nick.to_owned(),
-        bare: String::new(),
-        role: Role::None,
-        affiliation: Affiliation::None,
-        seats: Vec::new(),
-        id: String::new(),
-        hats: String::new(),
-    };
+    let stranger = Occupant::stranger(nick);
     let note = Note { reason: Some("You are not in the room."), ..Note::default() };
     let item = item(&stranger, Role::None, false, &note);
     let gone = presence(&stranger, "", item, (None, &[&[110, 307, 333]]), cx);

@@ -4,7 +4,7 @@ use table::{Broken, Key, Record, Table};
 use xmpp::StanzaError;
 
 use super::{Context, reference};
-use crate::wire::op;
+use crate::wire::{self, Portion, op};
 
 /// A stanza that is kept ready to be sent: what a volatile table of such holds. The server has read it
 /// already, and sends it as often as is wanted without a copy.
@@ -42,8 +42,10 @@ impl Context<'_, '_> {
         self.op(op::KEEP_READY, &reference(table, key), stanza.as_bytes()).map(drop)
     }
 
-    /// Sends all stanzas that are kept ready in a table to `to`, in the order of their keys, but for
-    /// the one under `except`. As with [`Context::show_each`], none is kept on disk for it.
+    /// Sends stanzas that are kept ready in a table to `to`, in the order of their keys: those behind
+    /// the key `after`, but for the one under `except`, until they have `bytes` together; one goes in any
+    /// case. Returns the last key when there are more. As with [`Context::show_each`], none is kept on
+    /// disk for it.
     ///
     /// # Errors
     ///
@@ -51,10 +53,15 @@ impl Context<'_, '_> {
     pub fn send_ready<K: Key + ?Sized>(
         &mut self,
         table: &Table<K, Ready>,
-        except: &K,
+        (after, except): (&K, &K),
         to: &str,
-    ) -> Result<(), StanzaError> {
-        self.op(op::SEND_READY, &reference(table, except), to.as_bytes()).map(drop)
+        bytes: u64,
+    ) -> Result<Option<K::Owned>, StanzaError> {
+        let mut key = Vec::new();
+        except.encode(&mut key);
+        let portion = wire::encode(&Portion { to: to.to_owned(), except: key, bytes });
+        let last = self.op(op::SEND_READY, &reference(table, after), &portion)?;
+        Ok(if last.is_empty() { None } else { K::decode(&last) })
     }
 
     /// Sends a stanza, given as text, to all addresses that are keys of a volatile table of the

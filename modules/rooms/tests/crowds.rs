@@ -1,0 +1,314 @@
+//! Plays scenes with so many people, or so much said, that not all of it comes at once.
+
+use std::fs;
+use std::path::Path;
+
+/// Who enters is shown 64 KiB of presences, and the next when it has those.
+const PORTIONS: &str = r#"# XEP-0045 §7.1: entering a room with more presences than a slow client takes at once.
+capulet.example runs rooms, presence, roster
+  [rooms]
+  rate = 1000
+  burst = 10000
+montague.example runs rooms, presence, roster
+crone is crone@capulet.example/desktop
+hag is hag@capulet.example/pda
+imp is imp@montague.example/a
+crone opens coven@rooms.capulet.example/firstwitch
+  muc#roomconfig_membersonly=0
+WITCHES
+hag sends
+  <presence to="coven@rooms.capulet.example/thirdwitch" id="e"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/firstwitch"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives 7 times
+  <presence from="coven@rooms.capulet.example/w0$n"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <iq from="coven@rooms.capulet.example" type="get" id="$page"><ping xmlns="urn:xmpp:ping"/></iq>
+nobody receives anything
+
+# It is not in the room yet. What becomes of the others it hears, whether it was shown them or not.
+w01 sends
+  <presence to="coven@rooms.capulet.example/w01" type="unavailable"/>
+w12 sends
+  <presence to="coven@rooms.capulet.example/w12"><show>away</show></presence>
+crone sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="m1"><body>Meanwhile</body></message>
+hag receives
+  <presence from="coven@rooms.capulet.example/w01" type="unavailable"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/w12"><show>away</show>*</presence>
+hag receives nothing
+hag sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="m2"><body>x</body></message>
+hag receives
+  <message from="coven@rooms.capulet.example" type="error" id="m2"><error type="cancel"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error></message>
+what came is passed over
+# It says something new of itself, and wants another nickname.
+hag sends
+  <presence to="coven@rooms.capulet.example/hag" id="f"><show>xa</show></presence>
+nobody receives anything
+
+# It has the portion: the rest follows, itself, what was said, and what the room is about.
+hag sends
+  <iq to="coven@rooms.capulet.example" type="result" id="$page"/>
+hag receives
+  <presence from="coven@rooms.capulet.example/w08"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/w09"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/w10"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/w11"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/w12"><show>away</show>*</presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/hag" id="f">
+    <show>xa</show>
+    <x xmlns="http://jabber.org/protocol/muc#user">
+      <item affiliation="none" role="participant" jid="hag@capulet.example/pda"/><status code="110"/>
+    </x>*
+  </presence>
+hag receives
+  <message from="coven@rooms.capulet.example/firstwitch" type="groupchat" id="m1"><body>Meanwhile</body>*</message>
+hag receives
+  <message from="coven@rooms.capulet.example" type="groupchat"><subject/></message>
+crone receives
+  <presence from="coven@rooms.capulet.example/hag" id="f"><show>xa</show>*</presence>
+what came is passed over
+crone sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="m3"><body>x</body></message>
+hag receives
+  <message from="coven@rooms.capulet.example/firstwitch" type="groupchat" id="m3"><body>x</body>*</message>
+what came is passed over
+
+# Everything again, for a client that is in: what is said meanwhile it gets.
+hag sends
+  <presence to="coven@rooms.capulet.example/hag" id="g"><show>xa</show><x xmlns="http://jabber.org/protocol/muc"><history maxstanzas="0"/></x></presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/firstwitch"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives 6 times
+  <presence from="*"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/w08"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <iq from="coven@rooms.capulet.example" type="get" id="$again"><ping xmlns="urn:xmpp:ping"/></iq>
+crone sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="m4"><body>x</body></message>
+hag receives
+  <message from="coven@rooms.capulet.example/firstwitch" type="groupchat" id="m4"><body>x</body>*</message>
+what came is passed over
+# A client that does not know the question has the portion as well.
+hag sends
+  <iq to="coven@rooms.capulet.example" type="error" id="$again"><error type="cancel"><service-unavailable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error></iq>
+hag receives
+  <presence from="coven@rooms.capulet.example/w09"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives 2 times
+  <presence from="*"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/w12"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/hag" id="g"><show>xa</show>*</presence>
+hag receives
+  <message from="coven@rooms.capulet.example" type="groupchat"><subject/></message>
+nobody receives anything
+
+# One that does not answer gets more after half a minute.
+imp sends
+  <presence to="coven@rooms.capulet.example/imp"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+what came is passed over
+after 30 seconds
+imp receives
+  <presence from="coven@rooms.capulet.example/w09"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+imp receives 3 times
+  <presence from="*"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+imp receives
+  <presence from="coven@rooms.capulet.example/imp"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="participant" jid="imp@montague.example/a"/><status code="110"/></x>*</presence>
+what came is passed over
+imp sends
+  <presence to="coven@rooms.capulet.example/imp" type="unavailable"/>
+what came is passed over
+
+# One that turns back; nobody else hears of it.
+imp sends
+  <presence to="coven@rooms.capulet.example/imp"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+what came is passed over
+imp sends
+  <presence to="coven@rooms.capulet.example/imp" type="unavailable" id="back"/>
+imp receives
+  <presence from="coven@rooms.capulet.example/imp" type="unavailable" id="back">
+    <x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="imp@montague.example/a"/><status code="110"/></x>
+  </presence>
+after 1 minute
+nobody receives anything
+
+# One that is banned meanwhile.
+imp sends
+  <presence to="coven@rooms.capulet.example/imp"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+imp receives 9 times
+  <presence from="*"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+imp receives
+  <iq from="coven@rooms.capulet.example" type="get" id="$third"><ping xmlns="urn:xmpp:ping"/></iq>
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="ban"><query xmlns="http://jabber.org/protocol/muc#admin"><item affiliation="outcast" jid="imp@montague.example"/></query></iq>
+crone receives
+  <iq from="coven@rooms.capulet.example" type="result" id="ban"/>
+imp sends
+  <iq to="coven@rooms.capulet.example" type="result" id="$third"/>
+imp receives
+  <presence from="coven@rooms.capulet.example/imp" type="error"><x xmlns="http://jabber.org/protocol/muc"/><error type="auth"><forbidden xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error></presence>
+nobody receives anything
+
+# One that is gone: nobody enters.
+fay is fay@montague.example/a
+fay sends
+  <presence to="coven@rooms.capulet.example/fay"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+fay receives 9 times
+  <presence from="*"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+fay receives
+  <iq from="coven@rooms.capulet.example" type="get" id="$fourth"><ping xmlns="urn:xmpp:ping"/></iq>
+fay sends
+  <iq to="coven@rooms.capulet.example" type="error" id="$fourth"><error type="cancel"><recipient-unavailable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error></iq>
+fay receives
+  <presence from="coven@rooms.capulet.example/fay" type="unavailable">
+    <x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="fay@montague.example/a"/><status code="110"/><status code="333"/></x>
+  </presence>
+nobody receives anything
+
+# The room ends: who is on the way in is told as those who are in it.
+fay sends
+  <presence to="coven@rooms.capulet.example/fay"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+what came is passed over
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="end"><query xmlns="http://jabber.org/protocol/muc#owner"><destroy/></query></iq>
+fay receives
+  <presence from="coven@rooms.capulet.example/fay" type="unavailable">
+    <x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="fay@montague.example/a"/><destroy/><status code="110"/></x>
+  </presence>
+what came is passed over
+after 1 minute
+nobody receives anything
+"#;
+
+/// Many are removed 25 at a time.
+const REMOVED: &str = r#"# XEP-0045 §10.2: a room that is for members only from now on. Others hear of 25 at a time.
+capulet.example runs rooms, presence, roster
+  [rooms]
+  rate = 1000
+  burst = 10000
+montague.example runs rooms, presence, roster
+crone is crone@capulet.example/desktop
+crone opens coven@rooms.capulet.example/firstwitch
+  muc#roomconfig_membersonly=0
+WITCHES
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="c">
+    <query xmlns="http://jabber.org/protocol/muc#owner"><x xmlns="jabber:x:data" type="submit">
+      <field var="FORM_TYPE"><value>http://jabber.org/protocol/muc#roomconfig</value></field>
+      <field var="muc#roomconfig_membersonly"><value>1</value></field>
+    </x></query>
+  </iq>
+crone receives
+  <iq from="coven@rooms.capulet.example" type="result" id="c"/>
+crone receives 25 times
+  <presence from="*" type="unavailable"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="*"/><status code="322"/></x>*</presence>
+crone receives
+  <message from="coven@rooms.capulet.example" type="groupchat"><x xmlns="http://jabber.org/protocol/muc#user"><status code="104"/></x></message>
+w01 receives
+  <presence from="coven@rooms.capulet.example/w01" type="unavailable"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="w01@montague.example/a"/><status code="110"/><status code="322"/></x>*</presence>
+what came to w02 is passed over
+w30 receives nothing
+# Who is still to go hears nothing and says nothing any more; one goes by itself.
+crone sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="m1"><body>x</body></message>
+what came to crone is passed over
+w30 receives nothing
+w30 sends
+  <message to="coven@rooms.capulet.example" type="groupchat" id="m2"><body>x</body></message>
+w30 receives
+  <message from="coven@rooms.capulet.example" type="error" id="m2"><error type="auth"><forbidden xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error></message>
+w30 sends
+  <message to="coven@rooms.capulet.example/firstwitch" type="chat" id="m3"><body>x</body></message>
+w30 receives
+  <message from="coven@rooms.capulet.example/firstwitch" type="error" id="m3"><error type="auth"><forbidden xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error></message>
+w30 sends
+  <presence to="coven@rooms.capulet.example/w40"/>
+w30 receives nothing
+crone receives nothing
+w30 sends
+  <presence to="coven@rooms.capulet.example/w30" type="unavailable"/>
+w30 receives
+  <presence from="coven@rooms.capulet.example/w30" type="unavailable"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="*"/><status code="110"/><status code="322"/></x>*</presence>
+crone receives
+  <presence from="coven@rooms.capulet.example/w30" type="unavailable"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+crone receives nothing
+after 1 second
+crone receives
+  <presence from="coven@rooms.capulet.example/w26" type="unavailable"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="*"/><status code="322"/></x>*</presence>
+crone receives 3 times
+  <presence from="*" type="unavailable"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+w29 receives
+  <presence from="coven@rooms.capulet.example/w29" type="unavailable"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="*"/><status code="110"/><status code="322"/></x>*</presence>
+what came is passed over
+after 1 minute
+nobody receives anything
+"#;
+
+/// What was said in a room that ended is deleted in the background.
+const BURIED: &str = r#"# A room that ended takes a moment to be gone when much was said in it; nothing of it is in the next one.
+capulet.example runs rooms, presence, roster
+  [rooms]
+  rate = 1000
+  burst = 10000
+crone is crone@capulet.example/desktop
+crone opens coven@rooms.capulet.example/firstwitch
+  muc#roomconfig_membersonly=0
+crone sends 1500 times
+  <message to="coven@rooms.capulet.example" type="groupchat" id="m$n"><body>$n</body></message>
+what came is passed over
+after 1 minute
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="end"><query xmlns="http://jabber.org/protocol/muc#owner"><destroy/></query></iq>
+what came is passed over
+crone sends
+  <presence to="coven@rooms.capulet.example/firstwitch"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+crone receives
+  <presence from="coven@rooms.capulet.example/firstwitch" type="error"><x xmlns="http://jabber.org/protocol/muc"/><error type="wait"><resource-constraint xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error></presence>
+after 1 second
+crone opens coven@rooms.capulet.example/firstwitch
+  muc#roomconfig_membersonly=0
+crone sends
+  <iq to="coven@rooms.capulet.example" type="get" id="a"><metadata xmlns="urn:xmpp:mam:2"/></iq>
+crone receives
+  <iq from="coven@rooms.capulet.example" type="result" id="a"><metadata xmlns="urn:xmpp:mam:2"/></iq>
+"#;
+
+/// Returns lines in which witches enter, each with a presence of so many bytes.
+fn witches(count: usize, bytes: usize) -> String {
+    let place = |n: usize| format!("coven@rooms.capulet.example/w{n:02}");
+    let status = "x".repeat(bytes);
+    let enters = (1..=count).map(|n| {
+        let place = place(n);
+        format!("w{n:02} is w{n:02}@montague.example/a\nw{n:02} enters {place}\n")
+    });
+    let shows = (1..=count).map(|n| {
+        let place = place(n);
+        let presence = format!("<presence to=\"{place}\"><status>{status}</status></presence>");
+        format!("w{n:02} sends\n  {presence}\nwhat came is passed over\n")
+    });
+    enters.chain(shows).collect()
+}
+
+#[expect(clippy::expect_used, reason = "the main function of a test program")]
+fn main() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rooms-crowds");
+    fs::create_dir_all(&folder).expect("a folder for the scenes");
+    for (name, text) in [
+        ("portions", PORTIONS.replace("WITCHES", &witches(12, 8000))),
+        ("removed", REMOVED.replace("WITCHES", &witches(30, 10))),
+        ("buried", BURIED.to_owned()),
+    ] {
+        fs::write(folder.join(format!("{name}.scene")), text).expect("the scene is written");
+    }
+    let folder = folder.to_str().expect("a path of letters");
+    testkit::main(folder, &[&calypte_rooms::MODULE, &presence::MODULE, &roster::MODULE]);
+}
