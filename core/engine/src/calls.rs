@@ -224,11 +224,7 @@ impl Step<'_> {
         let size = |value: &Vec<u8>| value.len().saturating_add(key.len());
         let more = value.as_ref().map_or(0, size);
         let less = self.state.volatile.get(&key).map_or(0, size);
-        let bytes = self.state.volatile_bytes.saturating_sub(less).saturating_add(more);
-        if more > less && bytes > self.state.setup.limits.volatile_bytes {
-            return Err(());
-        }
-        self.state.volatile_bytes = bytes;
+        self.count_volatile(&key, less, more)?;
         let before = match value {
             Some(value) => self.state.volatile.insert(key, value),
             None => self.state.volatile.remove(&key),

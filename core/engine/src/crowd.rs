@@ -128,14 +128,35 @@ impl Step<'_> {
         let size = |stanza: &Stanza| stanza.bytes().saturating_add(key.len());
         let more = stanza.as_ref().map_or(0, size);
         let less = self.state.ready.get(&key).map_or(0, size);
-        let bytes = self.state.volatile_bytes.saturating_sub(less).saturating_add(more);
-        if more > less && bytes > self.state.setup.limits.volatile_bytes {
-            return Err(());
-        }
-        self.state.volatile_bytes = bytes;
+        self.count_volatile(&key, less, more)?;
         Ok(match stanza {
             Some(stanza) => self.state.ready.insert(key, stanza),
             None => self.state.ready.remove(&key),
         })
+    }
+
+    /// Counts what a row of a volatile table takes instead of what it took. One module can have three
+    /// quarters of all, so that what people do to it leaves room for the others.
+    pub(crate) fn count_volatile(
+        &mut self,
+        key: &[u8],
+        less: usize,
+        more: usize,
+    ) -> Result<(), ()> {
+        let limit = self.state.setup.limits.volatile_bytes;
+        // A table has the name of its module in front of a dot.
+        let module = key.split(|byte| *byte == b'.').next().unwrap_or_default();
+        let now = |before: usize| before.saturating_sub(less).saturating_add(more);
+        let all = now(self.state.volatile_bytes);
+        let own = now(self.state.volatile_of.get(module).copied().unwrap_or(0));
+        if more > less && (all > limit || own > limit / 4 * 3) {
+            return Err(());
+        }
+        self.state.volatile_bytes = all;
+        match self.state.volatile_of.get_mut(module) {
+            Some(before) => *before = own,
+            None => drop(self.state.volatile_of.insert(module.to_vec(), own)),
+        }
+        Ok(())
     }
 }

@@ -58,7 +58,7 @@ pub struct Limits {
     pub calls: u32,
     /// Operations of modules in one step.
     pub operations: u32,
-    /// Bytes of all volatile tables.
+    /// Bytes of all volatile tables; one module has three quarters of them at most.
     pub volatile_bytes: usize,
     /// Bytes of stanzas that wait for one other domain.
     pub leaving_bytes: usize,

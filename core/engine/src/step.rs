@@ -37,6 +37,8 @@ pub(crate) struct State {
     /// Stanzas that modules keep ready, under keys of volatile tables.
     pub(crate) ready: BTreeMap<Vec<u8>, Stanza>,
     pub(crate) volatile_bytes: usize,
+    /// How many of those each module has.
+    pub(crate) volatile_of: BTreeMap<Vec<u8>, usize>,
     /// Tables that have no row.
     pub(crate) blanks: Blanks,
     pub(crate) requests: Requests,
@@ -122,6 +124,7 @@ impl Engine {
             volatile: BTreeMap::new(),
             ready: BTreeMap::new(),
             volatile_bytes: 0,
+            volatile_of: BTreeMap::new(),
             blanks: Blanks::default(),
             requests: Requests::default(),
             looks: Looks::default(),
