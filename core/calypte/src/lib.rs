@@ -210,8 +210,8 @@
 //! | settings that [`Module::setup`] refuses | the server starts without the module, or not at all for a security module |
 //!
 //! One event may cause 100 000 calls and 1 000 000 operations. A record has at most 1 MiB, a session
-//! value 64 KiB, one call of `random` 4 KiB, the volatile tables of a shard 256 MiB together, an HTTP
-//! body 1 MiB.
+//! value 64 KiB, one call of `random` 4 KiB, the volatile tables of a shard 256 MiB together
+//! and those of one module three quarters of that, an HTTP body 1 MiB.
 //!
 //! # Testing and shipping
 //!
@@ -266,6 +266,8 @@ pub use important::is_important;
 pub use module::{ConfigKey, Feature, Identity, Module, NoConfig, SetupError, Xep};
 pub use notice::Notified;
 pub use passing::{Passing, Request};
+/// Tables and records, for records of several versions.
+pub use table;
 pub use wire::{
     AccountFault, AccountWork, FileAnswer, FileAsked, Look, PeerFacts, PeerIdentity, PeerStage,
     PeerVerdict, Stranger, Token, TokenProof, TokenVerdict, TokenWish,

@@ -3,13 +3,14 @@
 use calypte::prelude::*;
 
 use crate::leave::{expel, expel_all};
+use crate::limits::Place;
 use crate::records::{Member, OCCUPANTS, Occupant};
 use crate::room::{
-    Room, affiliation, fold, member, member_count, members, occupants_of, seated, set_member,
+    Room, affiliation, fold, is_there, member, members, occupants_of, seated, set_member,
 };
 use crate::rules::{Affiliation, Role, Standing, may_set_affiliation, may_set_role};
 use crate::show::{Note, change};
-use crate::{Config, enter, invite, result, settings, show};
+use crate::{Config, enter, invite, limits, result, settings, show};
 
 /// The most changes of one request.
 const ITEMS_MAX: usize = 500;
@@ -164,8 +165,8 @@ pub(crate) fn set(
         Change::Affiliation(wanted) => Some(wanted),
         Change::Role { .. } => None,
     });
-    check_owners(&affiliations.collect::<Vec<_>>(), cx)?;
-    check_room_for(config, &changes, cx)?;
+    check_owners(&affiliations.clone().collect::<Vec<_>>(), cx)?;
+    check_places(config, affiliations, cx)?;
     // §8.2. Who asked hears that it is done before all hear what was done.
     let mut answer = Some(iq);
     for wanted in changes {
@@ -184,7 +185,7 @@ pub(crate) fn set(
                     && wanted.after == Affiliation::Member
                     && wanted.before == Affiliation::None;
                 apply(room, &wanted, actor.nick.as_deref(), &mut answer, cx)?;
-                if invites && occupants_of(&wanted.bare, cx)?.is_empty() {
+                if invites && !is_there(&wanted.bare, cx)? {
                     invite::send(room, actor.bare, &wanted.bare, (None, &[]), cx)?;
                 }
             }
@@ -291,20 +292,17 @@ pub(crate) fn check_owners(affiliations: &[&Wanted], cx: &mut Context<'_, '_>) -
     if owners.is_empty() && !has_new { Err(StanzaError::CONFLICT) } else { Ok(()) }
 }
 
-/// A room can know so many people.
-fn check_room_for(config: &Config, changes: &[Change], cx: &mut Context<'_, '_>) -> Done {
-    let is_more = |change: &&Change| match change {
-        Change::Affiliation(wanted) => {
-            wanted.before == Affiliation::None && wanted.after != Affiliation::None
-        }
-        Change::Role { .. } => false,
-    };
-    let more = u32::try_from(changes.iter().filter(is_more).count()).unwrap_or(u32::MAX);
-    if more > 0 && member_count(cx)?.saturating_add(more) > config.affiliations {
-        let why = "The lists of this room are full.";
-        return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(why));
-    }
-    Ok(())
+/// A room can know so many people; who is banned, an admin or an owner finds a place in any case.
+pub(crate) fn check_places<'a>(
+    config: &Config,
+    changes: impl Iterator<Item = &'a Wanted> + Clone,
+    cx: &mut Context<'_, '_>,
+) -> Done {
+    let is_new = |wanted: &&Wanted| wanted.before == Affiliation::None;
+    let is_member = |wanted: &&Wanted| wanted.after == Affiliation::Member;
+    let new = changes.filter(is_new).filter(|wanted| wanted.after != Affiliation::None);
+    limits::has_place(config, Place::Member, new.clone().filter(is_member).count(), cx)?;
+    limits::has_place(config, Place::Reserved, new.count(), cx)
 }
 
 /// Gives an occupant a role, or removes it.

@@ -22,6 +22,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 /// The longest card, in bytes: a photo takes a third more as text.
 const CARD_BYTES_MAX: usize = 192 << 10;
+/// How many bytes of a card that is given count as one more stanza.
+const GIVEN_BYTES: usize = 16 << 10;
 /// The most photos in a card.
 const PHOTOS_MAX: usize = 4;
 
@@ -42,13 +44,20 @@ impl std::fmt::Debug for Card {
 }
 
 /// Somebody wants the card.
-pub(crate) fn get(room: &Room, cx: &mut Context<'_, '_>) -> Result<Element, StanzaError> {
+pub(crate) fn get(
+    config: &Config,
+    room: &Room,
+    from: JidRef<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Result<Element, StanzaError> {
     if room.row.is_locked {
         return Err(StanzaError::ITEM_NOT_FOUND);
     }
     let Some(card) = cx.get(&CARD, ROOM_KEY)? else {
         return Ok(Element::new(ns::VCARD, "vCard"));
     };
+    let cost = card.xml.len() / GIVEN_BYTES;
+    limits::spend_some(config, from.bare_str(), u64::try_from(cost).unwrap_or(u64::MAX), cx)?;
     let card = Flat::parse_ours(&card.xml, ns::CLIENT).map_err(|_| StanzaError::INTERNAL)?;
     Ok(Element::from_node(card.root()))
 }

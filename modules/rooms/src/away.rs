@@ -4,7 +4,7 @@ use calypte::prelude::*;
 use calypte::wire::Range;
 
 use crate::records::NICKS;
-use crate::room::{Room, affiliation, fold, member, occupants_of};
+use crate::room::{Room, affiliation, fold, is_there, member};
 use crate::rules::Affiliation;
 use crate::settings;
 
@@ -29,8 +29,7 @@ pub(crate) fn tell(
     }
     let mut told = 0_usize;
     for bare in mentioned(message, cx)? {
-        let is_meant =
-            affiliation(&bare, cx)? >= Affiliation::Member && occupants_of(&bare, cx)?.is_empty();
+        let is_meant = affiliation(&bare, cx)? >= Affiliation::Member && !is_there(&bare, cx)?;
         if !is_meant || told >= TOLD_MAX {
             continue;
         }

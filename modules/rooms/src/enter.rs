@@ -8,7 +8,7 @@ use crate::room::{Room, affiliation, crowd, fold, member, seated};
 use crate::rules::{Affiliation, Role};
 use crate::show::{Note, announce, dismiss, not_in, show_own, shown};
 use crate::turn::{self, TURNS, Turn, Why};
-use crate::{Config, cancel, hats, history, limits, settings, who};
+use crate::{Config, cancel, hats, history, limits, probe, settings, who};
 
 /// The most clients of one occupant.
 const SEATS_MAX: usize = 16;
@@ -284,6 +284,7 @@ fn take_seat(
     cx.put(&OCCUPANTS, &*guest.key, &occupant)?;
     let seat = Seat { key: guest.key.clone(), shown: guest.shown.clone() };
     cx.put(&SEATS, guest.full, &seat)?;
+    probe::begin(guest.full, cx)?;
     let is_other = occupant.nick != guest.nick;
     Ok((occupant, is_other))
 }

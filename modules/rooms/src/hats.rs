@@ -4,10 +4,11 @@
 
 use bincode::{Decode, Encode};
 use calypte::prelude::*;
+use calypte::table;
 use calypte::wire::Range;
 
 use crate::records::OCCUPANTS;
-use crate::room::{Room, affiliation, occupants_of};
+use crate::room::{Room, affiliation, is_same, made_ms, occupants_of};
 use crate::rules::Affiliation;
 use crate::show::{Note, announce, say, with_codes};
 use crate::{Config, form, limits, result};
@@ -40,9 +41,27 @@ record!(Hat, 1);
 
 /// That somebody wears a hat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Worn;
+pub(crate) struct Worn {
+    /// Since when, in milliseconds since 1970.
+    since_ms: u64,
+}
 
-record!(Worn, 1);
+impl Record for Worn {
+    const VERSION: u8 = 2;
+
+    fn encode(&self) -> Vec<u8> {
+        table::encode_body(self)
+    }
+
+    fn decode(version: u8, body: &[u8]) -> Result<Self, table::Broken> {
+        match version {
+            // Nobody knows since when.
+            1 => Ok(Self { since_ms: u64::MAX }),
+            2 => table::decode_body(body),
+            _ => Err(table::Broken { table: "" }),
+        }
+    }
+}
 
 /// The commands, and what they are called.
 const COMMANDS: &[(&str, &str)] = &[
@@ -174,6 +193,7 @@ fn change(
             let jid = form::value(fields, "hats#jid").ok_or(StanzaError::BAD_REQUEST)?;
             let bare = Jid::parse(jid).map_err(|_| StanzaError::JID_MALFORMED)?.bare();
             let key = (bare.as_str().to_owned(), uri);
+            forget_old(&key.0, cx)?;
             let is_worn = cx.get(&WORN, &key)?.is_some();
             if name == "unassign" {
                 cx.delete(&WORN, &key)?;
@@ -185,7 +205,7 @@ fn change(
                     let why = "Nobody can wear more hats here.";
                     return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(why));
                 }
-                cx.put(&WORN, &key, &Worn)?;
+                cx.put(&WORN, &key, &Worn { since_ms: cx.now_ms() })?;
             }
             let is_same = is_worn == (name == "assign");
             let people = if is_same { Vec::new() } else { vec![key.0] };
@@ -230,7 +250,24 @@ fn worn_by(bare: &str, cx: &mut Context<'_, '_>) -> Result<Vec<String>, StanzaEr
     let range = Range { to: None, limit: WORN_MAX, reverse: false };
     let worn = cx.scan(&WORN, &from, &range)?;
     let own = worn.into_iter().take_while(|((wearer, _), _)| wearer == bare);
+    let since_ms = made_ms(bare, cx)?;
+    // Who wore others had the address before an account of this name was made anew.
+    let own = own.filter(|(_, worn)| worn.since_ms >= since_ms);
     Ok(own.map(|((_, uri), _)| uri).collect())
+}
+
+/// Forgets the hats of who had an address before.
+fn forget_old(bare: &str, cx: &mut Context<'_, '_>) -> Done {
+    let from = WORN.encode_key(&(bare.to_owned(), String::new()));
+    let since_ms = made_ms(bare, cx)?;
+    let range = Range { to: None, limit: WORN_MAX, reverse: false };
+    let worn = cx.scan(&WORN, &from, &range)?;
+    for (key, worn) in worn.into_iter().take_while(|((wearer, _), _)| wearer == bare) {
+        if worn.since_ms < since_ms {
+            cx.delete(&WORN, &key)?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the element with somebody's hats; nothing for who wears none.
@@ -318,8 +355,11 @@ fn list(cx: &mut Context<'_, '_>) -> Result<Element, StanzaError> {
 
 fn list_worn(cx: &mut Context<'_, '_>) -> Result<Element, StanzaError> {
     let mut x = reported(&["hats#jid", "hats#uri", "hats#title", "hats#hue"]);
-    for ((bare, uri), _) in cx.all(&WORN, ALL_WORN_MAX)? {
+    for ((bare, uri), worn) in cx.all(&WORN, ALL_WORN_MAX)? {
         let Some(hat) = cx.get(&HATS, &*uri)? else { continue };
+        if !is_same(&bare, worn.since_ms, cx)? {
+            continue;
+        }
         let hue = hat.hue.as_deref().unwrap_or_default();
         x.push_child(item(&[
             ("hats#jid", &bare),
@@ -362,6 +402,7 @@ mod tests {
     fn rows_keep_their_bytes() {
         let hat = Hat { title: "t".into(), hue: Some("1".into()) };
         assert_eq!(HATS.encode(&hat), b"\x01\x01t\x01\x011");
-        assert_eq!(WORN.encode(&Worn), b"\x01");
+        assert_eq!(WORN.encode(&Worn { since_ms: 4 }), b"\x02\x04");
+        assert!(WORN.decode(b"\x01").is_ok_and(|worn| worn.since_ms == u64::MAX));
     }
 }

@@ -3,8 +3,9 @@
 use calypte::prelude::*;
 
 use crate::admin::set_role;
+use crate::limits::Place;
 use crate::records::{INVITED, Made, OCCUPANTS, Occupant};
-use crate::room::{Room, affiliation, fold, member_count, occupants_of, seated, set_member};
+use crate::room::{Room, affiliation, fold, occupants_of, seated, set_member};
 use crate::rules::{Affiliation, Role};
 use crate::show::Note;
 use crate::{Config, cancel, form, limits, register, settings};
@@ -82,6 +83,8 @@ fn invite(
         room => make_private(config, room, from.bare_str(), cx)?,
     };
     limits::spend(config, from.bare_str(), message.content.root(), cx)?;
+    let others = people.len().saturating_sub(1);
+    limits::spend_some(config, from.bare_str(), u64::try_from(others).unwrap_or(0), cx)?;
     let own = affiliation(from.bare_str(), cx)?;
     let is_there = seated(from.as_str(), cx)?.is_some();
     if !is_there && own < Affiliation::Member {
@@ -100,10 +103,11 @@ fn invite(
         match affiliation(bare.as_str(), cx)? {
             Affiliation::Outcast => return Err(StanzaError::FORBIDDEN),
             Affiliation::None if is_closed => {
-                if member_count(cx)? >= config.affiliations {
-                    let why = "The lists of this room are full.";
-                    return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(why));
-                }
+                let place = match own {
+                    Affiliation::Admin | Affiliation::Owner => Place::Member,
+                    _ => Place::ByThemselves,
+                };
+                limits::has_place(config, place, 1, cx)?;
                 set_member(bare.as_str(), Affiliation::Member, None, None, cx)?;
             }
             _ => {}

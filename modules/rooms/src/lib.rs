@@ -18,6 +18,7 @@ mod mam;
 mod operator;
 mod owner;
 mod private;
+mod probe;
 mod records;
 mod register;
 mod resumed;
@@ -306,6 +307,11 @@ impl Rooms {
             None if owner::begins(iq, cx) => Room::create(&self.0, from.bare_str(), cx)?,
             None => return Err(StanzaError::ITEM_NOT_FOUND),
         };
+        if !is_set && payload.ns() != ns::ARCHIVE {
+            let is_list = matches!(payload.ns(), ns::MUC_ADMIN | ns::MUC_OWNER);
+            let cost = if is_list { limits::LIST } else { 1 };
+            limits::spend_some(&self.0, from.bare_str(), cost, cx)?;
+        }
         let answer = match (is_set, payload.ns(), payload.name()) {
             (false, ns::DISCO_INFO, "query") => disco::info(&room, node.as_deref(), from, cx)?,
             (false, ns::DISCO_ITEMS, "query") if node.as_deref() == Some(ns::COMMANDS) => {
@@ -314,7 +320,7 @@ impl Rooms {
             (false, ns::DISCO_ITEMS, "query") => disco::items(),
             (false, ns::REGISTER, "query") => register::get(&room, from, cx)?,
             (true, ns::REGISTER, "query") => return register::set(&self.0, &room, iq, cx),
-            (false, ns::VCARD, "vCard") => avatar::get(&room, cx)?,
+            (false, ns::VCARD, "vCard") => avatar::get(&self.0, &room, from, cx)?,
             (true, ns::VCARD, "vCard") => return avatar::set(&self.0, iq, cx),
             (true, ns::COMMANDS, "command") => return hats::command(&self.0, &room, iq, cx),
             (false, ns::MUC_ADMIN, "query") => return admin::get(&room, iq, cx),
@@ -347,6 +353,10 @@ impl Rooms {
             return Err(StanzaError::SERVICE_UNAVAILABLE);
         };
         let node = payload.attr("node");
+        if matches!(payload.ns(), ns::DISCO_ITEMS | ns::SEARCH) {
+            let from = stanza.from.ok_or(StanzaError::BAD_REQUEST)?;
+            limits::spend_some(&self.0, from.bare_str(), limits::LIST, cx)?;
+        }
         let answer = match (payload.ns(), payload.name()) {
             (ns::DISCO_INFO, "query") => Some(disco::service_info(node.as_deref())?),
             (ns::DISCO_ITEMS, "query") if node.is_none() => {
@@ -377,6 +387,7 @@ impl Rooms {
             room::BURY => room::bury_more(cx),
             history::EXPIRE => history::expire(&self.0, cx),
             leave::EXPEL => leave::expel_more(cx),
+            probe::PROBE => probe::look(cx),
             _ => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use xep::rsm::Part;
 
 use crate::history::{name_of, place_at};
 use crate::records::{ARCHIVE, KEPT, Line, ROOM_KEY};
-use crate::room::{Room, affiliation, fold, seated};
+use crate::room::{Room, affiliation, fold, made_ms, seated};
 use crate::rules::{Affiliation, Role};
 use crate::{Config, limits, result, settings};
 
@@ -19,6 +19,8 @@ const PAGE: u32 = 100;
 struct Reader {
     full: String,
     bare: String,
+    /// When its account was made: what was said before, somebody else said.
+    since_ms: u64,
     /// Whether it may see everybody's address.
     sees: bool,
 }
@@ -76,7 +78,8 @@ fn admit(room: &Room, from: JidRef<'_>, cx: &mut Context<'_, '_>) -> Result<Read
         return Err(StanzaError::SERVICE_UNAVAILABLE);
     }
     let sees = role == Role::Moderator || affiliation >= Affiliation::Admin;
-    Ok(Reader { full: from.as_str().to_owned(), bare: from.bare_str().to_owned(), sees })
+    let since_ms = made_ms(from.bare_str(), cx)?;
+    Ok(Reader { full: from.as_str().to_owned(), bare: from.bare_str().to_owned(), since_ms, sees })
 }
 
 fn query(
@@ -211,7 +214,8 @@ impl Query {
 /// Tells whether somebody may know whose message it is: what was said while addresses were hidden stays
 /// so for those from whom they were.
 fn may_see(line: &Line, reader: &Reader, is_open: bool) -> bool {
-    reader.sees || is_open && line.is_open || line.from == reader.bare
+    let is_own = line.from == reader.bare && line.at_ms >= reader.since_ms;
+    reader.sees || is_open && line.is_open || is_own
 }
 
 fn show(

@@ -2,10 +2,10 @@
 
 use calypte::prelude::*;
 
-use crate::admin::{Wanted, apply, check_owners};
+use crate::admin::{Wanted, apply, check_owners, check_places};
 use crate::leave::expel_all;
 use crate::records::OCCUPANTS;
-use crate::room::{Room, affiliation, member, member_count, members};
+use crate::room::{Room, affiliation, member, members};
 use crate::rules::{Affiliation, Role};
 use crate::settings::{ADMINS, FIELDS, LOGGING, OWNERS};
 use crate::show::{Note, refresh, say, with_codes};
@@ -167,12 +167,7 @@ fn read_people(
         }
     }
     check_owners(&changes.iter().collect::<Vec<_>>(), cx)?;
-    let more = changes.iter().filter(|wanted| wanted.before == Affiliation::None).count();
-    let count = member_count(cx)?.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
-    if more > 0 && count > config.affiliations {
-        let why = "The lists of this room are full.";
-        return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(why));
-    }
+    check_places(config, changes.iter(), cx)?;
     Ok(changes)
 }
 

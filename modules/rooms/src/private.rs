@@ -2,7 +2,7 @@
 
 use calypte::prelude::*;
 
-use crate::records::{OCCUPANTS, Occupant, PRIVATE};
+use crate::records::{ALL_KEY, ASKING, Count, OCCUPANTS, Occupant, PRIVATE};
 use crate::room::{Room, fold, seated};
 use crate::rules::Role;
 use crate::show::inside;
@@ -10,6 +10,10 @@ use crate::{Config, cancel, leave, limits, settings, who};
 
 /// How many private messages to a client are remembered, to know what an error is about.
 const REMEMBERED_MAX: usize = 32;
+/// How many questions of one person wait for answers at a time.
+const ASKING_MAX: u32 = 30;
+/// How many of all.
+const ALL_ASKING_MAX: u32 = 500;
 /// The longest id of those.
 const ID_BYTES_MAX: usize = 256;
 
@@ -28,7 +32,7 @@ pub(crate) fn message(
     let Some(from) = message.from else { return Ok(Flow::Handled) };
     let not_in = || cancel(Condition::NotAcceptable);
     let room = Room::load(cx)?.ok_or(StanzaError::ITEM_NOT_FOUND)?;
-    let (_, occupant) = seated(from.as_str(), cx)?.ok_or_else(not_in)?;
+    let (seat, occupant) = seated(from.as_str(), cx)?.ok_or_else(not_in)?;
     limits::spend(config, from.bare_str(), message.content.root(), cx)?;
     let target = target(nick, cx)?;
     if !message.is_error() {
@@ -58,7 +62,7 @@ pub(crate) fn message(
         .with_child(Element::new(ns::MUC_USER, "x"))
         .with_child(who::element(&occupant.id));
     for full in target.seats.iter().filter(|_| !message.is_error()) {
-        remember(full, &id, cx)?;
+        remember(full, format!("{}\0{id}", seat.key), cx)?;
     }
     let seats: Vec<_> = target.seats.iter().map(String::as_str).collect();
     cx.send_each(&said.to_xml(ns::CLIENT), &seats)?;
@@ -101,12 +105,12 @@ fn may_write(room: &Room, occupant: &Occupant) -> Done {
 }
 
 /// Notes which private messages a client was sent last.
-fn remember(full: &str, id: &str, cx: &mut Context<'_, '_>) -> Done {
+fn remember(full: &str, id: String, cx: &mut Context<'_, '_>) -> Done {
     let mut sent = cx.get(&PRIVATE, full)?.unwrap_or_default();
     if sent.ids.len() >= REMEMBERED_MAX {
         sent.ids.remove(0);
     }
-    sent.ids.push(id.to_owned());
+    sent.ids.push(id);
     cx.put(&PRIVATE, full, &sent)
 }
 
@@ -121,11 +125,16 @@ pub(crate) fn error(
     let (Some(from), id) = (stanza.from, stanza.id.unwrap_or("")) else {
         return Ok(Flow::Handled);
     };
-    let sent = cx.get(&PRIVATE, from.as_str())?.unwrap_or_default();
-    if sent.ids.iter().any(|known| known == id) {
+    let mut sent = cx.get(&PRIVATE, from.as_str())?.unwrap_or_default();
+    let mark = format!("{}\0{id}", fold(nick));
+    if let Some(at) = sent.ids.iter().position(|known| *known == mark) {
+        // Once: or it could be said again and again.
+        sent.ids.remove(at);
+        cx.put(&PRIVATE, from.as_str(), &sent)?;
         // Nobody hears when it goes nowhere.
         drop(message(config, stanza, nick, cx));
-    } else {
+    } else if !sent.ids.iter().any(|known| known.ends_with(&format!("\0{id}"))) {
+        // Who wrote it may have another nickname by now.
         leave::bounced(stanza, cx)?;
     }
     Ok(Flow::Handled)
@@ -170,9 +179,27 @@ pub(crate) fn request(
         .with_attr("from", &format!("{}/{}", cx.owner(), occupant.nick))
         .with_attr("to", &to)
         .with_raw(inside(**iq, config.message_bytes, |_| true)?);
+    ask(from.bare_str(), cx)?;
     let cookie = [from.as_str(), id, &target.nick].join("\0");
     cx.request(&asked, cookie.as_bytes())?;
     Ok(Flow::Handled)
+}
+
+/// Counts a question that waits for its answer.
+///
+/// # Errors
+///
+/// `resource-constraint` when too many of somebody wait, or of all.
+fn ask(bare: &str, cx: &mut Context<'_, '_>) -> Done {
+    for (key, most) in [(bare, ASKING_MAX), (ALL_KEY, ALL_ASKING_MAX)] {
+        let Count(before) = cx.get(&ASKING, key)?.unwrap_or_default();
+        if before >= most {
+            let why = "Too many questions wait for their answers.";
+            return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(why));
+        }
+        cx.put(&ASKING, key, &Count(before.saturating_add(1)))?;
+    }
+    Ok(())
 }
 
 /// An occupant answered: who asked is told.
@@ -187,6 +214,13 @@ pub(crate) fn answered(
     let (Some(asker), Some(id), Some(nick)) = (words.next(), words.next(), words.next()) else {
         return Ok(());
     };
+    for key in [JidRef::trusted(asker).bare_str(), ALL_KEY] {
+        let Count(before) = cx.get(&ASKING, key)?.unwrap_or_default();
+        match before {
+            0 | 1 => cx.delete(&ASKING, key)?,
+            _ => cx.put(&ASKING, key, &Count(before.saturating_sub(1)))?,
+        }
+    }
     // Who left meanwhile is told nothing more of what is in the room.
     if cx.get(&crate::records::SEATS, asker)?.is_none() {
         return Ok(());

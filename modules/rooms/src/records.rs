@@ -53,7 +53,14 @@ pub(crate) const COMING_UNSEEING: Table<str, Place> =
 pub(crate) const EXPELLED: Table<str, Expelled> = Table::volatile_account("rooms.expelled");
 /// Which private messages each client was sent last, by full address.
 pub(crate) const PRIVATE: Table<str, Sent> = Table::volatile_account("rooms.private");
-/// When each may send again, by bare address.
+/// How many questions to occupants wait for their answers, by the bare address of who asks, and of all
+/// under [`ALL_KEY`].
+pub(crate) const ASKING: Table<str, Count> = Table::volatile_account("rooms.asking");
+/// The key of all in [`ASKING`].
+pub(crate) const ALL_KEY: &str = "@";
+/// How far rows that say nothing any more were looked for, by table.
+pub(crate) const SWEPT: Table<str, Swept> = Table::volatile_account("rooms.swept");
+/// When each may send again, by bare address, and by domain behind an `@`.
 pub(crate) const TRAFFIC: Table<str, Traffic> = Table::volatile_account("rooms.traffic");
 
 /// A room.
@@ -224,7 +231,16 @@ pub(crate) struct Seat {
 
 record!(Seat, 1);
 
-/// Messages that were sent, by their ids.
+/// How far rows were looked at.
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct Swept {
+    /// The last key.
+    pub(crate) after: String,
+}
+
+record!(Swept, 1);
+
+/// Private messages that were sent: the folded nickname of who wrote, NUL, and the id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Sent {
     pub(crate) ids: Vec<String>,
@@ -266,7 +282,7 @@ macro_rules! hidden {
     };
 }
 
-hidden!(RoomRow, Subject, Member, Holder, Line, Listed, Occupant, Expelled, Seat);
+hidden!(RoomRow, Subject, Member, Holder, Line, Listed, Occupant, Expelled, Seat, Swept);
 
 #[cfg(test)]
 mod tests {

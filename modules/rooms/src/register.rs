@@ -6,8 +6,9 @@ use bincode::{Decode, Encode};
 use calypte::prelude::*;
 
 use crate::admin::{Wanted, apply};
+use crate::limits::Place;
 use crate::records::OCCUPANTS;
-use crate::room::{Room, affiliation, fold, member, member_count, members, seated};
+use crate::room::{Room, affiliation, fold, is_same, is_there, member, members, seated};
 use crate::rules::Affiliation;
 use crate::{Config, cancel, enter, form, invite, limits, result, settings};
 
@@ -20,6 +21,8 @@ const APPLICANTS_MAX: u32 = 50;
 const ASKED_MAX: usize = 20;
 const NICK: &str = "muc#register_roomnick";
 const ALLOW: &str = "muc#register_allow";
+/// Who it is, so that an answer that comes late is not one to somebody else's request.
+const WHOSE: &str = "x-calypte#jid";
 
 /// Somebody who wants to be a member.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
@@ -106,8 +109,8 @@ pub(crate) fn set(
     let fields = form::read(x, ns::MUC_REGISTER)?;
     let nick = form::value(&fields, NICK).ok_or(StanzaError::BAD_REQUEST)?.to_owned();
     check_nick(config, &nick, &bare, cx)?;
-    if before < Affiliation::Member && member_count(cx)? >= config.affiliations {
-        return Err(StanzaError::RESOURCE_CONSTRAINT.with_text("The lists of this room are full."));
+    if before < Affiliation::Member {
+        limits::has_place(config, Place::ByThemselves, 1, cx)?;
     }
     // Who knows the password is in.
     let is_free = !room.flag(settings::MEMBERS_ONLY)
@@ -166,12 +169,14 @@ fn ask(bare: &str, nick: &str, cx: &mut Context<'_, '_>) -> Done {
     let title = Element::new(ns::DATA_FORMS, "title").with_text("Registration request");
     let text = format!("{bare} wants to be a member of {}.", cx.owner());
     let text = Element::new(ns::DATA_FORMS, "instructions").with_text(&text);
+    let whose = form::field(WHOSE, &[bare.to_owned()]).with_attr("type", "hidden");
     let nick = form::labelled(NICK, "Desired Nickname", nick).with_attr("type", "text-single");
     let label = "Allow this person to register with the room?";
     let allow = form::labelled(ALLOW, label, "0").with_attr("type", "boolean");
     let x = form::start("form", ns::MUC_REGISTER)
         .with_child(title)
         .with_child(text)
+        .with_child(whose)
         .with_child(nick)
         .with_child(allow);
     let message = Element::new(ns::CLIENT, "message").with_child(x).to_xml(ns::CLIENT);
@@ -208,23 +213,28 @@ pub(crate) fn answered(
     let fields = form::read(x, ns::MUC_REGISTER)?;
     limits::spend(config, from.bare_str(), x, cx)?;
     let key = fold(form::value(&fields, NICK).ok_or(StanzaError::BAD_REQUEST)?);
+    let whose = form::value(&fields, WHOSE);
     let waiting = cx.all(&APPLICANTS, APPLICANTS_MAX)?;
-    let mut waiting = waiting.into_iter().filter(|(_, applicant)| fold(&applicant.nick) == key);
+    let mut waiting = waiting.into_iter().filter(|(bare, applicant)| {
+        // The same nickname may be what somebody else wants by now.
+        fold(&applicant.nick) == key && whose.is_none_or(|whose| whose == bare)
+    });
     let (bare, applicant) = waiting.next().ok_or(StanzaError::ITEM_NOT_FOUND)?;
     cx.delete(&APPLICANTS, &*bare)?;
     if !matches!(form::value(&fields, ALLOW), Some("1" | "true")) {
         return Ok(());
     }
     let before = affiliation(&bare, cx)?;
-    if before != Affiliation::None {
+    if before != Affiliation::None || !is_same(&bare, applicant.at_ms, cx)? {
         return Ok(());
     }
-    check_nick(config, &applicant.nick, &bare, cx)?;
-    let nick = Some(applicant.nick);
+    limits::has_place(config, Place::Member, 1, cx)?;
+    // Somebody else may have the nickname by now: then it is a member without one.
+    let nick = check_nick(config, &applicant.nick, &bare, cx).is_ok().then_some(applicant.nick);
     let wanted =
         Wanted { bare: bare.clone(), before, after: Affiliation::Member, nick, reason: None };
     apply(room, &wanted, None, &mut None, cx)?;
-    if crate::room::occupants_of(&bare, cx)?.is_empty() {
+    if !is_there(&bare, cx)? {
         invite::send(room, from.bare_str(), &bare, (None, &[]), cx)?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use calypte::prelude::*;
 
 use crate::history::{self, new_line};
 use crate::records::{ARCHIVE, KEPT, Line, Occupant, ROOM_KEY};
-use crate::room::{Room, affiliation, seated};
+use crate::room::{Room, affiliation, is_same, seated};
 use crate::rules::Role;
 use crate::show::say;
 use crate::{Config, limits, mam, result, settings, who};
@@ -32,7 +32,7 @@ pub(crate) fn by_author(
     let id = retract.attr("id").ok_or(StanzaError::BAD_REQUEST)?;
     // What is not here any more others may still have.
     let Some((place, line)) = mam::find(&id, cx)? else { return Ok(true) };
-    if line.from != occupant.bare {
+    if line.from != occupant.bare || !is_same(&line.from, line.at_ms, cx)? {
         return Err(StanzaError::FORBIDDEN);
     }
     let retracted = Element::new(ns::RETRACT, "retracted");

@@ -7,13 +7,13 @@ use tables::ACCOUNTS;
 use crate::Config;
 use crate::avatar::CARD;
 use crate::records::{
-    ARCHIVE, COMING_KEY, CROWD, Count, Crowd, EXPELLED, Holder, INDEX, INVITED, KEPT, Listed,
-    MADE_BY, MEMBER_COUNT, MEMBERS, Made, Member, NICKS, OCCUPANTS, Occupant, PRIVATE, ROOM,
-    ROOM_KEY, RoomRow, SEATS, SEEING, Seat, TRAFFIC, UNSEEING,
+    ARCHIVE, ASKING, COMING_KEY, CROWD, Count, Crowd, EXPELLED, Holder, INDEX, INVITED, KEPT,
+    Listed, MADE_BY, MEMBER_COUNT, MEMBERS, Made, Member, NICKS, OCCUPANTS, Occupant, PRIVATE,
+    ROOM, ROOM_KEY, RoomRow, SEATS, SEEING, SWEPT, Seat, TRAFFIC, UNSEEING,
 };
 use crate::rules::{Affiliation, Role};
 use crate::who::SECRET;
-use crate::{hats, history, register, settings, slow, turn};
+use crate::{hats, history, probe, register, settings, slow, turn};
 
 /// When a room that does not stay is looked at again, in milliseconds: those who were in it when the
 /// server stopped have so long to come back.
@@ -235,6 +235,13 @@ fn forget_crowd(cx: &mut Context<'_, '_>) -> Done {
     for (bare, _) in cx.all(&TRAFFIC, u32::MAX)? {
         cx.delete(&TRAFFIC, &*bare)?;
     }
+    for (bare, _) in cx.all(&ASKING, u32::MAX)? {
+        cx.delete(&ASKING, &*bare)?;
+    }
+    for (table, _) in cx.all(&SWEPT, u32::MAX)? {
+        cx.delete(&SWEPT, &*table)?;
+    }
+    probe::forget(cx)?;
     slow::forget(cx)?;
     cx.delete(&CROWD, ROOM_KEY)
 }
@@ -270,16 +277,29 @@ pub(crate) fn affiliation(
 /// Who was somebody here before the account was removed and made anew by somebody else is nobody.
 pub(crate) fn member(bare: &str, cx: &mut Context<'_, '_>) -> Result<Option<Member>, StanzaError> {
     let Some(member) = cx.get(&MEMBERS, bare)? else { return Ok(None) };
-    let jid = JidRef::trusted(bare);
-    if let Some(local) = jid.local().filter(|_| jid.domain() == cx.domain())
-        && member.affiliation > Affiliation::None
-    {
-        let account = cx.get(&ACCOUNTS, local)?;
-        if account.is_none_or(|account| account.created_ms > member.since_ms) {
-            return Ok(None);
-        }
+    if member.affiliation > Affiliation::None && !is_same(bare, member.since_ms, cx)? {
+        return Ok(None);
     }
     Ok(Some(member))
+}
+
+/// Tells whether somebody with an address is who had it at a time: the account of this server was not
+/// removed since, and made anew by somebody else.
+pub(crate) fn is_same(
+    bare: &str,
+    since_ms: u64,
+    cx: &mut Context<'_, '_>,
+) -> Result<bool, StanzaError> {
+    let jid = JidRef::trusted(bare);
+    let Some(local) = jid.local().filter(|_| jid.domain() == cx.domain()) else { return Ok(true) };
+    Ok(cx.get(&ACCOUNTS, local)?.is_some_and(|account| account.created_ms <= since_ms))
+}
+
+/// Returns when the account of somebody was made; 0 for who has none here.
+pub(crate) fn made_ms(bare: &str, cx: &mut Context<'_, '_>) -> Result<u64, StanzaError> {
+    let jid = JidRef::trusted(bare);
+    let Some(local) = jid.local().filter(|_| jid.domain() == cx.domain()) else { return Ok(0) };
+    Ok(cx.get(&ACCOUNTS, local)?.map_or(0, |account| account.created_ms))
 }
 
 /// Writes what somebody is to the room.
@@ -290,7 +310,7 @@ pub(crate) fn set_member(
     reason: Option<&str>,
     cx: &mut Context<'_, '_>,
 ) -> Done {
-    let before = cx.get(&MEMBERS, bare)?;
+    let (before, known) = (cx.get(&MEMBERS, bare)?, member(bare, cx)?);
     let Count(count) = cx.get(&MEMBER_COUNT, ROOM_KEY)?.unwrap_or_default();
     if affiliation == Affiliation::None {
         if let Some(before) = before {
@@ -303,8 +323,8 @@ pub(crate) fn set_member(
     if before.is_none() {
         cx.put(&MEMBER_COUNT, ROOM_KEY, &Count(count.saturating_add(1)))?;
     }
-    let kept = before.and_then(|before| before.nick);
-    free_nick(kept.as_deref(), cx)?;
+    free_nick(before.and_then(|before| before.nick).as_deref(), cx)?;
+    let kept = known.and_then(|known| known.nick);
     let nick = match nick {
         Some("") => None,
         Some(nick) => Some(nick.to_owned()),
@@ -359,9 +379,32 @@ pub(crate) fn occupants_of(
     bare: &str,
     cx: &mut Context<'_, '_>,
 ) -> Result<Vec<(String, Occupant)>, StanzaError> {
-    let mut all = cx.all(&OCCUPANTS, u32::MAX)?;
-    all.retain(|(_, occupant)| occupant.bare == bare);
+    let mut keys: Vec<_> =
+        seats_of(bare, u32::MAX, cx)?.into_iter().map(|(_, seat)| seat.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut all = Vec::new();
+    for key in keys {
+        let occupant = cx.get(&OCCUPANTS, &*key)?;
+        all.extend(occupant.map(|occupant| (key, occupant)));
+    }
     Ok(all)
+}
+
+/// Tells whether somebody is in the room.
+pub(crate) fn is_there(bare: &str, cx: &mut Context<'_, '_>) -> Result<bool, StanzaError> {
+    Ok(!seats_of(bare, 1, cx)?.is_empty())
+}
+
+/// Lists clients of somebody.
+fn seats_of(
+    bare: &str,
+    limit: u32,
+    cx: &mut Context<'_, '_>,
+) -> Result<Vec<(String, Seat)>, StanzaError> {
+    // What follows a slash is a resource, and `0` follows the slash.
+    let (from, to) = (format!("{bare}/"), format!("{bare}0").into_bytes());
+    cx.scan(&SEATS, from.as_bytes(), &Range { to: Some(to), limit, reverse: false })
 }
 
 /// Returns what two nicknames have in common that people take for the same one.

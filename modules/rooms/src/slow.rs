@@ -2,17 +2,14 @@
 
 use bincode::{Decode, Encode};
 use calypte::prelude::*;
-use calypte::wire::Range;
 
 use crate::records::Occupant;
 use crate::room::Room;
 use crate::rules::Affiliation;
-use crate::settings;
+use crate::{limits, settings};
 
 /// When somebody spoke last, by bare address.
 pub(crate) const SPOKE: Table<str, Spoke> = Table::volatile_account("rooms.spoke");
-/// How many rows that say nothing any more are deleted at a time.
-const SWEPT_MAX: u32 = 16;
 
 /// When somebody spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -47,8 +44,7 @@ pub(crate) fn wait(
             return Err(error.with_text(why));
         }
     } else {
-        let range = Range { to: None, limit: SWEPT_MAX, reverse: false };
-        for (bare, spoke) in cx.scan(&SPOKE, &[], &range)? {
+        for (bare, spoke) in limits::some_rows(&SPOKE, cx)? {
             if spoke.at_ms.saturating_add(pause_ms) <= now_ms {
                 cx.delete(&SPOKE, &*bare)?;
             }

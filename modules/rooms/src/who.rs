@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 use calypte::prelude::*;
 
 use crate::records::ROOM_KEY;
+use crate::room::made_ms;
 
 /// What the ids of the room are made with: one row, [`ROOM_KEY`].
 pub(crate) const SECRET: Table<str, Secret> = Table::account("rooms.secret");
@@ -34,7 +35,9 @@ pub(crate) fn id_of(bare: &str, cx: &mut Context<'_, '_>) -> Result<String, Stan
             secret
         }
     };
-    let hash = calypte::crypto::keyed_hash(&secret.0, bare.as_bytes());
+    // Who has the address of an account that was removed is somebody else.
+    let whose = [bare.as_bytes(), &made_ms(bare, cx)?.to_le_bytes()].concat();
+    let hash = calypte::crypto::keyed_hash(&secret.0, &whose);
     Ok(hash.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect())
 }
 

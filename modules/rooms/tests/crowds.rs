@@ -282,20 +282,103 @@ crone receives
   <iq from="coven@rooms.capulet.example" type="result" id="a"><metadata xmlns="urn:xmpp:mam:2"/></iq>
 "#;
 
-/// Returns lines in which witches enter, each with a presence of so many bytes.
+/// How much one server of other people may send.
+const DOMAIN: &str = r#"# Each of its people may send; all together they may not send as much as all of them.
+capulet.example runs rooms, presence, roster
+  [rooms]
+  rate = 1
+  burst = 2
+montague.example runs rooms, presence, roster
+verona.example runs rooms, presence, roster
+crone is crone@capulet.example/desktop
+hag is hag@montague.example/pda
+imp is imp@verona.example/a
+crone opens coven@rooms.capulet.example/firstwitch
+  muc#roomconfig_membersonly=0
+WITCHES
+hag sends
+  <presence to="coven@rooms.capulet.example/hag"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/hag" type="error"><x xmlns="http://jabber.org/protocol/muc"/><error type="wait"><resource-constraint xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error></presence>
+imp sends
+  <presence to="coven@rooms.capulet.example/imp"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+imp receives
+  <presence from="coven@rooms.capulet.example/firstwitch"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+after 1 minute
+what came is passed over
+hag sends
+  <presence to="coven@rooms.capulet.example/hag"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+hag receives
+  <presence from="coven@rooms.capulet.example/firstwitch"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+what came is passed over
+"#;
+
+/// Who looks at large pictures again and again has to wait.
+const PICTURES: &str = r#"# A picture counts as a stanza more for each 16 KiB.
+capulet.example runs rooms, presence, roster
+  [rooms]
+  rate = 1
+  burst = 10
+crone is crone@capulet.example/desktop
+hag is hag@capulet.example/pda
+crone opens coven@rooms.capulet.example/firstwitch
+  muc#roomconfig_membersonly=0
+after 1 minute
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="s"><vCard xmlns="vcard-temp"><PHOTO><BINVAL>DATA</BINVAL></PHOTO></vCard></iq>
+what came is passed over
+hag sends
+  <iq to="coven@rooms.capulet.example" type="get" id="a"><vCard xmlns="vcard-temp"/></iq>
+hag receives
+  <iq from="coven@rooms.capulet.example" type="result" id="a"><vCard xmlns="vcard-temp"><PHOTO><BINVAL>*</BINVAL></PHOTO></vCard></iq>
+hag sends
+  <iq to="coven@rooms.capulet.example" type="get" id="b"><vCard xmlns="vcard-temp"/></iq>
+hag receives
+  <iq from="coven@rooms.capulet.example" type="error" id="b"><error type="wait"><resource-constraint xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error></iq>
+# Lists count as five.
+after 1 minute
+hag sends 2 times
+  <iq to="rooms.capulet.example" type="get" id="l$n"><query xmlns="http://jabber.org/protocol/disco#items"/></iq>
+hag receives 2 times
+  <iq from="rooms.capulet.example" type="result" id="l$n"><query xmlns="http://jabber.org/protocol/disco#items"><item jid="*"/></query></iq>
+hag sends
+  <iq to="rooms.capulet.example" type="get" id="l3"><query xmlns="http://jabber.org/protocol/disco#items"/></iq>
+hag receives
+  <iq from="rooms.capulet.example" type="error" id="l3"><error type="wait"><resource-constraint xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error></iq>
+"#;
+
+/// Returns lines in which witches enter, each with a presence of so many bytes in the end.
 fn witches(count: usize, bytes: usize) -> String {
-    let place = |n: usize| format!("coven@rooms.capulet.example/w{n:02}");
     let status = "x".repeat(bytes);
-    let enters = (1..=count).map(|n| {
-        let place = place(n);
-        format!("w{n:02} is w{n:02}@montague.example/a\nw{n:02} enters {place}\n")
-    });
     let shows = (1..=count).map(|n| {
         let place = place(n);
         let presence = format!("<presence to=\"{place}\"><status>{status}</status></presence>");
         format!("w{n:02} sends\n  {presence}\nwhat came is passed over\n")
     });
-    enters.chain(shows).collect()
+    enters(count).chain(shows).collect()
+}
+
+/// Returns lines in which witches enter.
+fn enters(count: usize) -> impl Iterator<Item = String> {
+    (1..=count).map(|n| {
+        let place = place(n);
+        format!("w{n:02} is w{n:02}@montague.example/a\nw{n:02} enters {place}\n")
+    })
+}
+
+/// Returns lines in which witches begin to enter.
+fn knocks(count: usize) -> String {
+    let knocks = (1..=count).map(|n| {
+        let place = place(n);
+        let x = "<x xmlns=\"http://jabber.org/protocol/muc\"/>";
+        let presence = format!("<presence to=\"{place}\">{x}</presence>");
+        format!("w{n:02} is w{n:02}@montague.example/a\nw{n:02} sends\n  {presence}\nwhat came is passed over\n")
+    });
+    knocks.collect()
+}
+
+fn place(n: usize) -> String {
+    format!("coven@rooms.capulet.example/w{n:02}")
 }
 
 #[expect(clippy::expect_used, reason = "the main function of a test program")]
@@ -306,6 +389,8 @@ fn main() {
         ("portions", PORTIONS.replace("WITCHES", &witches(12, 8000))),
         ("removed", REMOVED.replace("WITCHES", &witches(30, 10))),
         ("buried", BURIED.to_owned()),
+        ("domain", DOMAIN.replace("WITCHES", &knocks(100))),
+        ("pictures", PICTURES.replace("DATA", &"A".repeat(128 << 10))),
     ] {
         fs::write(folder.join(format!("{name}.scene")), text).expect("the scene is written");
     }
