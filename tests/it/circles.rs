@@ -62,3 +62,26 @@ fn a_circle_has_its_room() {
     run(&server, &["circle", "delete", "family"]);
     ana.expect(&["<presence", "unavailable", "<destroy"]);
 }
+
+#[test]
+fn many_at_once_know_each_other_after_a_kill() {
+    let people: Vec<_> = (0..25).map(|number| format!("p{number}")).collect();
+    let setup = people.iter().fold(Setup::new(), |setup, name| setup.account(name));
+    let mut server = setup.start();
+    run(&server, &["circle", "create", "house"]);
+    let add: Vec<_> =
+        ["circle", "add", "house"].into_iter().chain(people.iter().map(|p| &**p)).collect();
+    run(&server, &add);
+    // Not all of them were told yet.
+    server.kill();
+    server.launch();
+    for name in [&people[0], &people[24]] {
+        let mut client = Client::login(&server, name);
+        calypte_tests::wait("all are contacts", || {
+            client.send("<iq type='get' id='list'><query xmlns='jabber:iq:roster'/></iq>");
+            client.expect(&["id=\"list\""]).matches("<group>house</group>").count() == 24
+        });
+        let room = bookmarked(&mut client);
+        enter(&mut client, &room, name);
+    }
+}

@@ -209,3 +209,25 @@ impl Circles {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_circle_has_bounds() {
+        let circle = Circle { room: Some("r@s".into()), is_own: true, ..Circle::default() };
+        let mut changing =
+            Changing { name: "house", circle, tasks: Vec::new(), domain: "d".to_owned() };
+        let people = (0..MEMBERS_MAX).map(|number| format!("p{number}")).collect();
+        changing.take_in(1, people).unwrap();
+        // One for the room; for each, in words of 50, the others.
+        assert_eq!(changing.tasks.len(), 1 + MEMBERS_MAX * 4);
+        changing.take_in(2, vec!["p7".to_owned()]).unwrap();
+        assert_eq!(changing.tasks.len(), 1 + MEMBERS_MAX * 4);
+        let full = changing.take_in(2, vec!["late".to_owned()]).unwrap_err();
+        assert_eq!(full.condition, Condition::ResourceConstraint);
+        changing.let_go(&["p7".to_owned()], true);
+        changing.take_in(2, vec!["late".to_owned()]).unwrap();
+    }
+}
