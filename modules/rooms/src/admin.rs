@@ -14,6 +14,8 @@ use crate::{Config, enter, invite, limits, result, settings, show};
 
 /// The most changes of one request.
 const ITEMS_MAX: usize = 500;
+/// The most of them that may be about people who are in the room, since everybody hears of each.
+const THERE_MAX: usize = 50;
 /// The longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
 
@@ -165,6 +167,7 @@ pub(crate) fn set(
         Change::Affiliation(wanted) => Some(wanted),
         Change::Role { .. } => None,
     });
+    check_there(&changes, cx)?;
     check_owners(&affiliations.clone().collect::<Vec<_>>(), cx)?;
     check_places(config, affiliations, cx)?;
     // §8.2. Who asked hears that it is done before all hear what was done.
@@ -197,6 +200,23 @@ pub(crate) fn set(
         room.forget(cx)?;
     }
     Ok(Flow::Handled)
+}
+
+/// Nobody in the room is told more at once than a client can take.
+fn check_there(changes: &[Change], cx: &mut Context<'_, '_>) -> Done {
+    let mut there = 0_usize;
+    for change in changes {
+        let is_counted = match change {
+            Change::Role { .. } => true,
+            Change::Affiliation(wanted) => is_there(&wanted.bare, cx)?,
+        };
+        there = there.saturating_add(usize::from(is_counted));
+    }
+    if there > THERE_MAX {
+        let why = "These are too many people at once who are in the room.";
+        return Err(StanzaError::NOT_ACCEPTABLE.with_text(why));
+    }
+    Ok(())
 }
 
 /// Sends the result, if it was not sent yet.

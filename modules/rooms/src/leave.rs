@@ -36,7 +36,7 @@ pub(crate) fn go(full: &str, shown: &str, note: &Note<'_>, cx: &mut Context<'_, 
     }
     let Some((seat, mut occupant)) = seated(full, cx)? else { return Ok(()) };
     if let Some(expelled) = cx.get(&EXPELLED, &*seat.key)? {
-        return expel_now(&room, (&seat.key, occupant), &expelled, |_| Ok(()), cx);
+        return expel_now(&room, &seat.key, &occupant, &expelled, |_| Ok(()), cx);
     }
     if occupant.seats.len() == 1 {
         return expel(&room, &seat.key, &occupant, (shown, note), |_| Ok(()), cx);
@@ -68,6 +68,9 @@ pub(crate) fn expel(
     between: impl FnOnce(&mut Context<'_, '_>) -> Done,
     cx: &mut Context<'_, '_>,
 ) -> Done {
+    let expelled = cx.get(&EXPELLED, key)?;
+    let role = expelled.map_or(occupant.role, |expelled| expelled.role);
+    let occupant = &Occupant { role, ..occupant.clone() };
     dismiss(room, key, occupant, (shown, note), between, cx)?;
     remove(key, occupant, cx)?;
     if crowd(cx)?.occupants == 0 && (room.row.is_locked || !room.flag(settings::PERSISTENT)) {
@@ -95,7 +98,7 @@ pub(crate) fn expel_all(
         let expelled = Expelled { role: occupant.role, code, actor, reason };
         if let Some(less) = left.checked_sub(1) {
             left = less;
-            expel_now(room, (&key, occupant), &expelled, &mut between, cx)?;
+            expel_now(room, &key, &occupant, &expelled, &mut between, cx)?;
             continue;
         }
         occupant.role = Role::None;
@@ -108,15 +111,15 @@ pub(crate) fn expel_all(
 
 fn expel_now(
     room: &Room,
-    (key, mut occupant): (&str, Occupant),
+    key: &str,
+    occupant: &Occupant,
     expelled: &Expelled,
     between: impl FnOnce(&mut Context<'_, '_>) -> Done,
     cx: &mut Context<'_, '_>,
 ) -> Done {
-    occupant.role = expelled.role;
     let (actor, reason) = (expelled.actor.as_deref(), expelled.reason.as_deref());
     let note = Note { codes: &[expelled.code], actor, reason, ..Note::default() };
-    expel(room, key, &occupant, ("", &note), between, cx)
+    expel(room, key, occupant, ("", &note), between, cx)
 }
 
 /// Goes on with those who are to be removed.
@@ -126,9 +129,9 @@ pub(crate) fn expel_more(cx: &mut Context<'_, '_>) -> Done {
     let is_all = rows.len() < usize::try_from(EXPELLED_MAX).unwrap_or(usize::MAX);
     for (key, expelled) in rows {
         let Some(room) = Room::load(cx)? else { return Ok(()) };
-        cx.delete(&EXPELLED, &*key)?;
-        if let Some(occupant) = cx.get(&OCCUPANTS, &*key)? {
-            expel_now(&room, (&key, occupant), &expelled, |_| Ok(()), cx)?;
+        match cx.get(&OCCUPANTS, &*key)? {
+            Some(occupant) => expel_now(&room, &key, &occupant, &expelled, |_| Ok(()), cx)?,
+            None => cx.delete(&EXPELLED, &*key)?,
         }
     }
     if is_all { Ok(()) } else { cx.wake_at(cx.now_ms().saturating_add(PAUSE_MS), EXPEL) }

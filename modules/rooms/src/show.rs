@@ -289,6 +289,10 @@ pub(crate) fn stand_aside(occupant: &Occupant, cx: &mut Context<'_, '_>) -> Done
 
 /// Puts them back, where the role says.
 pub(crate) fn take_places(room: &Room, occupant: &Occupant, cx: &mut Context<'_, '_>) -> Done {
+    if occupant.role == Role::None {
+        // It is out in a moment, and hears nothing any more.
+        return Ok(());
+    }
     for full in &occupant.seats {
         let (table, other) = match room.shows_to(occupant.role) {
             true => (&SEEING, &UNSEEING),
@@ -333,6 +337,7 @@ pub(crate) fn remove(key: &str, occupant: &Occupant, cx: &mut Context<'_, '_>) -
     for full in &occupant.seats {
         cx.delete(&SEATS, &**full)?;
         cx.delete(&PRIVATE, &**full)?;
+        turn::end(full, cx)?;
     }
     cx.delete(&OCCUPANTS, key)?;
     cx.delete(&EXPELLED, key)?;

@@ -133,7 +133,7 @@ fn wait(full: &str, mut turn: Turn, cx: &mut Context<'_, '_>) -> Done {
     let page = cx.random(8)?.try_into().map(u64::from_le_bytes);
     turn.page = page.map_err(|_| StanzaError::INTERNAL)?;
     if turn.enters() {
-        if cx.get(&TURNS, full)?.is_none() {
+        if !cx.get(&TURNS, full)?.is_some_and(|turn| turn.enters()) {
             count(1, cx)?;
         }
         let (table, other) = match turn.sees {
@@ -207,7 +207,7 @@ pub(crate) fn turn_back(
 }
 
 /// Forgets how far a client has come.
-fn end(full: &str, cx: &mut Context<'_, '_>) -> Result<Option<Turn>, StanzaError> {
+pub(crate) fn end(full: &str, cx: &mut Context<'_, '_>) -> Result<Option<Turn>, StanzaError> {
     let turn = cx.get(&TURNS, full)?;
     if let Some(turn) = &turn {
         cx.delete(&TURNS, full)?;

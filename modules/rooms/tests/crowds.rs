@@ -141,6 +141,37 @@ imp receives
 after 1 minute
 nobody receives anything
 
+# One that becomes an admin meanwhile sees addresses: it begins anew.
+imp sends
+  <presence to="coven@rooms.capulet.example/imp"><x xmlns="http://jabber.org/protocol/muc"/></presence>
+imp receives
+  <presence from="coven@rooms.capulet.example/firstwitch"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="owner" role="moderator"/></x>*</presence>
+imp receives 8 times
+  <presence from="*"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+imp receives
+  <iq from="coven@rooms.capulet.example" type="get" id="$admin"><ping xmlns="urn:xmpp:ping"/></iq>
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="admin"><query xmlns="http://jabber.org/protocol/muc#admin"><item affiliation="admin" jid="imp@montague.example"/></query></iq>
+what came is passed over
+imp sends
+  <iq to="coven@rooms.capulet.example" type="result" id="$admin"/>
+imp receives
+  <presence from="coven@rooms.capulet.example/firstwitch"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="owner" role="moderator" jid="crone@capulet.example/desktop"/></x>*</presence>
+imp receives 8 times
+  <presence from="*"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
+imp receives
+  <iq from="coven@rooms.capulet.example" type="get" id="*"><ping xmlns="urn:xmpp:ping"/></iq>
+# What changes it hears with the address, too.
+hag sends
+  <presence to="coven@rooms.capulet.example/hag"><show>dnd</show></presence>
+imp receives
+  <presence from="coven@rooms.capulet.example/hag"><show>dnd</show><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="participant" jid="hag@capulet.example/pda"/></x>*</presence>
+imp sends
+  <presence to="coven@rooms.capulet.example/imp" type="unavailable"/>
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="none"><query xmlns="http://jabber.org/protocol/muc#admin"><item affiliation="none" jid="imp@montague.example"/></query></iq>
+what came is passed over
+
 # One that is banned meanwhile.
 imp sends
   <presence to="coven@rooms.capulet.example/imp"><x xmlns="http://jabber.org/protocol/muc"/></presence>
@@ -197,9 +228,19 @@ capulet.example runs rooms, presence, roster
   burst = 10000
 montague.example runs rooms, presence, roster
 crone is crone@capulet.example/desktop
+fay is fay@montague.example/a
 crone opens coven@rooms.capulet.example/firstwitch
   muc#roomconfig_membersonly=0
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="m"><query xmlns="http://jabber.org/protocol/muc#admin"><item affiliation="member" jid="fay@montague.example"/></query></iq>
+fay enters coven@rooms.capulet.example/fay
 WITCHES
+# Everybody hears of each change: more than 50 are not done at once.
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="k"><query xmlns="http://jabber.org/protocol/muc#admin">KICKS</query></iq>
+crone receives
+  <iq from="coven@rooms.capulet.example" type="error" id="k"><error type="modify"><not-acceptable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>*</error></iq>
+nobody receives anything
 crone sends
   <iq to="coven@rooms.capulet.example" type="set" id="c">
     <query xmlns="http://jabber.org/protocol/muc#owner"><x xmlns="jabber:x:data" type="submit">
@@ -241,13 +282,21 @@ w30 receives
 crone receives
   <presence from="coven@rooms.capulet.example/w30" type="unavailable"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
 crone receives nothing
+# One is kicked before its turn: all who stay hear of it.
+what came to fay is passed over
+crone sends
+  <iq to="coven@rooms.capulet.example" type="set" id="k2"><query xmlns="http://jabber.org/protocol/muc#admin"><item nick="w29" role="none"/></query></iq>
+fay receives
+  <presence from="coven@rooms.capulet.example/w29" type="unavailable"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none"><actor nick="firstwitch"/></item><status code="307"/></x>*</presence>
+what came to crone is passed over
+what came to w29 is passed over
 after 1 second
 crone receives
   <presence from="coven@rooms.capulet.example/w26" type="unavailable"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="*"/><status code="322"/></x>*</presence>
-crone receives 3 times
+crone receives 24 times
   <presence from="*" type="unavailable"><occupant-id xmlns="urn:xmpp:occupant-id:0" id="*"/>*</presence>
-w29 receives
-  <presence from="coven@rooms.capulet.example/w29" type="unavailable"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="*"/><status code="110"/><status code="322"/></x>*</presence>
+w52 receives
+  <presence from="coven@rooms.capulet.example/w52" type="unavailable"><x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="*"/><status code="110"/><status code="322"/></x>*</presence>
 what came is passed over
 after 1 minute
 nobody receives anything
@@ -377,6 +426,11 @@ fn knocks(count: usize) -> String {
     knocks.collect()
 }
 
+/// Returns items that remove witches.
+fn kicks(count: usize) -> String {
+    (1..=count).map(|n| format!("<item nick=\"w{n:02}\" role=\"none\"/>")).collect()
+}
+
 fn place(n: usize) -> String {
     format!("coven@rooms.capulet.example/w{n:02}")
 }
@@ -387,7 +441,7 @@ fn main() {
     fs::create_dir_all(&folder).expect("a folder for the scenes");
     for (name, text) in [
         ("portions", PORTIONS.replace("WITCHES", &witches(12, 8000))),
-        ("removed", REMOVED.replace("WITCHES", &witches(30, 10))),
+        ("removed", REMOVED.replace("WITCHES", &witches(52, 10)).replace("KICKS", &kicks(51))),
         ("buried", BURIED.to_owned()),
         ("domain", DOMAIN.replace("WITCHES", &knocks(100))),
         ("pictures", PICTURES.replace("DATA", &"A".repeat(128 << 10))),
