@@ -110,6 +110,12 @@ impl Scene {
     }
 
     fn check(&self) {
+        // Who asks again is answered in place of the connection before, which is told so.
+        let asked = self.asked.iter();
+        for (ticket, rid) in asked.filter(|(ticket, _)| !self.answered.contains(ticket)) {
+            let is_last = self.asked.range(ticket + 1..).all(|(_, later)| later != rid);
+            assert!(is_last || self.gone.contains(ticket), "{ticket} waits for ever");
+        }
         // What was heard is what came, in the order of the numbers, each once.
         assert!(self.heard.is_sorted_by(|a, b| a < b), "{:?}", self.heard);
         let mut numbers = Vec::new();
