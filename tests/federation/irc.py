@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -77,12 +78,17 @@ class Irc:
 
 
 @contextlib.contextmanager
-def running(program, *arguments):
-    """A program that ends with this."""
-    child = subprocess.Popen([program, *arguments])
+def running(folder, program, *arguments):
+    """A program that ends with this. What it wrote is shown when that is not well."""
+    log = Path(folder) / f"{program}.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen([program, *arguments], stdout=output, stderr=output)
     try:
         yield child
         assert child.poll() is None, f"{program} ended by itself"
+    except BaseException:
+        print(log.read_text(errors="replace")[-20_000:], file=sys.stderr)
+        raise
     finally:
         child.terminate()
         try:
@@ -191,9 +197,10 @@ async def irc(ours, theirs):
         )
         # It gives up root and still reads its file.
         os.chmod(folder, 0o755)
-        with running("ngircd", "-n", "-f", str(ngircd)), running("biboumi", str(biboumi)):
-            await discovery(ana, gateway)
-            await channel(ana, carl, gateway)
+        with running(folder, "ngircd", "-n", "-f", str(ngircd)):
+            with running(folder, "biboumi", str(biboumi)):
+                await discovery(ana, gateway)
+                await channel(ana, carl, gateway)
     for person in (ana, carl):
         await person.logout()
     ok("logout")

@@ -202,7 +202,9 @@ class Aio(InRoom, Aioxmpp):
         await soon(self.out.get(), f"{self.name} is out")
 
     async def rename(self, nick):
-        await soon(self.conversation.set_nick(nick), f"{self.name} gets another nickname")
+        await self.conversation.set_nick(nick)
+        # It waits for nothing.
+        await until(lambda: self.nick == nick, lambda: f"{self.name} is {self.nick}")
 
     def say(self, text):
         message = aioxmpp.Message(type_=aioxmpp.MessageType.GROUPCHAT)

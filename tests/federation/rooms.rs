@@ -73,19 +73,24 @@ fn ghosts(lab: &Lab) {
     let mut other = theirs(lab, Which::Prosody);
     let road = Road::new(lab, "p.example", lab.v4(12), lab.v4(2));
     let way = |conduct: &Conduct| road.conduct(&[5269, 5270], conduct);
+    // It does not wait until it would try again by itself.
+    let mend = |server: &Server| {
+        way(&Conduct::Honest);
+        assert_eq!(server.run(&["peer", "retry", "p.example"], "").code, 0);
+    };
     let steps = "enter way-lost theirs-killed theirs-back ours-killed nobody-twice";
     let played = play(told(lab, "rooms.py", "ghosts"), steps, |wish| {
         match wish {
             "cut the way to them" => way(&Conduct::Shut),
-            "mend the way to them" => way(&Conduct::Honest),
+            "mend the way to them" => mend(&server),
             "kill theirs" => {
                 other.kill();
                 // Nobody listens there any more.
                 way(&Conduct::Shut);
             }
             "start theirs" => {
-                way(&Conduct::Honest);
                 other.launch();
+                mend(&server);
             }
             "kill ours" => server.kill(),
             "start ours" => server.launch(),

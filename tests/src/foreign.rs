@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::{Authority, Client, Host, How, Kind, Lab, Mechanism, password, wait};
+use crate::{Authority, Client, Host, How, Kind, Lab, Mechanism, PATIENCE, password, wait, within};
 
 mod files;
 
@@ -179,7 +179,8 @@ impl Foreign {
         command.current_dir(&self.folder).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.process_group(0).spawn().unwrap());
-        wait(&format!("{:?} is ready", self.which), || {
+        // ejabberd has much to do before it is, and others want the CPU as well.
+        within(PATIENCE * 4, &format!("{:?} is ready", self.which), || {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "{:?} does not start: {}", self.which, self.log());
             TcpStream::connect(self.c2s()).is_ok() && self.is_ready()

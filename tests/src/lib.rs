@@ -71,8 +71,14 @@ pub fn password(name: &str) -> String {
 
 /// Waits until `is_so`, for at most [`PATIENCE`].
 #[track_caller]
-pub fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+pub fn wait(what: &str, is_so: impl FnMut() -> bool) {
+    within(PATIENCE, what, is_so);
+}
+
+/// Waits until `is_so`, for at most so long.
+#[track_caller]
+pub(crate) fn within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + patience;
     while !is_so() {
         assert!(Instant::now() < until, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(10));
