@@ -48,11 +48,14 @@ impl World<'_> {
         }
         let key: [u8; 32] = key.try_into().map_err(|_| "the key has 32 bytes")?;
         let digest = crypto::keyed_hash(&key, content.as_bytes()).to_vec();
+        let is_lost = facts.get("lost").and_then(toml::Value::as_bool) == Some(true);
         let folder = &mut self.told(domain)?.folder;
+        if is_lost {
+            folder.files.retain(|_, kept| *kept != content);
+        }
         folder.count += 1;
         let blob = u128::from(folder.count).to_be_bytes();
         folder.files.insert(blob, content);
-        let is_lost = facts.get("lost").and_then(toml::Value::as_bool) == Some(true);
         let name = blob.to_vec();
         let asked = FileAsked::Stored { link, blob: name, digest, bytes, kind, is_lost };
         let answer = self.ask_file(domain, &account, &asked)?;

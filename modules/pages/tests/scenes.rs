@@ -6,6 +6,7 @@ fn main() {
         &[
             &calypte_pages::MODULE,
             &clients::MODULE,
+            &commands::MODULE,
             &invites::MODULE,
             &presence::MODULE,
             &register::MODULE,
