@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    date_time_ymd,
+};
 
 /// The domain of both.
 pub(crate) const DOMAIN: &str = "a.test";
@@ -119,10 +122,16 @@ impl Servers {
     fn certificates(&self) -> Result<(), String> {
         let mut params = CertificateParams::new(Vec::new()).map_err(told)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // ejabberd sets a timer for the end of each certificate, and has none for the year 4096.
+        params.not_after = date_time_ymd(2090, 1, 1);
         let key = KeyPair::generate().map_err(told)?;
         let ca = CertifiedIssuer::self_signed(params, key).map_err(told)?;
         let key = KeyPair::generate().map_err(told)?;
-        let params = CertificateParams::new(vec![DOMAIN.to_owned()]).map_err(told)?;
+        let mut params = CertificateParams::new(vec![DOMAIN.to_owned()]).map_err(told)?;
+        params.not_after = date_time_ymd(2090, 1, 1);
+        // Otherwise it would have the name of its authority.
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, DOMAIN);
         let leaf = params.signed_by(&key, &ca).map_err(told)?;
         self.write("ca.pem", &ca.pem())?;
         self.write("chain.pem", &format!("{}{}", leaf.pem(), ca.pem()))?;
