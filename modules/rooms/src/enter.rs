@@ -83,7 +83,7 @@ pub(crate) fn available(
         // §7.2.16. A client that only thinks that it is there has to learn that it is not.
         (room, _) if guest.x.is_none() => {
             let turn = if room.is_some() { cx.get(&TURNS, guest.full)? } else { None };
-            match turn {
+            match turn.filter(Turn::enters) {
                 Some(turn) => {
                     limits::spend(config, guest.bare, presence.content.root(), cx)?;
                     turn::change(&guest, turn, cx)?;
@@ -110,6 +110,7 @@ fn join(config: &Config, room: Option<Room>, guest: &Guest<'_>, cx: &mut Context
             return Err(error);
         }
         // What a call that fails counted is forgotten, and passwords could be tried without end.
+        turn::end(guest.full, cx)?;
         return refuse(guest, &error, cx);
     }
     let role = affiliation.first_role(room.flag(settings::MODERATED));

@@ -88,6 +88,9 @@ pub(crate) fn expel_all(
     mut between: impl FnMut(&mut Context<'_, '_>) -> Done,
     cx: &mut Context<'_, '_>,
 ) -> Done {
+    let mut occupants = occupants;
+    // Who waits for it already goes for the reason that was given first.
+    occupants.retain(|(_, occupant)| occupant.role > Role::None);
     for (_, occupant) in &occupants {
         stand_aside(occupant, cx)?;
     }

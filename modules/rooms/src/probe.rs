@@ -35,8 +35,12 @@ record!(Probed, 1);
 
 /// Somebody is in the room.
 pub(crate) fn begin(full: &str, cx: &mut Context<'_, '_>) -> Done {
-    if JidRef::trusted(full).domain() == cx.domain() || cx.get(&PROBED, ROOM_KEY)?.is_some() {
+    if JidRef::trusted(full).domain() == cx.domain() {
         return Ok(());
+    }
+    if let Some(probed) = cx.get(&PROBED, ROOM_KEY)? {
+        // It may stand where the room has looked already.
+        return cx.put(&PROBED, ROOM_KEY, &Probed { is_any: true, ..probed });
     }
     cx.put(&PROBED, ROOM_KEY, &Probed::default())?;
     cx.wake_at(cx.now_ms().saturating_add(EVERY_MS), PROBE)

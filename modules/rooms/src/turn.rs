@@ -71,7 +71,7 @@ impl Turn {
         Self { why, nick, shown, id, wish, page: 0, after, is_hidden, sees }
     }
 
-    fn enters(&self) -> bool {
+    pub(crate) fn enters(&self) -> bool {
         matches!(self.why, Why::Enters { .. })
     }
 }
