@@ -323,11 +323,16 @@ impl Session {
         self.absence_ms = pause.unwrap_or(INACTIVITY_SECONDS).saturating_mul(1000);
         self.hold(request, ticket, now);
         if pause.is_some() {
+            // XEP-0124 §10: nothing stands in the answer to it, since a page that unloads may not read it, and
+            // §14.3: nobody asks for that again. Those before are answered, and may be asked for again.
+            let own = self.held.pop_back();
             while !self.held.is_empty() {
                 self.answer(now);
             }
-            // What was asked before the pause is not asked again after it.
-            self.answered.clear();
+            if let Some(Held { ticket, .. }) = own {
+                self.events.push_back(Event::Answer { ticket, body: wrap("", "") });
+            }
+            self.note_absence(now);
         }
     }
 

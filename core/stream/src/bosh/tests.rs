@@ -198,6 +198,34 @@ fn is_lost_after_silence_and_later_after_a_pause() {
 }
 
 #[test]
+fn a_pause_loses_nothing() {
+    for hold in [0, 1] {
+        let mut duo = Duo::new(hold);
+        let before = duo.asks(101, ">");
+        duo.events();
+        if hold == 1 {
+            duo.session.give_up(before, 0);
+        }
+        duo.now = 3_000;
+        duo.says("<kept/>");
+        let pause = duo.asks(102, "pause='60'>");
+        assert_eq!(duo.answers(), told(&[(pause, "")]), "nothing stands in its answer");
+        assert!(duo.session.is_waiting());
+        let again = duo.asks(101, ">");
+        assert_eq!(
+            duo.answers(),
+            told(&[(again, "")]),
+            "what was answered before can be had again"
+        );
+        let next = duo.asks(103, ">");
+        assert_eq!(duo.answers(), told(&[(next, "<kept/>")]));
+        // But not the pause itself.
+        let again = duo.asks(102, "pause='60'>");
+        assert_eq!(duo.answers(), told(&[(again, "terminate item-not-found")]));
+    }
+}
+
+#[test]
 fn what_nobody_waits_for_is_kept() {
     let mut duo = Duo::new(1);
     let gone = duo.asks(101, ">");
