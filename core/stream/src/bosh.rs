@@ -154,9 +154,9 @@ pub struct Session {
     hold: usize,
     next_rid: u64,
     held: VecDeque<Held>,
-    /// Requests that came before the one in front of them, with their tickets and how often they were
-    /// sent again.
-    ahead: BTreeMap<u64, (Request, u64, u8)>,
+    /// Requests that came before the one in front of them, with their tickets, unless nobody waits for the
+    /// answer any more, and how often they were sent again.
+    ahead: BTreeMap<u64, (Request, Option<u64>, u8)>,
     /// Answers, for who did not get them.
     answered: VecDeque<(u64, String)>,
     unsent: VecDeque<Message>,
@@ -227,13 +227,13 @@ impl Session {
             domain: domain.to_owned(),
             wait_ms: wait.saturating_mul(1000),
             hold,
-            next_rid: request.rid,
+            next_rid: request.rid.saturating_add(1),
             held: VecDeque::new(),
             ahead: BTreeMap::new(),
             answered: VecDeque::new(),
             unsent: VecDeque::new(),
             greeting: Some(greeting),
-            asked_at: 0,
+            asked_at: now,
             hasty: 0,
             was_idle: false,
             absent_since: None,
@@ -242,7 +242,7 @@ impl Session {
             events: VecDeque::new(),
         };
         session.events.push_back(Event::Heard(request.opening(domain)));
-        session.hold(request, ticket, now);
+        session.hold(request.rid, Some(ticket), now);
         session
     }
 
@@ -261,15 +261,18 @@ impl Session {
         }
         let rid = request.rid;
         let held = self.held.iter_mut().find(|held| held.rid == rid);
-        let held = held.map(|held| (&mut held.ticket, &mut held.retries));
-        let ahead = self.ahead.get_mut(&rid).map(|(_, ticket, retries)| (ticket, retries));
-        if let Some((waiting, retries)) = held.or(ahead) {
+        let held =
+            held.map(|held| (Some(std::mem::replace(&mut held.ticket, ticket)), &mut held.retries));
+        let ahead = self.ahead.get_mut(&rid);
+        let ahead = ahead.map(|(_, waiting, retries)| (waiting.replace(ticket), retries));
+        if let Some((old, retries)) = held.or(ahead) {
             // XEP-0124 §14.3. Its connection broke.
-            let old = std::mem::replace(waiting, ticket);
             *retries = retries.saturating_add(1);
             let is_mad = *retries > RETRIES_MAX;
-            let body = format!("<body xmlns='{}' type='error'/>", ns::HTTP_BIND);
-            self.events.push_back(Event::Answer { ticket: old, body });
+            if let Some(ticket) = old {
+                let body = format!("<body xmlns='{}' type='error'/>", ns::HTTP_BIND);
+                self.events.push_back(Event::Answer { ticket, body });
+            }
             if is_mad {
                 self.fail("policy-violation", None);
             }
@@ -287,12 +290,12 @@ impl Session {
         if rid < self.next_rid || rid >= self.next_rid.saturating_add(window) {
             return self.fail("item-not-found", Some(ticket));
         }
-        self.ahead.insert(rid, (request, ticket, 0));
+        self.ahead.insert(rid, (request, Some(ticket), 0));
         while let Some((request, ticket, _)) = self.ahead.remove(&self.next_rid) {
             self.hasty =
                 if self.is_hasty(&request, now) { self.hasty.saturating_add(1) } else { 0 };
             if self.hasty > HASTE_MAX {
-                return self.fail("policy-violation", Some(ticket));
+                return self.fail("policy-violation", ticket);
             }
             self.hear(request, ticket, now);
         }
@@ -306,7 +309,8 @@ impl Session {
         request.is_empty() && is_soon && (has_one_here || has_nothing_new)
     }
 
-    fn hear(&mut self, mut request: Request, ticket: u64, now: u64) {
+    fn hear(&mut self, mut request: Request, ticket: Option<u64>, now: u64) {
+        (self.next_rid, self.asked_at) = (request.rid.saturating_add(1), now);
         if request.is_restart {
             // What stands in it is not looked at (XEP-0206 §5).
             self.events.push_back(Event::Heard(request.opening(&self.domain)));
@@ -321,31 +325,36 @@ impl Session {
         }
         let pause = request.pause.map(|pause| pause.clamp(1, PAUSE_SECONDS_MAX));
         self.absence_ms = pause.unwrap_or(INACTIVITY_SECONDS).saturating_mul(1000);
-        self.hold(request, ticket, now);
         if pause.is_some() {
-            // XEP-0124 §10: nothing stands in the answer to it, since a page that unloads may not read it, and
-            // §14.3: nobody asks for that again. Those before are answered, and may be asked for again.
-            let own = self.held.pop_back();
+            // XEP-0124 §10, §14.3: nothing stands in the answer, since nobody can ask for it again.
             while !self.held.is_empty() {
                 self.answer(now);
             }
-            if let Some(Held { ticket, .. }) = own {
-                self.events.push_back(Event::Answer { ticket, body: wrap("", "") });
-            }
+            let answer = |ticket| Event::Answer { ticket, body: wrap("", "") };
+            self.events.extend(ticket.map(answer));
             self.note_absence(now);
+        } else {
+            self.hold(request.rid, ticket, now);
         }
     }
 
-    fn hold(&mut self, request: Request, ticket: u64, now: u64) {
+    /// Holds a request, unless nobody waits for its answer.
+    fn hold(&mut self, rid: u64, ticket: Option<u64>, now: u64) {
         let until = now.saturating_add(self.wait_ms);
-        self.held.push_back(Held { rid: request.rid, ticket, until, retries: 0 });
-        self.next_rid = request.rid.saturating_add(1);
-        self.asked_at = now;
+        match ticket {
+            Some(ticket) => self.held.push_back(Held { rid, ticket, until, retries: 0 }),
+            None => self.remember(rid, wrap("", "")),
+        }
     }
 
     /// Notes that nobody waits for the answer to a request any more: what there is to say is kept for the
     /// next.
     pub fn give_up(&mut self, ticket: u64, now: u64) {
+        // One that others have to come before is heard all the same.
+        let mut ahead = self.ahead.values_mut().map(|(_, waiting, _)| waiting);
+        if let Some(waiting) = ahead.find(|waiting| **waiting == Some(ticket)) {
+            *waiting = None;
+        }
         let Some(at) = self.held.iter().position(|held| held.ticket == ticket) else { return };
         if let Some(held) = self.held.remove(at) {
             self.remember(held.rid, wrap("", ""));
@@ -456,7 +465,8 @@ impl Session {
         self.over = Some(Some(condition));
         self.unsent.clear();
         let others = self.held.drain(..).map(|held| held.ticket);
-        let ahead = std::mem::take(&mut self.ahead).into_values().map(|(_, ticket, _)| ticket);
+        let ahead =
+            std::mem::take(&mut self.ahead).into_values().filter_map(|(_, ticket, _)| ticket);
         for ticket in others.chain(ahead).chain(ticket) {
             let body = last(Some(condition), "");
             self.events.push_back(Event::Answer { ticket, body });

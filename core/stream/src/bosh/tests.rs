@@ -242,6 +242,30 @@ fn what_nobody_waits_for_is_kept() {
 }
 
 #[test]
+fn what_nobody_waits_for_before_its_turn_is_heard_and_not_answered() {
+    let mut duo = Duo::new(1);
+    let gone = duo.asks(102, "><b/>");
+    duo.session.give_up(gone, 0);
+    let first = duo.asks(101, "><a/>");
+    let mut heard = duo.events();
+    heard.retain(|event| matches!(event, Event::Heard(_)));
+    let both = ["<a xmlns=\"jabber:client\"/>", "<b xmlns=\"jabber:client\"/>"];
+    assert_eq!(heard, both.map(|text| Event::Heard(text.into())));
+    duo.says("<kept/>");
+    assert_eq!(duo.answers(), told(&[(first, "<kept/>")]), "the other would not get it");
+    // Who sends it again hears of it, whether it was its turn or not.
+    let again = duo.asks(102, "><b/>");
+    let early = duo.asks(104, ">");
+    duo.session.give_up(early, 0);
+    let later = duo.asks(104, ">");
+    assert_eq!(duo.answers(), told(&[(again, "")]));
+    let next = duo.asks(103, ">");
+    assert_eq!(duo.answers(), told(&[(next, "")]));
+    duo.says("<late/>");
+    assert_eq!(duo.answers(), told(&[(later, "<late/>")]));
+}
+
+#[test]
 fn ends() {
     let mut duo = Duo::new(1);
     let held = duo.asks(101, ">");
