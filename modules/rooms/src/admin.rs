@@ -10,7 +10,7 @@ use crate::room::{
 };
 use crate::rules::{Affiliation, Role, Standing, may_set_affiliation, may_set_role};
 use crate::show::{Note, change};
-use crate::{Config, enter, invite, limits, result, settings, show};
+use crate::{Config, enter, invite, limits, result, settings, show, turn};
 
 /// The most changes of one request.
 const ITEMS_MAX: usize = 500;
@@ -335,12 +335,18 @@ pub(crate) fn set_role(
 ) -> Done {
     if role == Role::None {
         let note = Note { codes: &[307], ..note };
-        return expel(room, key, &occupant, ("", &note), |cx| give(answer, cx), cx);
+        expel(room, key, &occupant, ("", &note), |cx| give(answer, cx), cx)?;
+        return turn::look_again(room, &occupant.bare, cx);
     }
     give(answer, cx)?;
     let before = occupant.role;
+    if before == Role::None {
+        // It is out in a moment.
+        return Ok(());
+    }
     occupant.role = role;
-    change(room, key, &occupant, &note, before, cx)
+    change(room, key, &occupant, &note, before, cx)?;
+    turn::look_again(room, &occupant.bare, cx)
 }
 
 /// Makes somebody what was asked for, with what follows for those who are there.
@@ -356,18 +362,20 @@ pub(crate) fn apply(
     set_member(bare, *after, nick.as_deref(), reason, cx)?;
     let is_out = *after == Affiliation::Outcast;
     let is_left_out = room.flag(settings::MEMBERS_ONLY) && *after < Affiliation::Member;
-    let affected = affected(bare, is_out, cx)?;
+    let mut affected = affected(bare, is_out, cx)?;
     if affected.is_empty() && *after >= Affiliation::Admin && before != after {
         tell_absent(bare, *after, cx)?;
     }
+    // Who is out in a moment stays that.
+    affected.retain(|(_, occupant)| occupant.role > Role::None);
     if is_out || is_left_out {
-        let mut affected = affected;
         for (_, occupant) in &mut affected {
             occupant.affiliation = *after;
         }
         let note = Note { actor, reason, ..Note::default() };
         let code = if is_out { 301 } else { 321 };
-        return expel_all(room, affected, (code, &note), |cx| give(answer, cx), cx);
+        expel_all(room, affected, (code, &note), |cx| give(answer, cx), cx)?;
+        return turn::look_again(room, bare, cx);
     }
     for (key, mut occupant) in affected {
         occupant.affiliation = *after;
@@ -376,7 +384,7 @@ pub(crate) fn apply(
         occupant.role = after.next_role(*before, role, room.flag(settings::MODERATED));
         change(room, &key, &occupant, &Note { actor, reason, ..Note::default() }, role, cx)?;
     }
-    Ok(())
+    turn::look_again(room, bare, cx)
 }
 
 /// Tells somebody who is not there of a place that was given to them (§18.1).

@@ -10,7 +10,7 @@ use crate::show::{Note, announce, dismiss, not_in, show_own, shown};
 use crate::turn::{self, TURNS, Turn, Why};
 use crate::{Config, cancel, hats, history, limits, probe, settings, who};
 
-/// The most clients of one occupant.
+/// The most clients of one occupant, and of one person on their way in.
 const SEATS_MAX: usize = 16;
 /// How many admins and owners find room where there is none for others.
 const EXTRA: u32 = 20;
@@ -113,7 +113,7 @@ fn join(config: &Config, room: Option<Room>, guest: &Guest<'_>, cx: &mut Context
         turn::end(guest.full, cx)?;
         return refuse(guest, &error, cx);
     }
-    let role = affiliation.first_role(room.flag(settings::MODERATED));
+    let role = role_of(&room, affiliation, guest, cx)?;
     let wish = history::wish(&room, guest.x, cx.now_ms());
     let turn = Turn::new(Why::Enters { is_new }, guest.nick, &guest.shown, guest.id, wish);
     turn::show_next(&room, guest.full, turn, (affiliation, role), cx)
@@ -178,6 +178,10 @@ fn admit(
         }
     }
     admit_nick(guest, cx)?;
+    if !turn::has_place(guest, SEATS_MAX, cx)? {
+        let why = "So many of your clients are on their way in.";
+        return Err(StanzaError::RESOURCE_CONSTRAINT.with_text(why));
+    }
     let coming = cx.get(&CROWD, COMING_KEY)?.unwrap_or_default();
     has_place(config, room, affiliation, (guest, coming.seats), cx)
 }
@@ -189,11 +193,34 @@ pub(crate) fn admit_again(
     guest: &Guest<'_>,
     cx: &mut Context<'_, '_>,
 ) -> Result<Affiliation, StanzaError> {
-    let affiliation = affiliation(guest.bare, cx)?;
-    admit_person(room, affiliation)?;
+    let affiliation = is_let_in(room, guest, cx)?;
     admit_nick(guest, cx)?;
     has_place(config, room, affiliation, (guest, 0), cx)?;
     Ok(affiliation)
+}
+
+/// Tells whether somebody on the way in is one who may enter, and what it is to the room.
+pub(crate) fn is_let_in(
+    room: &Room,
+    guest: &Guest<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Result<Affiliation, StanzaError> {
+    let affiliation = affiliation(guest.bare, cx)?;
+    admit_person(room, affiliation)?;
+    Ok(affiliation)
+}
+
+/// Returns the role of somebody on the way in.
+pub(crate) fn role_of(
+    room: &Room,
+    affiliation: Affiliation,
+    guest: &Guest<'_>,
+    cx: &mut Context<'_, '_>,
+) -> Result<Role, StanzaError> {
+    // Another client of the same person has one already.
+    let own = cx.get(&OCCUPANTS, &*guest.key)?.filter(|occupant| occupant.bare == guest.bare);
+    let first = affiliation.first_role(room.flag(settings::MODERATED));
+    Ok(own.map_or(first, |occupant| occupant.role))
 }
 
 fn admit_person(room: &Room, affiliation: Affiliation) -> Done {
@@ -299,8 +326,12 @@ fn update(
     cx: &mut Context<'_, '_>,
 ) -> Done {
     let key = seat.key.clone();
-    let is_same =
-        seat.shown == guest.shown && occupant.seats.last().map(String::as_str) == Some(guest.full);
+    // What a client said that is still being shown who is there, the others do not know yet.
+    let is_known =
+        cx.get(&TURNS, guest.full)?.is_none_or(|turn| turn.why != Why::Again { is_same: false });
+    let is_same = is_known
+        && seat.shown == guest.shown
+        && occupant.seats.last().map(String::as_str) == Some(guest.full);
     seat.shown.clone_from(&guest.shown);
     cx.put(&SEATS, guest.full, &seat)?;
     // What was said last is what others see.

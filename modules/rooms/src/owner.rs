@@ -113,6 +113,7 @@ fn configure(
         // The last one was removed from a room that does not stay.
         return room.forget(cx);
     }
+    turn::look_again(&room, "", cx)?;
     if room.is_open() != before.is_open()
         || room.values(settings::BROADCAST) != before.values(settings::BROADCAST)
     {

@@ -143,6 +143,10 @@ pub(crate) fn announce(
     note: &Note<'_>,
     cx: &mut Context<'_, '_>,
 ) -> Done {
+    if occupant.role == Role::None {
+        // It is out in a moment, and there is no more to say of it.
+        return Ok(());
+    }
     let shown = shown_of(occupant, cx)?;
     let of = |sees, codes: &[&[u16]], cx: &Context<'_, '_>| {
         let item = item(occupant, occupant.role, sees, note);
@@ -358,6 +362,9 @@ pub(crate) fn say(message: &Element, cx: &mut Context<'_, '_>) -> Done {
 /// Makes anew what was kept ready and who is told what, after a setting changed what is seen.
 pub(crate) fn refresh(room: &Room, cx: &mut Context<'_, '_>) -> Done {
     for (key, occupant) in cx.all(&OCCUPANTS, u32::MAX)? {
+        if occupant.role == Role::None {
+            continue;
+        }
         let shown = shown_of(&occupant, cx)?;
         keep(room, &key, &occupant, &shown, cx)?;
         take_places(room, &occupant, cx)?;

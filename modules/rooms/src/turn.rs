@@ -5,6 +5,7 @@
 
 use bincode::{Decode, Encode};
 use calypte::prelude::*;
+use calypte::wire::Range;
 
 use crate::enter::{self, Guest};
 use crate::history::Wish;
@@ -14,7 +15,7 @@ use crate::records::{
 use crate::room::{Room, fold, seated};
 use crate::rules::{Affiliation, Role};
 use crate::show::{Note, dismiss_one};
-use crate::{Config, leave, settings};
+use crate::{Config, leave};
 
 /// Clients that have not been shown everybody yet, by full address.
 pub(crate) const TURNS: Table<str, Turn> = Table::volatile_account("rooms.turns");
@@ -136,12 +137,7 @@ fn wait(full: &str, mut turn: Turn, cx: &mut Context<'_, '_>) -> Done {
         if !cx.get(&TURNS, full)?.is_some_and(|turn| turn.enters()) {
             count(1, cx)?;
         }
-        let (table, other) = match turn.sees {
-            true => (&COMING_SEEING, &COMING_UNSEEING),
-            false => (&COMING_UNSEEING, &COMING_SEEING),
-        };
-        cx.put(table, full, &Place)?;
-        cx.delete(other, full)?;
+        place(full, turn.sees, cx)?;
     }
     cx.put(&TURNS, full, &turn)?;
     let ping = Element::new(ns::CLIENT, "iq")
@@ -171,13 +167,12 @@ pub(crate) fn answered(
         return leave::go(full, "", &Note { codes: &[333], ..Note::default() }, cx);
     }
     let standing = if turn.enters() {
-        match enter::admit_again(config, &room, &Guest::of(full, &turn), cx) {
-            Ok(affiliation) => {
-                (affiliation, affiliation.first_role(room.flag(settings::MODERATED)))
-            }
+        let guest = Guest::of(full, &turn);
+        match enter::admit_again(config, &room, &guest, cx) {
+            Ok(affiliation) => (affiliation, enter::role_of(&room, affiliation, &guest, cx)?),
             Err(error) => {
                 end(full, cx)?;
-                return enter::refuse(&Guest::of(full, &turn), &error, cx);
+                return enter::refuse(&guest, &error, cx);
             }
         }
     } else {
@@ -185,6 +180,65 @@ pub(crate) fn answered(
         (occupant.affiliation, occupant.role)
     };
     show_next(&room, full, turn, standing, cx)
+}
+
+/// What somebody is to the room changed, or what the room shows: those of an address, of a domain, or
+/// all for an empty one, who are on their way in hear from now on what they may, or are refused.
+pub(crate) fn look_again(room: &Room, whose: &str, cx: &mut Context<'_, '_>) -> Done {
+    if cx.get(&CROWD, COMING_KEY)?.unwrap_or_default().seats == 0 {
+        return Ok(());
+    }
+    let is_person = whose.contains('@');
+    let turns = if is_person { turns_of(whose, cx)? } else { cx.all(&TURNS, u32::MAX)? };
+    for (full, mut turn) in turns {
+        let is_meant = is_person || whose.is_empty() || JidRef::trusted(&full).domain() == whose;
+        if !turn.enters() || !is_meant {
+            continue;
+        }
+        let guest = Guest::of(&full, &turn);
+        let role = match enter::is_let_in(room, &guest, cx) {
+            Ok(affiliation) => enter::role_of(room, affiliation, &guest, cx)?,
+            Err(error) => {
+                end(&full, cx)?;
+                enter::refuse(&guest, &error, cx)?;
+                continue;
+            }
+        };
+        let sees = room.shows_to(role);
+        if sees != turn.sees || (turn.is_hidden && role != Role::Moderator) {
+            (turn.after, turn.is_hidden, turn.sees) = (String::new(), false, sees);
+            place(&full, sees, cx)?;
+            cx.put(&TURNS, &*full, &turn)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lists the turns of somebody's clients.
+fn turns_of(bare: &str, cx: &mut Context<'_, '_>) -> Result<Vec<(String, Turn)>, StanzaError> {
+    let to = Some(format!("{bare}0").into_bytes());
+    let range = Range { to, limit: u32::MAX, reverse: false };
+    cx.scan(&TURNS, format!("{bare}/").as_bytes(), &range)
+}
+
+/// Tells whether one more client of somebody may be on its way in.
+pub(crate) fn has_place(
+    guest: &Guest<'_>,
+    most: usize,
+    cx: &mut Context<'_, '_>,
+) -> Result<bool, StanzaError> {
+    let turns = turns_of(JidRef::trusted(guest.full).bare_str(), cx)?.into_iter();
+    Ok(turns.filter(|(full, turn)| full != guest.full && turn.enters()).count() < most)
+}
+
+/// Puts a client on its way in among those who hear with addresses, or without.
+fn place(full: &str, sees: bool, cx: &mut Context<'_, '_>) -> Done {
+    let (table, other) = match sees {
+        true => (&COMING_SEEING, &COMING_UNSEEING),
+        false => (&COMING_UNSEEING, &COMING_SEEING),
+    };
+    cx.put(table, full, &Place)?;
+    cx.delete(other, full)
 }
 
 /// A client that is on its way in shows something else, or wants another nickname.
