@@ -3,19 +3,21 @@
 //! serve many backups, and only what is new is copied.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use store::Store;
 
-use super::{FOLDER, Files, row, sealed_bytes};
+use super::{FOLDER, Files, PART, row, sealed_bytes};
 use crate::{hex, start};
 
 /// What the name of the folder ends with that has the files of a backup.
 const BESIDE: &str = ".files";
 /// How many files that are not there are named.
 const NAMED_MAX: usize = 20;
+/// How much is copied at a time.
+const BUFFER_BYTES: usize = 256 << 10;
 
 /// What became of the files that a backup names.
 #[derive(Debug, Default)]
@@ -119,12 +121,16 @@ pub(crate) fn restore(
 ///
 /// A sentence.
 pub(crate) fn look(backup: &Path, folder: &Path) -> Result<Found, String> {
-    each(backup, &mut |name, bytes| match fs::metadata(folder.join(name)) {
-        Ok(facts) if facts.is_file() && facts.len() == bytes => Ok(Done::There),
-        Ok(_) => Ok(Done::Not("it is not as long as it was")),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Done::Not("it is not there")),
-        Err(error) => Err(told(folder, &error)),
-    })
+    each(backup, &mut |name, bytes| Ok(facts(&folder.join(name), bytes)))
+}
+
+/// Tells whether a file is there, as long as it should be.
+fn facts(path: &Path, bytes: u64) -> Done {
+    match fs::metadata(path) {
+        Ok(facts) if facts.is_file() && facts.len() == bytes => Done::There,
+        Ok(_) => changed(),
+        Err(error) => unreadable(&error),
+    }
 }
 
 fn copy(
@@ -135,55 +141,102 @@ fn copy(
 ) -> Result<Found, String> {
     let Found { files, missing, .. } = look(backup, from)?;
     let (all, mut done) = (files.saturating_add(missing), 0_u64);
-    if files > 0 {
-        start::make_folder(to)?;
+    if all == 0 {
+        return Ok(Found::default());
     }
+    make(to)?;
     let found = each(backup, &mut |name, bytes| {
         done = done.saturating_add(1);
         progress(done, all);
-        if fs::metadata(to.join(name)).is_ok_and(|facts| facts.len() == bytes) {
+        if let Done::There = facts(&to.join(name), bytes) {
             return Ok(Done::There);
         }
-        match copy_one(&from.join(name), &to.join(name), bytes) {
-            Ok(true) => Ok(Done::Copied),
-            Ok(false) => Ok(Done::Not("it is not as long as it was")),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Done::Not("it is not there")),
-            Err(error) => Err(told(to, &error)),
-        }
+        copy_one(&from.join(name), to, name, bytes).map_err(|error| told(to, &error))
     })?;
-    if found.copied > 0 {
-        File::open(to).and_then(|folder| folder.sync_all()).map_err(|error| told(to, &error))?;
-    }
+    // Also when nothing was copied now: who did may not have come to this.
+    sync(to)?;
     Ok(found)
 }
 
-/// Copies a file; it has its name when it is whole and on disk. Returns false when it is not as long as it
-/// should be.
-fn copy_one(from: &Path, to: &Path, bytes: u64) -> io::Result<bool> {
-    let mut source = File::open(from)?;
-    let part = to.with_extension("part");
-    match fs::remove_file(&part) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Makes a folder that only this user may read. One that is there stays as it is: it may be for more than
+/// files of ours, which only their owner may read, and which are sealed.
+fn make(folder: &Path) -> Result<(), String> {
+    if folder.is_dir() {
+        return Ok(());
     }
+    start::make_folder(folder)?;
+    folder.parent().map_or(Ok(()), sync)
+}
+
+fn sync(folder: &Path) -> Result<(), String> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| told(folder, &error))
+}
+
+/// Copies a file into a folder; it has its name when it is whole and on disk. Until then it has a name that
+/// nobody else has: another backup may write to the same folder.
+///
+/// # Errors
+///
+/// What the system says of the folder; what is wrong with the file is no error.
+fn copy_one(from: &Path, to: &Path, name: &str, bytes: u64) -> io::Result<Done> {
+    let source = match (facts(from, bytes), File::open(from)) {
+        (Done::There, Ok(source)) => source,
+        (Done::There, Err(error)) => return Ok(unreadable(&error)),
+        (other, _) => return Ok(other),
+    };
+    let mut chance = [0; 16];
+    crypto::random(&mut chance);
+    let part = to.join(format!("{}{PART}", hex::write(&chance)));
     let mut copied = File::options().write(true).create_new(true).mode(0o600).open(&part)?;
-    let written = io::copy(&mut source, &mut copied).and_then(|count| {
-        copied.sync_all()?;
-        Ok(count == bytes)
+    let written = write(source, &mut copied, bytes).and_then(|done| {
+        if let Done::Copied = done {
+            copied.sync_all()?;
+            fs::rename(&part, to.join(name))?;
+        }
+        Ok(done)
     });
-    match written {
-        Ok(true) => fs::rename(&part, to)?,
+    if !matches!(written, Ok(Done::Copied)) {
         // What went wrong is told; that a rest stays is the smaller harm.
-        _ => drop(fs::remove_file(&part)),
+        drop(fs::remove_file(&part));
     }
     written
+}
+
+/// Writes what is read; an error is one of writing.
+fn write(source: File, copied: &mut File, bytes: u64) -> io::Result<Done> {
+    let mut source = source.take(bytes.saturating_add(1));
+    let (mut buffer, mut count) = (vec![0; BUFFER_BYTES], 0_u64);
+    loop {
+        let read = match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Ok(unreadable(&error)),
+        };
+        copied.write_all(buffer.get(..read).unwrap_or_default())?;
+        count = count.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+    }
+    Ok(if count == bytes { Done::Copied } else { changed() })
 }
 
 /// What became of one file.
 enum Done {
     There,
     Copied,
-    Not(&'static str),
+    /// What is wrong with it.
+    Not(String),
+}
+
+fn changed() -> Done {
+    Done::Not("it is not as long as it was".to_owned())
+}
+
+fn unreadable(error: &io::Error) -> Done {
+    Done::Not(match error.kind() {
+        ErrorKind::NotFound => "it is not there".to_owned(),
+        _ => format!("it cannot be read: {error}"),
+    })
 }
 
 /// Gives the name of each file that a backup names to `f`, and how long it is on disk, until that fails.
@@ -218,3 +271,6 @@ fn each(
 fn told(folder: &Path, error: &io::Error) -> String {
     format!("{}: {error}", folder.display())
 }
+
+#[cfg(test)]
+mod tests;
