@@ -8,7 +8,8 @@ use calypte::wire::SessionRow;
 
 use crate::shown::value;
 
-/// The value of a session that holds the addresses, with NUL between them. Module `blocklist` reads it.
+/// The value of a session that holds the addresses, the latest last, with NUL between them. Modules
+/// `blocklist`, `push` and `rooms` read it.
 const DIRECTED: &str = "presence.directed";
 /// The most addresses of a session.
 const DIRECTED_MAX: usize = 500;
@@ -27,9 +28,10 @@ pub(crate) fn list(session: &SessionRow) -> Vec<String> {
 /// `resource-constraint` when the list is full: then it could not be kept that they hear of the end.
 pub(crate) fn remember(to: JidRef<'_>, cx: &mut Context<'_, '_>) -> Done {
     let mut all = list(&cx.session()?);
-    if all.iter().any(|jid| jid == to.as_str()) {
+    if all.last().is_some_and(|jid| jid == to.as_str()) {
         return Ok(());
     }
+    all.retain(|jid| jid != to.as_str());
     if all.len() >= DIRECTED_MAX {
         return Err(StanzaError::RESOURCE_CONSTRAINT.with_text("too many directed presences"));
     }

@@ -33,7 +33,8 @@ impl InRooms {
             message.kind == Kind::Message && message.message_kind() == MessageKind::Groupchat;
         let Some(from) = message.from.filter(|_| is_to_all) else { return true };
         let nicks = nicks(session, from.bare_str());
-        if nicks.iter().any(|nick| from.resource() == Some(nick)) {
+        // The one before may be somebody else's: the room refused it, or it was given up.
+        if nicks.last().is_some_and(|nick| from.resource() == Some(nick)) {
             // Another device of the account said it.
             return false;
         }
@@ -53,7 +54,8 @@ pub(crate) fn is_encrypted(message: Node<'_>) -> bool {
     })
 }
 
-/// Returns the nicknames that a session has in a room, or had before it took another.
+/// Returns the nicknames that a session asked for in a room; the last is the one that it has, unless the
+/// room refused it.
 fn nicks<'a>(session: &'a SessionRow, room: &str) -> Vec<&'a str> {
     let directed = session.values.iter().find(|(name, _)| name == DIRECTED);
     let directed = directed.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or("");
