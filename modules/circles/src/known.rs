@@ -149,9 +149,9 @@ pub(crate) fn room_is_gone(cx: &mut Context<'_, '_>, address: &str) -> Done {
 impl Circles {
     /// The domain hears that an account ends.
     pub(crate) fn gone(&self, message: &mut Passing<'_>, cx: &mut Context<'_, '_>) -> HookResult {
-        // A client's words carry its resource.
+        // A client's messages carry its resource, but not its wishes to see somebody's presence.
         let from = message.from.filter(|from| from.is_bare() && from.domain() == cx.domain());
-        let is_ours = cx.owner().as_str() == cx.domain();
+        let is_ours = message.kind == Kind::Message && cx.owner().as_str() == cx.domain();
         let Some(name) = from.and_then(JidRef::local).filter(|_| is_ours) else {
             return Ok(Flow::Handled);
         };
