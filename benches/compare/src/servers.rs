@@ -185,6 +185,9 @@ impl Servers {
         let mut more = String::new();
         if with.contains(&Feature::Rooms) {
             more += &format!("Component \"rooms.{DOMAIN}\" \"muc\"\n");
+            if with.contains(&Feature::Archive) {
+                more += "modules_enabled = { \"muc_mam\" }\n";
+            }
         }
         if with.contains(&Feature::Files) {
             more += &format!(

@@ -210,6 +210,9 @@ enum Command {
         /// Bytes of a body
         #[arg(long, default_value_t = 60)]
         body: usize,
+        /// Let the room keep what is said, where it can
+        #[arg(long)]
+        history: bool,
     },
     /// Files that are put on the server, and fetched (XEP-0363); with `--tls wss`, from the port for HTTPS
     Files {
@@ -378,8 +381,8 @@ async fn measure(setting: &Setting, command: Command) -> Res<Value> {
             history::run(setting, history::Past { messages, clients, body }, middle).await
         }
         Command::Pep { contacts } => pep::run(setting, contacts).await,
-        Command::Room { occupants, service, body } => {
-            room::run(setting, &room::Party { occupants, service, body }).await
+        Command::Room { occupants, service, body, history } => {
+            room::run(setting, &room::Party { occupants, service, body, history }).await
         }
         Command::Files { bytes, files, clients, fetches } => {
             files::run(setting, files::Load { bytes, files, clients, fetches }).await

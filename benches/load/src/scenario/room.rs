@@ -23,6 +23,8 @@ pub(crate) struct Party {
     pub(crate) occupants: usize,
     pub(crate) service: String,
     pub(crate) body: usize,
+    /// Whether the room keeps what is said.
+    pub(crate) history: bool,
 }
 
 /// Has all enter, `at_once` at a time, and then one of them speak: each message when everybody has
@@ -40,7 +42,7 @@ pub(crate) async fn run(setting: &Setting, party: &Party) -> Res<Value> {
     let mut conns = conns.into_iter().enumerate();
     let (_, first) = conns.next().ok_or("nobody enters")?;
     // Whoever comes first says how the room is to be, so that others may enter.
-    let speaker = open(first, &room).await?;
+    let speaker = open(first, &room, party.history).await?;
     for (number, conn) in conns {
         let turn = tokio::time::timeout(ENTER_MAX, Arc::clone(&turns).acquire_owned()).await;
         let turn =
@@ -63,6 +65,7 @@ pub(crate) async fn run(setting: &Setting, party: &Party) -> Res<Value> {
     let about = json!({
         "occupants": party.occupants,
         "body": party.body,
+        "history": party.history,
         "enter_cpu_ms": cpu_ms,
         "enter": latency.json(),
         "dropped_connections": flow.dropped.load(Relaxed),
@@ -83,16 +86,27 @@ fn is_in(text: &[u8]) -> bool {
 }
 
 /// Enters as the first, and opens the room to all.
-async fn open(mut conn: Conn, room: &str) -> Res<Conn> {
+async fn open(mut conn: Conn, room: &str, history: bool) -> Res<Conn> {
     conn.send(&enter(room, 0));
     while !is_in(&conn.next().await?) {}
+    let owner = "http://jabber.org/protocol/muc#owner";
+    let form = format!("<iq type='get' id='form' to='{room}'><query xmlns='{owner}'/></iq>");
+    let form = conn.ask("form", &form).await?;
+    let (archiving, wanted) = ("muc#roomconfig_enablearchiving", u8::from(history));
+    // Where there is no such field, nothing is kept.
+    let archiving = if has(&form, archiving) {
+        format!("<field var='{archiving}'><value>{wanted}</value></field>")
+    } else {
+        String::new()
+    };
     conn.ask(
         "open",
         &format!(
-            "<iq type='set' id='open' to='{room}'><query \
-             xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'>\
+            "<iq type='set' id='open' to='{room}'><query xmlns='{owner}'>\
+             <x xmlns='jabber:x:data' type='submit'>\
              <field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>\
-             <field var='muc#roomconfig_membersonly'><value>0</value></field></x></query></iq>"
+             <field var='muc#roomconfig_membersonly'><value>0</value></field>{archiving}</x>\
+             </query></iq>"
         ),
     )
     .await?;
