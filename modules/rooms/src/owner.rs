@@ -4,12 +4,12 @@ use calypte::prelude::*;
 
 use crate::admin::{Wanted, apply, check_owners, check_places};
 use crate::leave::expel_all;
-use crate::records::OCCUPANTS;
+use crate::records::{OCCUPANTS, Occupant};
 use crate::room::{Room, affiliation, member, members};
 use crate::rules::{Affiliation, Role};
 use crate::settings::{ADMINS, FIELDS, LOGGING, OWNERS};
 use crate::show::{Note, refresh, say, with_codes};
-use crate::{Config, form, result, settings, turn};
+use crate::{Config, form, result, settings, turn, who};
 
 /// The longest reason of an end, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
@@ -249,11 +249,16 @@ impl End {
 
 /// Ends the room: who is in it is told (§10.9).
 pub(crate) fn destroy(room: &Room, end: &End, cx: &mut Context<'_, '_>) -> Done {
-    let mut told = turn::forget(cx)?;
-    for (_, occupant) in cx.all(&OCCUPANTS, u32::MAX)? {
-        told.extend(occupant.seats.into_iter().map(|full| (full, occupant.nick.clone())));
+    let mut told = Vec::new();
+    for (full, nick) in turn::forget(cx)? {
+        let id = who::id_of(JidRef::trusted(&full).bare_str(), cx)?;
+        told.push((full, nick, id));
     }
-    for (full, nick) in &told {
+    for (_, occupant) in cx.all(&OCCUPANTS, u32::MAX)? {
+        let Occupant { seats, nick, id, .. } = occupant;
+        told.extend(seats.into_iter().map(|full| (full, nick.clone(), id.clone())));
+    }
+    for (full, nick, id) in &told {
         let item = Element::new(ns::MUC_USER, "item")
             .with_attr("affiliation", "none")
             .with_attr("role", "none")
@@ -262,7 +267,8 @@ pub(crate) fn destroy(room: &Room, end: &End, cx: &mut Context<'_, '_>) -> Done 
         let gone = Element::new(ns::CLIENT, "presence")
             .with_attr("from", &format!("{}/{nick}", cx.owner()))
             .with_attr("type", "unavailable")
-            .with_child(with_codes(x, &[&[110]]));
+            .with_child(with_codes(x, &[&[110]]))
+            .with_child(who::element(id));
         cx.show_each(&gone.to_xml(ns::CLIENT), &[full])?;
     }
     cx.count("rooms_destroyed", 1)?;

@@ -83,7 +83,7 @@ record!(RoomRow, 1);
 /// What a room is about.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Subject {
-    /// The elements of the message as text.
+    /// The elements of the message as text, with the id of who set it.
     pub(crate) xml: String,
     /// The text in the first language.
     pub(crate) text: String,

@@ -109,7 +109,8 @@ fn set_subject(
     if occupant.role < least {
         return Err(StanzaError::FORBIDDEN);
     }
-    let xml = inside(**message, SUBJECT_BYTES_MAX, |node| node.is(ns::CLIENT, "subject"))?;
+    let mut xml = inside(**message, SUBJECT_BYTES_MAX, |node| node.is(ns::CLIENT, "subject"))?;
+    who::element(&occupant.id).write(&mut xml, ns::CLIENT);
     let text = message.child(ns::CLIENT, "subject").map(|subject| subject.text().into_owned());
     let inner = inside(**message, config.message_bytes, |node| {
         !is_ours(node) && !node.is(ns::STANZA_ID, "stanza-id")

@@ -214,6 +214,7 @@ crone sends
 fay receives
   <presence from="coven@rooms.capulet.example/fay" type="unavailable">
     <x xmlns="http://jabber.org/protocol/muc#user"><item affiliation="none" role="none" jid="fay@montague.example/a"/><destroy/><status code="110"/></x>
+    <occupant-id xmlns="urn:xmpp:occupant-id:0" id="$fay"/>
   </presence>
 what came is passed over
 after 1 minute
