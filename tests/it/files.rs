@@ -368,7 +368,9 @@ fn what_is_missing_or_changed_is_named() {
 
 #[test]
 fn a_full_disk_is_told() {
-    let Some(disk) = Disk::new(320) else {
+    // A slim host keeps copies of its modules among the data.
+    let is_slim = std::env::var("CALYPTE_FORM").is_ok_and(|form| form == "slim");
+    let Some(disk) = Disk::new(if is_slim { 555 } else { 320 }) else {
         return eprintln!("skipped: mounting a small disk needs root");
     };
     let (setup, port) = setup();
