@@ -393,6 +393,12 @@ impl Session {
             }
             self.answer(now);
         }
+        if let Some(condition) = self.over {
+            // What they wait for does not come any more.
+            let ahead = std::mem::take(&mut self.ahead).into_values();
+            let answer = |ticket| Event::Answer { ticket, body: last(condition, "") };
+            self.events.extend(ahead.filter_map(|(_, ticket, _)| ticket).map(answer));
+        }
         self.note_absence(now);
     }
 

@@ -266,6 +266,14 @@ fn what_nobody_waits_for_before_its_turn_is_heard_and_not_answered() {
 }
 
 #[test]
+fn who_came_before_its_turn_is_told_of_the_end() {
+    let mut duo = Duo::new(1);
+    let early = duo.asks(102, ">");
+    duo.session.send(Message::Close(String::new()));
+    assert_eq!(duo.answers(), told(&[(early, "terminate")]));
+}
+
+#[test]
 fn ends() {
     let mut duo = Duo::new(1);
     let held = duo.asks(101, ">");
