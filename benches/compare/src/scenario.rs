@@ -87,8 +87,8 @@ pub(crate) const QUICK: &[Scenario] = &[
 // Less than half of what was measured (README.md). Both servers run within the same minute on the same
 // machine, so a slow or busy one changes both; what halves the ratio is a change of ours.
 const CHAT_FLOOR: f64 = 2.5;
-const FLIGHT_FLOOR: f64 = 5.0;
-const LOGIN_FLOOR: f64 = 1.7;
+const FLIGHT_FLOOR: f64 = 4.0;
+const LOGIN_FLOOR: f64 = 1.4;
 
 /// An archive of so many messages. Prosody keeps it in files, Debian's default.
 macro_rules! history {
