@@ -1,3 +1,6 @@
+use xml::Flat;
+
+use super::request::RID_MAX;
 use super::*;
 
 struct Duo {
